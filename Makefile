@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+# One non-recursive Makefile: the source list of each program is its link map.
+# Targets: all install check check-all demo lint soak vm-shell vm-test clean. Knobs: V=1 WERROR=1
+# SAN=address,undefined CC= CFLAGS= DESTDIR= prefix= (and the *dir variables below).
+prefix ?= /usr/local
+bindir ?= $(prefix)/bin
+sbindir ?= $(prefix)/sbin
+libdir ?= $(prefix)/lib
+sysconfdir ?= /etc
+mandir ?= $(prefix)/share/man
+docdir ?= $(prefix)/share/doc/pinbroker
+PKG_CONFIG ?= pkg-config
+INSTALL ?= install
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY ?= clang-tidy
+CPPCHECK ?= cppcheck
+CFLAGS ?= -O2 -g
+
+B := build$(if $(SAN),-san)
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(Q),@printf '  %-5s %s\n' $(1) $(patsubst $(B)/%,%,$@))
+try = $(shell $(CC) -Werror $(1) -S -o /dev/null -xc /dev/null 2>/dev/null && echo $(1))
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+
+VERSION := 0.1.0
+DAEMON_PKGS := liburing libconfuse libsystemd
+CLIENT_PKGS := libconfuse jansson
+TEST_PKGS := cunit
+WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual -Wpointer-arith \
+	-Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough
+# Each flag is probed: clang 14 refuses one of them, other compilers others.
+HARD := $(foreach f,-fstack-protector-strong -fstack-clash-protection -fcf-protection \
+	-ftrivial-auto-var-init=zero,$(call try,$f)) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DAEMON_PKGS) $(CLIENT_PKGS) $(TEST_PKGS))
+DAEMON_LIBS := $(shell $(PKG_CONFIG) --libs $(DAEMON_PKGS))
+CLIENT_LIBS := $(shell $(PKG_CONFIG) --libs $(CLIENT_PKGS))
+TEST_LIBS := $(shell $(PKG_CONFIG) --libs $(TEST_PKGS))
+
+defines = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPINBROKER_VERSION=\"$(VERSION)\" \
+	-DPINBROKER_SYSCONFDIR=\"$(sysconfdir)\" -I.
+ours = -std=gnu11 $(filter-out -I.,$(defines)) -iquote . -isystem $(B) $(PKG_CFLAGS) $(WARN) -fPIE \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,$(HARD)) \
+	$(if $(WERROR),-Werror)
+link = -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
+
+accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accounting/limits.c \
+	accounting/policy.c accounting/policy_check.c accounting/policy_keys.c \
+	accounting/policy_match.c accounting/policy_parse.c accounting/policy_scan.c \
+	accounting/size.c
+# What both programs have of common/, and what each has alone.
+common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
+	common/sys.c
+daemon := daemon/main.c daemon/broker.c daemon/budget.c daemon/config.c daemon/explain.c daemon/grant.c \
+	daemon/listener.c daemon/loop.c daemon/owner.c daemon/peer.c daemon/petition.c \
+	daemon/procfs.c daemon/report.c daemon/request.c daemon/session.c \
+	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
+command := client/main.c client/cmd.c client/cmd_explain.c client/cmd_list.c client/cmd_run.c \
+	client/explain_config.c client/explanation.c client/output.c client/placeholder.c \
+	client/request.c client/libpinbroker.c $(accounting) $(common)
+unit := tests/unit/broker_fixture.c tests/unit/captured.c tests/unit/child.c \
+	tests/unit/fake_sys.c tests/unit/main.c tests/unit/policy_fixture.c tests/unit/test_admission.c \
+	tests/unit/test_budget.c tests/unit/test_cdev.c tests/unit/test_conffile.c \
+	tests/unit/test_device.c tests/unit/test_fdmsg.c tests/unit/test_glob.c tests/unit/test_grant.c \
+	tests/unit/test_iommu.c tests/unit/test_ledger.c tests/unit/test_libpinbroker.c \
+	tests/unit/test_limits.c tests/unit/test_listener.c tests/unit/test_log.c \
+	tests/unit/test_loop.c tests/unit/test_output.c tests/unit/test_owner.c \
+	tests/unit/test_placeholder.c tests/unit/test_policy.c tests/unit/test_policy_files.c \
+	tests/unit/test_policy_match.c tests/unit/test_procfs.c tests/unit/test_proto.c \
+	tests/unit/test_request.c tests/unit/test_session.c tests/unit/test_size.c \
+	$(filter-out daemon/main.c,$(daemon)) client/libpinbroker.c client/output.c client/placeholder.c
+client := tests/integration/client.c client/libpinbroker.c accounting/size.c common/fdmsg.c \
+	common/proto.c common/sys.c
+activate := tests/integration/activate.c
+vmm := tests/integration/vmm.c accounting/size.c common/sys.c
+tests := $(sort $(wildcard tests/integration/*.sh))
+scripts := $(tests) tests/integration/lib.bash $(addprefix tests/,check-all check-docs check-layers \
+	demo deps run) $(addprefix tests/vm/,job kernel lib.sh qemu10 shell vm) .ci/run
+man := pinbroker.1 pinbroker.conf.5 pinbrokerd.8
+headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h)
+
+all: $(B)/pinbrokerd $(B)/pinbroker
+
+$(B)/pinbrokerd: $(call obj,$(daemon))
+$(B)/pinbrokerd: LDLIBS += $(DAEMON_LIBS)
+$(B)/pinbroker: $(call obj,$(command))
+$(B)/pinbroker: LDLIBS += $(CLIENT_LIBS)
+$(B)/unit: $(call obj,$(unit))
+$(B)/unit: LDLIBS += $(TEST_LIBS) $(DAEMON_LIBS) $(CLIENT_LIBS)
+$(B)/tests/vmm: $(call obj,$(vmm))
+$(B)/tests/activate: $(call obj,$(activate))
+$(B)/tests/client: $(call obj,$(client))
+test_programs := $(B)/tests/activate $(B)/tests/client $(B)/tests/vmm
+$(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
+	$(Q)mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# A suite may include the file it tests to reach its static functions.
+$(B)/%.o: %.c
+	$(call say,CC)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ours) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The part of the tests that needs no VM and no root: under a minute.
+check: all $(B)/unit $(test_programs) check-headers check-layers check-docs
+	$(Q)$(B)/unit
+
+# The unit tests alone, for builds with sanitizers: make SAN=address,undefined unit-run
+unit-run: $(B)/unit
+	$(Q)$(B)/unit
+
+# Each header compiles on its own.
+check-headers:
+	$(call say,CHECK)
+	$(Q)for h in $(headers); do $(CC) $(ours) -fsyntax-only -xc $$h || exit 1; done
+
+check-layers:
+	$(call say,CHECK)
+	$(Q)tests/check-layers
+
+check-docs: all
+	$(call say,CHECK)
+	$(Q)B=$(B) tests/check-docs
+
+# Everything, on a bare Debian 12 as root: installs what is missing first.
+check-all:
+	$(Q)tests/check-all
+
+demo:
+	$(Q)tests/demo
+
+# The big numbers; takes as long as it takes.
+soak: all $(test_programs)
+	$(Q)SOAK=1 tests/run $(tests)
+
+# The lab: its tests (make vm-test T=tests/integration/run.sh K=6.12), and a prompt in it.
+T ?= $(tests)
+vm-test: all $(test_programs)
+	$(Q)tests/run $(addprefix -k ,$(K)) $(T)
+
+vm-shell: all $(test_programs)
+	$(Q)tests/vm/shell
+
+# unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
+# leak gate is gcc -fanalyzer and the sanitizers.
+sources := $(sort $(daemon) $(command) $(unit) $(vmm) $(activate) $(client))
+each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
+lint:
+	$(call say,LINT)
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(sources) $(headers)
+	$(Q)$(call each,$(sources)) sh -c '$(CLANG_TIDY) --quiet $$0 -- $(defines) 2>&1 | \
+		if grep -E "(warning|error):" -A 5; then exit 1; fi'
+	$(Q)$(CPPCHECK) --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+		--inline-suppr --suppress=memleak -j $(shell nproc) $(defines) $(sources)
+	$(Q)$(call each,$(filter-out tests/%,$(sources))) \
+		$(CC) $(ours) -O2 -fanalyzer -Werror -c -o /dev/null
+	$(Q)mandoc -T lint -W warning man/*.[0-9]
+	$(Q)for m in man/*.[0-9]; do groff -ww -mdoc -Tutf8 -z $$m || exit 1; done
+	$(Q)shellcheck -x $(scripts)
+
+install: all
+	$(INSTALL) -D -m 0755 $(B)/pinbrokerd $(DESTDIR)$(sbindir)/pinbrokerd
+	$(INSTALL) -D -m 0755 $(B)/pinbroker $(DESTDIR)$(bindir)/pinbroker
+	for m in $(man); do \
+		$(INSTALL) -D -m 0644 man/$$m $(DESTDIR)$(mandir)/man$${m##*.}/$$m || exit 1; done
+	$(INSTALL) -D -m 0644 contrib/pinbroker.conf $(DESTDIR)$(docdir)/pinbroker.conf
+	$(INSTALL) -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
+
+clean:
+	$(RM) -r build build-san build-clang
+
+.PHONY: all check unit-run check-headers check-layers check-docs check-all demo soak vm-test vm-shell \
+	lint install clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

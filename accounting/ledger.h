@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ledger: which limits are granted, summed per uid, per uid and policy, and for the host.
+ * Charged before a session is kept, uncharged when it ends; free() asserts that all is back.
+ */
+#ifndef ACCOUNTING_LEDGER_H
+#define ACCOUNTING_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct ledger;
+
+/* One session's share. Embedded in the session; zeroed means not charged. */
+struct ledger_entry {
+	struct ledger_user *user; /* borrowed from the ledger; NULL: not charged */
+	struct ledger_share *share; /* likewise */
+	uint64_t limit; /* bytes */
+	bool user_mode;
+};
+
+int ledger_new(struct ledger **ret_ledger);
+
+/* Asserts that nothing is charged. */
+void ledger_free(struct ledger *ledger);
+void ledger_freep(struct ledger **ledger);
+
+/**
+ * ledger_charge() - take a share
+ * @policy: name of the policy that granted it
+ * @limit: bytes
+ * @user_mode: the session is charged per user (IOMMU_OPTION_RLIMIT_MODE 0)
+ * @ret_entry: not charged yet
+ *
+ * Return: 0; -ENOMEM, -EOVERFLOW (the host's sum would not fit) with nothing charged.
+ */
+int ledger_charge(struct ledger *ledger, uid_t uid, const char *policy, uint64_t limit,
+		  bool user_mode, struct ledger_entry *ret_entry);
+
+/* Gives a share back; nothing happens on an entry that is not charged. */
+void ledger_uncharge(struct ledger *ledger, struct ledger_entry *entry);
+
+uint64_t ledger_host_sum(const struct ledger *ledger);
+uint64_t ledger_user_sum(const struct ledger *ledger, uid_t uid);
+
+/* Sum of the limits of the uid's user-mode sessions. */
+uint64_t ledger_user_mode_sum(const struct ledger *ledger, uid_t uid);
+
+/* How many sessions a uid has under a policy. */
+uint64_t ledger_n_sessions(const struct ledger *ledger, uid_t uid, const char *policy);
+
+#endif

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/* pinbroker list and show: sessions as a table, as lines, and as JSON. */
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "accounting/size.h"
+#include "client/cmd.h"
+#include "client/output.h"
+#include "client/pinbroker.h"
+#include "common/cleanup.h"
+
+static const struct output_column columns[] = {
+	{"ID", false},   {"NAME", false}, {"POLICY", false}, {"UID", true},    {"PID", true},
+	{"ACCT", false}, {"LIMIT", true}, {"PINNED", true},  {"STATE", false}, {"DEVICES", false},
+};
+
+static const char *or_dash(const char *text)
+{
+	return text && text[0] ? text : "-";
+}
+
+/* "a,b"; "-" when there is none. NULL: out of memory. */
+static char *devices_text(const struct pinbroker_session *session)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (!session->n_devices)
+		return strdup("-");
+	out = open_memstream(&text, &len);
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < session->n_devices; i++)
+		(void)fprintf(out, "%s%s", i ? "," : "", session->devices[i]);
+	bool failed = ferror(out);
+
+	if (fclose(out) || failed) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static int add_row(const struct pinbroker_session *session, void *arg)
+{
+	CLEANUP(freep) char *devices = devices_text(session);
+	char id[OUTPUT_TEXT_MAX], uid[OUTPUT_TEXT_MAX], pid[OUTPUT_TEXT_MAX];
+	char limit[OUTPUT_TEXT_MAX], pinned[OUTPUT_TEXT_MAX];
+	struct output_table *table = arg;
+	int err = 0;
+
+	if (!devices)
+		return -ENOMEM;
+	(void)snprintf(id, sizeof(id), "%" PRIx64, session->id);
+
+	const char *const cells[] = {
+		id,
+		or_dash(session->name),
+		or_dash(session->policy),
+		output_number(session->uid, uid),
+		output_number((uint64_t)session->pid, pid),
+		or_dash(cmd_accounting_name(session->accounting)),
+		output_size(session->limit, limit),
+		output_size(session->pinned, pinned),
+		session->state,
+		devices,
+	};
+	static_assert(ARRAY_SIZE(cells) == ARRAY_SIZE(columns), "a cell per column");
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(cells); i++)
+		err = output_table_add(table, cells[i]);
+	return err;
+}
+
+/* Takes value over, NULL too, which stands for out of memory. */
+static int set_member(json_t *object, const char *name, json_t *value)
+{
+	return json_object_set_new(object, name, value) < 0 ? -ENOMEM : 0;
+}
+
+static json_t *json_id(uint64_t id)
+{
+	char text[OUTPUT_TEXT_MAX];
+
+	(void)snprintf(text, sizeof(text), "%" PRIx64, id);
+	return json_string(text);
+}
+
+static json_t *json_devices(const struct pinbroker_session *session)
+{
+	CLEANUP(json_decrefp) json_t *array = json_array();
+
+	for (size_t i = 0; i < session->n_devices; i++) {
+		if (json_array_append_new(array, output_json_text(session->devices[i])) < 0)
+			return NULL;
+	}
+	return STEAL(array);
+}
+
+static int session_json(const struct pinbroker_session *session, json_t **ret_object)
+{
+	CLEANUP(json_decrefp) json_t *object = json_object();
+	const struct {
+		const char *name;
+		json_t *value;
+	} members[] = {
+		{"id", json_id(session->id)},
+		{"name", output_json_text(session->name)},
+		{"policy", output_json_text(session->policy)},
+		{"uid", output_json_figure(session->uid)},
+		{"pid", output_json_figure((uint64_t)session->pid)},
+		{"accounting", output_json_text(cmd_accounting_name(session->accounting))},
+		{"limit_bytes", output_json_figure(session->limit)},
+		{"pinned_bytes", output_json_figure(session->pinned)},
+		{"pinned_peak_bytes", output_json_figure(session->pinned_peak)},
+		{"mapped_bytes", output_json_figure(session->mapped)},
+		{"mappings", output_json_figure(session->mappings)},
+		{"max_mappings", output_json_limit(session->max_mappings)},
+		{"denied", output_json_figure(session->denied)},
+		{"cgroup", output_json_text(session->cgroup)},
+		{"devices", json_devices(session)},
+		{"state", output_json_text(session->state)},
+		{"exact", json_boolean(session->exact)},
+	};
+	int err = 0;
+
+	/* Every one is handed over, after a failure too. */
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		if (set_member(object, members[i].name, members[i].value))
+			err = -ENOMEM;
+	}
+	if (!err)
+		*ret_object = STEAL(object);
+	return err;
+}
+
+static int add_object(const struct pinbroker_session *session, void *arg)
+{
+	json_t *object;
+	int err;
+
+	err = session_json(session, &object);
+	if (!err && json_array_append_new(arg, object) < 0)
+		err = -ENOMEM;
+	return err;
+}
+
+static int show_json(const struct pinbroker_session *session, void *arg)
+{
+	CLEANUP(json_decrefp) json_t *object = NULL;
+	int err;
+
+	(void)arg; /* nothing is kept */
+	err = session_json(session, &object);
+	return err ? err : output_json(object);
+}
+
+static void show_line(const char *name, const char *value)
+{
+	CLEANUP(freep) char *escaped = output_escape(value);
+
+	printf("%s: %s\n", name, escaped ? escaped : "?");
+}
+
+static const char *exact_size(uint64_t bytes, char buf[static SIZE_TEXT_MAX])
+{
+	return bytes == PINBROKER_UNKNOWN ? "-" : size_text(bytes, buf);
+}
+
+static int show_lines(const struct pinbroker_session *session, void *arg)
+{
+	CLEANUP(freep) char *devices = devices_text(session);
+	char buf[SIZE_TEXT_MAX];
+
+	static_assert(SIZE_TEXT_MAX >= OUTPUT_TEXT_MAX, "one buffer for both");
+	(void)arg; /* nothing is kept */
+	if (!devices)
+		return -ENOMEM;
+	printf("id: %" PRIx64 "\n", session->id);
+	show_line("name", or_dash(session->name));
+	show_line("policy", or_dash(session->policy));
+	show_line("uid", output_number(session->uid, buf));
+	show_line("pid", output_number((uint64_t)session->pid, buf));
+	show_line("accounting", or_dash(cmd_accounting_name(session->accounting)));
+	show_line("limit", exact_size(session->limit, buf));
+	show_line("pinned", exact_size(session->pinned, buf));
+	show_line("pinned-peak", exact_size(session->pinned_peak, buf));
+	show_line("mapped", exact_size(session->mapped, buf));
+	show_line("mappings", output_number(session->mappings, buf));
+	show_line("max-mappings", output_limit(session->max_mappings, buf));
+	show_line("denied", output_number(session->denied, buf));
+	show_line("cgroup", or_dash(session->cgroup));
+	show_line("devices", devices);
+	show_line("state", session->state);
+	show_line("exact", session->exact ? "yes" : "no, pinned is the owner's VmPin");
+	return 0;
+}
+
+/* -ENOMEM may be ours or the broker's connection's: it is 70 either way. */
+static int print_table(const struct cmd_env *env, struct pinbroker *broker)
+{
+	CLEANUP(output_table_fini)
+	struct output_table table = {
+		.columns = columns,
+		.n_columns = ARRAY_SIZE(columns),
+	};
+	int err = pinbroker_list(broker, add_row, &table);
+
+	if (err)
+		return cmd_failed(env, broker, err);
+	output_table_print(&table, stdout);
+	return output_finish(EX_OK);
+}
+
+/* All of it or nothing: what is cut off would not be JSON. */
+static int print_json(const struct cmd_env *env, struct pinbroker *broker)
+{
+	CLEANUP(json_decrefp) json_t *array = json_array();
+	int err;
+
+	if (!array)
+		return cmd_internal(-ENOMEM);
+	err = pinbroker_list(broker, add_object, array);
+	if (err)
+		return cmd_failed(env, broker, err);
+	err = output_json(array);
+	return err ? cmd_internal(err) : output_finish(EX_OK);
+}
+
+/* Takes --json and --help. Return: 0 to go on; else *ret_status is what the command ends with. */
+static int list_options(const struct cmd_env *env, int argc, char **argv, bool *ret_json,
+			int *ret_status)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+
+	for (int opt; (opt = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		switch (opt) {
+		case 'j':
+			*ret_json = true;
+			break;
+		case 'h':
+			*ret_status = cmd_help(env);
+			return -ECANCELED;
+		default:
+			*ret_status = cmd_bad_option();
+			return -ECANCELED;
+		}
+	}
+	return 0;
+}
+
+static int list_main(const struct cmd_env *env, int argc, char **argv)
+{
+	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
+	bool json = false;
+	int status;
+
+	if (list_options(env, argc, argv, &json, &status))
+		return status;
+	if (optind != argc)
+		return cmd_usage(env, "unexpected argument '%s'", argv[optind]);
+	status = cmd_connect(env, &broker);
+	if (status)
+		return status;
+	output_begin();
+	return json ? print_json(env, broker) : print_table(env, broker);
+}
+
+static int show_main(const struct cmd_env *env, int argc, char **argv)
+{
+	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
+	bool json = false;
+	uint64_t id;
+	int status;
+	int err;
+
+	if (list_options(env, argc, argv, &json, &status))
+		return status;
+	if (argc - optind != 1)
+		return cmd_usage(env, "exactly one ID is needed");
+	if (cmd_id(argv[optind], &id))
+		return cmd_usage(env, "'%s' is no session's id: hexadecimal, see pinbroker list",
+				 argv[optind]);
+	status = cmd_connect(env, &broker);
+	if (status)
+		return status;
+	output_begin();
+	err = pinbroker_show(broker, id, json ? show_json : show_lines, NULL);
+	return err ? cmd_failed(env, broker, err) : output_finish(EX_OK);
+}
+
+const struct cmd cmd_list = {
+	.name = "list",
+	.args = "[--json]",
+	.summary = "show the sessions: root all, others their own",
+	.help = "Lists sessions, the oldest first: root sees all, others their own.\n"
+		"\"-\" stands for what is not known.\n\n"
+		"  --json  an array of objects, sizes in bytes\n"
+		"  --help  this text\n",
+	.run = list_main,
+};
+
+const struct cmd cmd_show = {
+	.name = "show",
+	.args = "ID [--json]",
+	.summary = "show one session with every figure",
+	.help = "Shows one session; ID is its id, not its name (see pinbroker list).\n\n"
+		"  --json  an object, sizes in bytes\n"
+		"  --help  this text\n",
+	.run = show_main,
+};

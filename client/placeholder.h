@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The placeholders of run: {iommufd} and {device:N} in an argument become descriptor numbers.
+ *
+ * Other text in braces is not ours and stays, JSON in an argument of QEMU say; only what begins
+ * with {device: must be right. Pure.
+ */
+#ifndef CLIENT_PLACEHOLDER_H
+#define CLIENT_PLACEHOLDER_H
+
+#include <stddef.h>
+
+enum placeholder_fault {
+	PLACEHOLDER_MALFORMED, /* {device:x} */
+	PLACEHOLDER_NO_DEVICE, /* {device:1} with one device */
+};
+
+/**
+ * placeholder_check() - whether an argument can be expanded
+ * @n_devices: how many there will be
+ * @ret_fault: what is wrong
+ * @ret_at: the first wrong placeholder, in @arg
+ * @ret_len: its length
+ *
+ * Return: 0; -EINVAL with all of ret_ filled.
+ */
+int placeholder_check(const char *arg, size_t n_devices, enum placeholder_fault *ret_fault,
+		      const char **ret_at, size_t *ret_len);
+
+/**
+ * placeholder_expand() - put descriptor numbers in
+ * @arg: as placeholder_check() found it right
+ * @ret_text: free with free()
+ *
+ * Return: 0; -EINVAL; -ENOMEM.
+ */
+int placeholder_expand(const char *arg, int iommufd, const int *devices, size_t n_devices,
+		       char **ret_text);
+
+#endif

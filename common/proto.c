@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rules of the wire format, the same for both ends. Pure: bytes in, verdict out; whoever asks
+ * decides what a broken rule costs its peer.
+ */
+#include "common/proto.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const size_t request_sizes[PROTO_OPS] = {
+	[PROTO_OPEN] = sizeof(struct proto_open),
+	[PROTO_LIST] = sizeof(struct proto_list),
+	[PROTO_SHOW] = sizeof(struct proto_show),
+	[PROTO_EXPLAIN] = sizeof(struct proto_explain),
+};
+
+static const size_t reply_sizes[PROTO_OPS] = {
+	[PROTO_OPEN] = sizeof(struct proto_grant),
+	[PROTO_LIST] = sizeof(struct proto_sessions),
+	[PROTO_SHOW] = sizeof(struct proto_sessions),
+	[PROTO_EXPLAIN] = sizeof(struct proto_explanation),
+};
+
+static const char *const state_names[PROTO_STATES] = {
+	[PROTO_STATE_PENDING] = "pending",     [PROTO_STATE_ACTIVE] = "active",
+	[PROTO_STATE_IDLE] = "idle",           [PROTO_STATE_ORPHANED] = "orphaned",
+	[PROTO_STATE_REVOKED] = "revoked",     [PROTO_STATE_POISONED] = "poisoned",
+	[PROTO_STATE_UNMANAGED] = "unmanaged",
+};
+
+/* What exit status a refusal may carry; sysexits.h is no part of the wire. */
+enum {
+	STATUS_NO_SESSION = 66,
+	STATUS_INTERNAL = 70,
+	STATUS_REFUSED = 77,
+};
+
+size_t proto_body_size(enum proto_kind kind, unsigned int op)
+{
+	/* A broker must be able to say no to an operation that only its client knows. */
+	if (kind == PROTO_REFUSAL)
+		return op ? sizeof(struct proto_refusal) : 0;
+	if (op >= PROTO_OPS)
+		return 0;
+	switch (kind) {
+	case PROTO_REQUEST:
+		return request_sizes[op];
+	case PROTO_REPLY:
+		return reply_sizes[op];
+	case PROTO_REFUSAL:
+		break;
+	}
+	return 0;
+}
+
+/* The answers whose body is only the least size: records follow. */
+static bool has_records(const struct proto_header *header)
+{
+	return header->kind == PROTO_REPLY &&
+	       (header->op == PROTO_LIST || header->op == PROTO_SHOW);
+}
+
+static bool kind_expected(unsigned int kind, enum proto_kind expected)
+{
+	if (expected == PROTO_REQUEST)
+		return kind == PROTO_REQUEST;
+	return kind == PROTO_REPLY || kind == PROTO_REFUSAL;
+}
+
+int proto_check(const void *buf, size_t len, enum proto_kind kind, struct proto_header *ret_header)
+{
+	struct proto_header header;
+	size_t body;
+
+	if (len < sizeof(header) || len > PROTO_MESSAGE_MAX)
+		return -EPROTO;
+	memcpy(&header, buf, sizeof(header));
+	/* First of all: of another version only this field is known to be in its place. */
+	if (header.version != PROTO_VERSION)
+		return -EPROTONOSUPPORT;
+	if (header.size != len || !kind_expected(header.kind, kind))
+		return -EPROTO;
+	body = proto_body_size(header.kind, header.op);
+	if (!body) {
+		*ret_header = header;
+		return -EOPNOTSUPP;
+	}
+	if (len < sizeof(header) + body)
+		return -EPROTO;
+	if (len > sizeof(header) + body && !has_records(&header))
+		return -EPROTO;
+	*ret_header = header;
+	return 0;
+}
+
+struct proto_header proto_header(enum proto_kind kind, unsigned int op, uint64_t serial,
+				 size_t body_len)
+{
+	struct proto_header header = {
+		.version = PROTO_VERSION,
+		.kind = (uint8_t)kind,
+		.op = (uint8_t)op,
+		.size = (uint32_t)(sizeof(header) + body_len),
+		.serial = serial,
+	};
+
+	assert(body_len <= PROTO_MESSAGE_MAX - sizeof(header));
+	return header;
+}
+
+static bool is_zero(const void *bytes, size_t size)
+{
+	const char *p = bytes;
+
+	/* Every byte equals the one before it, and the first is 0. */
+	return size == 0 || (p[0] == 0 && memcmp(p, p + 1, size - 1) == 0);
+}
+
+bool proto_text_valid(const char *field, size_t size)
+{
+	size_t len = strnlen(field, size);
+
+	return len < size && is_zero(field + len, size - len);
+}
+
+void proto_text_set(char *field, size_t size, const char *text)
+{
+	size_t len = strnlen(text, size - 1);
+
+	memcpy(field, text, len);
+	memset(field + len, 0, size - len);
+}
+
+bool proto_name_valid(const char *name)
+{
+	size_t len = strspn(name, PROTO_NAME_CHARS);
+
+	return len > 0 && len <= PROTO_NAME_MAX && name[len] == '\0';
+}
+
+/* A text field that must not be empty. */
+static bool text_given(const char *field, size_t size)
+{
+	return proto_text_valid(field, size) && field[0] != '\0';
+}
+
+bool proto_open_valid(const struct proto_open *open)
+{
+	if (open->flags & ~(PROTO_OPEN_VIOMMU | PROTO_OPEN_EXEC) ||
+	    open->accounting > PROTO_ACCOUNTING_USER)
+		return false;
+	if (open->n_devices > PROTO_DEVICES_MAX || open->zero)
+		return false;
+	if (!proto_text_valid(open->name, sizeof(open->name)))
+		return false;
+	if (open->name[0] && !proto_name_valid(open->name))
+		return false;
+	for (size_t i = 0; i < open->n_devices; i++) {
+		if (!text_given(open->devices[i], sizeof(open->devices[i])))
+			return false;
+	}
+	return is_zero(open->devices + open->n_devices,
+		       (PROTO_DEVICES_MAX - open->n_devices) * sizeof(open->devices[0]));
+}
+
+bool proto_subject_valid(const struct proto_subject *subject)
+{
+	if (subject->flags & ~(PROTO_SUBJECT_UID | PROTO_SUBJECT_CGROUP) || subject->zero)
+		return false;
+	if (subject->n_gids > PROTO_GIDS_MAX)
+		return false;
+	if (subject->flags & PROTO_SUBJECT_UID) {
+		if (subject->uid == UINT32_MAX) /* (uid_t)-1 is nobody's */
+			return false;
+	} else if (subject->uid || subject->n_gids) {
+		return false;
+	}
+	if (!is_zero(subject->gids + subject->n_gids,
+		     (PROTO_GIDS_MAX - subject->n_gids) * sizeof(subject->gids[0])))
+		return false;
+	if (!proto_text_valid(subject->cgroup, sizeof(subject->cgroup)))
+		return false;
+	return subject->cgroup[0] == (subject->flags & PROTO_SUBJECT_CGROUP ? '/' : '\0');
+}
+
+bool proto_explain_valid(const struct proto_explain *explain)
+{
+	return proto_subject_valid(&explain->subject) && proto_open_valid(&explain->open);
+}
+
+bool proto_grant_valid(const struct proto_grant *grant)
+{
+	if (grant->accounting != PROTO_ACCOUNTING_TASK &&
+	    grant->accounting != PROTO_ACCOUNTING_USER)
+		return false;
+	return grant->n_devices <= PROTO_DEVICES_MAX &&
+	       proto_text_valid(grant->name, sizeof(grant->name)) &&
+	       proto_text_valid(grant->policy, sizeof(grant->policy)) &&
+	       proto_text_valid(grant->warning, sizeof(grant->warning));
+}
+
+bool proto_refusal_valid(const struct proto_refusal *refusal)
+{
+	bool reason;
+
+	if (refusal->zero || !proto_text_valid(refusal->reason, sizeof(refusal->reason)) ||
+	    !proto_text_valid(refusal->text, sizeof(refusal->text)))
+		return false;
+	reason = refusal->reason[0] != '\0';
+	switch (refusal->status) {
+	case STATUS_REFUSED:
+		return reason;
+	case STATUS_NO_SESSION:
+	case STATUS_INTERNAL:
+		return !reason;
+	default:
+		return false;
+	}
+}
+
+bool proto_explanation_valid(const struct proto_explanation *explanation)
+{
+	/* Flags that are not known here only add to what is said: ignored, unlike a request's. */
+	return explanation->granted <= 1 && explanation->accounting <= PROTO_ACCOUNTING_USER &&
+	       proto_text_valid(explanation->policy, sizeof(explanation->policy)) &&
+	       proto_text_valid(explanation->reason, sizeof(explanation->reason)) &&
+	       proto_text_valid(explanation->text, sizeof(explanation->text)) &&
+	       proto_text_valid(explanation->warning, sizeof(explanation->warning)) &&
+	       (explanation->reason[0] == '\0') == (explanation->granted == 1);
+}
+
+static bool session_valid(const struct proto_session *session)
+{
+	return session->state < PROTO_STATES && session->accounting <= PROTO_ACCOUNTING_USER &&
+	       session->n_devices <= PROTO_DEVICES_MAX &&
+	       proto_text_valid(session->name, sizeof(session->name)) &&
+	       proto_text_valid(session->policy, sizeof(session->policy));
+}
+
+int proto_session_next(const char **pos, const char *end, struct proto_session *ret_session,
+		       const char **ret_cgroup, const char (**ret_devices)[40])
+{
+	struct proto_session session;
+	size_t left = (size_t)(end - *pos);
+	const char *cgroup;
+	const char(*devices)[40];
+
+	if (left < sizeof(session))
+		return -EPROTO;
+	memcpy(&session, *pos, sizeof(session));
+	left -= sizeof(session);
+	cgroup = *pos + sizeof(session);
+	if (!session_valid(&session))
+		return -EPROTO;
+	if (left < session.cgroup_len + session.n_devices * sizeof(devices[0]))
+		return -EPROTO;
+	if (memchr(cgroup, '\0', session.cgroup_len))
+		return -EPROTO;
+	/* By way of void: gcc 12 takes a direct cast to an array of const for one that drops it. */
+	devices = (const void *)(cgroup + session.cgroup_len);
+	for (size_t i = 0; i < session.n_devices; i++) {
+		if (!text_given(devices[i], sizeof(devices[i])))
+			return -EPROTO;
+	}
+	*pos = (const char *)(devices + session.n_devices);
+	*ret_session = session;
+	*ret_cgroup = cgroup;
+	*ret_devices = devices;
+	return 0;
+}
+
+const char *proto_state_name(uint32_t state)
+{
+	return state < PROTO_STATES ? state_names[state] : "unknown";
+}

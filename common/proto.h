@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The wire: SOCK_SEQPACKET, one message per packet, host byte order, version 1.
+ *
+ * Every message is a struct proto_header and the body of its kind and operation. Bodies have fixed
+ * width fields and no padding; text is NUL-terminated and NUL-filled; fields called zero are 0.
+ * Only list and show answers have a variable part (struct proto_session). What does not fit is
+ * dropped together with its sender. Operations are added, never changed.
+ */
+#ifndef COMMON_PROTO_H
+#define COMMON_PROTO_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROTO_VERSION 1
+#define PROTO_SOCKET "/run/pinbroker/socket"
+#define PROTO_MESSAGE_MAX 65536 /* bytes, header included */
+#define PROTO_DEVICES_MAX 16 /* per request and per session */
+#define PROTO_FDS_MAX (1 + PROTO_DEVICES_MAX) /* the iommufd and its devices */
+#define PROTO_GIDS_MAX 64
+#define PROTO_NAME_MAX 64 /* characters */
+#define PROTO_NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@-"
+#define PROTO_UNKNOWN UINT64_MAX /* of a figure: not known; never zero */
+#define PROTO_UNLIMITED UINT64_MAX /* of a limit */
+
+enum proto_kind {
+	PROTO_REQUEST,
+	PROTO_REPLY,
+	PROTO_REFUSAL, /* struct proto_refusal */
+};
+
+enum proto_op {
+	PROTO_OPEN = 1, /* a session for the requester: proto_open -> proto_grant and fds */
+	PROTO_OPEN_FOR = 2, /* reserved: for another subject */
+	PROTO_LIST = 3, /* proto_list -> proto_sessions */
+	PROTO_SHOW = 4, /* proto_show -> proto_sessions with exactly one */
+	PROTO_SET = 5, /* reserved */
+	PROTO_ATTACH = 6, /* reserved */
+	PROTO_ADOPT = 7, /* reserved */
+	PROTO_CLOSE = 8, /* reserved */
+	PROTO_REVOKE = 9, /* reserved */
+	PROTO_STATUS = 10, /* reserved */
+	PROTO_EXPLAIN = 11, /* proto_explain -> proto_explanation */
+	PROTO_OPS,
+};
+
+struct proto_header {
+	uint16_t version;
+	uint8_t kind; /* enum proto_kind */
+	uint8_t op; /* enum proto_op */
+	uint32_t size; /* of the whole packet */
+	uint64_t serial; /* the requester's, echoed */
+};
+static_assert(sizeof(struct proto_header) == 16, "wire format");
+
+enum proto_accounting {
+	PROTO_ACCOUNTING_POLICY, /* in a request: as the policy says */
+	PROTO_ACCOUNTING_TASK,
+	PROTO_ACCOUNTING_USER,
+};
+
+#define PROTO_OPEN_VIOMMU 1U /* each device has an address space of its own */
+#define PROTO_OPEN_EXEC 2U /* the requester calls exec next, which drops what it has locked */
+
+struct proto_open {
+	uint64_t memory; /* bytes of guest RAM; 0: not given */
+	uint32_t flags; /* PROTO_OPEN_* */
+	uint32_t accounting; /* enum proto_accounting */
+	uint32_t n_devices;
+	uint32_t zero;
+	char name[72]; /* proto_name_valid(), or "": the broker makes one up */
+	char devices[PROTO_DEVICES_MAX][40]; /* those beyond n_devices are zero */
+};
+static_assert(sizeof(struct proto_open) == 736, "wire format");
+
+/* With it: the iommufd, then the devices in the order of the request. */
+struct proto_grant {
+	uint64_t id;
+	uint64_t limit; /* bytes */
+	uint64_t max_mappings; /* PROTO_UNLIMITED */
+	uint32_t accounting; /* TASK or USER */
+	uint32_t n_devices;
+	char name[72];
+	char policy[72];
+	char warning[512]; /* "": none; one line */
+};
+static_assert(sizeof(struct proto_grant) == 688, "wire format");
+
+/* Text is one line; whoever prints it escapes it. */
+struct proto_refusal {
+	uint32_t status; /* a command that fails by it exits with this (sysexits.h): 66, 70, 77 */
+	uint32_t zero;
+	char reason[24]; /* "host-reserve"; "" with another status than 77 */
+	char text[608];
+};
+static_assert(sizeof(struct proto_refusal) == 640, "wire format");
+
+/* A page of sessions in the order they were made. */
+struct proto_list {
+	uint64_t after; /* the last id of the page before; 0: from the first */
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_list) == 16, "wire format");
+
+struct proto_show {
+	uint64_t id;
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_show) == 16, "wire format");
+
+struct proto_sessions {
+	uint32_t n; /* records that follow */
+	uint32_t more; /* 1: ask again, after the last of these */
+};
+static_assert(sizeof(struct proto_sessions) == 8, "wire format");
+
+enum proto_state {
+	PROTO_STATE_PENDING,
+	PROTO_STATE_ACTIVE,
+	PROTO_STATE_IDLE,
+	PROTO_STATE_ORPHANED,
+	PROTO_STATE_REVOKED,
+	PROTO_STATE_POISONED,
+	PROTO_STATE_UNMANAGED,
+	PROTO_STATES,
+};
+
+#define PROTO_SESSION_EXACT 1U /* pinned is read in the kernel, not the owner's VmPin */
+
+/* Followed by cgroup_len bytes (no NUL) and n_devices names of 40 bytes. */
+struct proto_session {
+	uint64_t id;
+	uint64_t limit;
+	uint64_t pinned; /* bytes; this and the next five: PROTO_UNKNOWN */
+	uint64_t pinned_peak;
+	uint64_t mapped;
+	uint64_t mappings;
+	uint64_t denied;
+	uint64_t max_mappings; /* PROTO_UNLIMITED */
+	uint32_t uid;
+	uint32_t pid; /* of the owner, as the broker sees it */
+	uint32_t accounting;
+	uint32_t state; /* enum proto_state */
+	uint32_t flags; /* PROTO_SESSION_* */
+	uint16_t cgroup_len; /* 0: not known */
+	uint16_t n_devices;
+	char name[72];
+	char policy[72];
+};
+static_assert(sizeof(struct proto_session) == 232, "wire format");
+
+#define PROTO_SUBJECT_UID 1U /* uid is given; only root and admins name another than their own */
+#define PROTO_SUBJECT_CGROUP 2U
+
+/* For whom; flags 0: for the requester. */
+struct proto_subject {
+	uint32_t flags;
+	uint32_t uid; /* 0 without PROTO_SUBJECT_UID, else not (uid_t)-1 */
+	uint32_t n_gids; /* 0 without PROTO_SUBJECT_UID */
+	uint32_t zero;
+	uint32_t gids[PROTO_GIDS_MAX]; /* those beyond n_gids are 0 */
+	char cgroup[4096]; /* "/a/b"; "" without PROTO_SUBJECT_CGROUP */
+};
+static_assert(sizeof(struct proto_subject) == 4368, "wire format");
+
+struct proto_explain {
+	struct proto_subject subject;
+	struct proto_open open;
+};
+static_assert(sizeof(struct proto_explain) == 5104, "wire format");
+
+/* The decision, whole; accounting/admission.h has the same fields with their meaning. */
+struct proto_explanation {
+	uint64_t limit;
+	uint64_t policy_limit;
+	uint64_t auto_limit;
+	uint64_t memory;
+	uint64_t user_limit;
+	uint64_t user_sum;
+	uint64_t host_limit;
+	uint64_t host_sum;
+	uint64_t max_mappings;
+	uint64_t max_objects;
+	uint64_t max_sessions;
+	uint64_t n_sessions;
+	uint64_t extra_memlock;
+	uint64_t headroom;
+	uint64_t migration_buffers;
+	uint32_t granted; /* 0 or 1 */
+	uint32_t accounting;
+	uint32_t factor;
+	uint32_t flags; /* PROTO_EXPLAIN_* */
+	char policy[72]; /* "": none matches */
+	char reason[24]; /* "": granted */
+	char text[608];
+	char warning[512];
+};
+static_assert(sizeof(struct proto_explanation) == 120 + 16 + 72 + 24 + 608 + 512, "wire format");
+
+#define PROTO_EXPLAIN_LIMIT_AUTO 1U /* the policy says limit = "auto" */
+#define PROTO_EXPLAIN_MAPPINGS_AUTO 2U
+#define PROTO_EXPLAIN_REQUIRE_RESET 4U
+
+/**
+ * proto_body_size() - bytes after the header of a well-formed message
+ *
+ * A refusal may answer any operation but 0, also one that only the client knows.
+ *
+ * Return: the size, the least size of an answer with records, or 0 for what version 1 does not
+ * have (also what it reserves).
+ */
+size_t proto_body_size(enum proto_kind kind, unsigned int op);
+
+/**
+ * proto_check() - whether a received packet is a message of this version
+ * @buf, @len: the packet
+ * @kind: what the receiver expects; a request, or an answer (then a refusal is fine too)
+ * @ret_header: copied out; with -EOPNOTSUPP too, so that the sender can be told
+ *
+ * Checks version, kind, size and that the body has exactly the size of its operation (at least,
+ * for answers with records). Does not look into the body: proto_open_valid() and its like do.
+ *
+ * Return: 0; -EPROTONOSUPPORT for another version; -EOPNOTSUPP for an operation that this end does
+ * not have (of any size that the header tells truly); -EPROTO for anything else.
+ */
+int proto_check(const void *buf, size_t len, enum proto_kind kind, struct proto_header *ret_header);
+
+/* Writes a header for a body of body_len bytes, at most PROTO_MESSAGE_MAX with it. */
+struct proto_header proto_header(enum proto_kind kind, unsigned int op, uint64_t serial,
+				 size_t body_len);
+
+/* Whether a text field holds a NUL and nothing after it. */
+bool proto_text_valid(const char *field, size_t size);
+
+/* Copies text into a field, cut to fit, and fills the rest with NUL. */
+void proto_text_set(char *field, size_t size, const char *text);
+
+/* Whether a session may be called that: 1-64 of PROTO_NAME_CHARS. */
+bool proto_name_valid(const char *name);
+
+/*
+ * Whether every field of a request is within its rules. The form of a device's name is not looked
+ * at, only that there is one: device_name() of common/device.h knows it. Of list and show only the
+ * field called zero can be wrong.
+ */
+bool proto_open_valid(const struct proto_open *open);
+bool proto_subject_valid(const struct proto_subject *subject);
+bool proto_explain_valid(const struct proto_explain *explain);
+
+/* The same for the answers. Flags that are not known are ignored in them. */
+bool proto_grant_valid(const struct proto_grant *grant);
+bool proto_refusal_valid(const struct proto_refusal *refusal);
+bool proto_explanation_valid(const struct proto_explanation *explanation);
+
+/**
+ * proto_session_next() - take one record off an answer to list or show
+ * @pos: where the next record starts; moved behind it
+ * @end: of the packet
+ * @ret_cgroup: into the packet, ret_session->cgroup_len bytes; checked to hold no NUL
+ * @ret_devices: into the packet, each NUL-terminated
+ *
+ * Return: 0; -EPROTO when the record does not fit, its text is malformed or its state unknown.
+ */
+int proto_session_next(const char **pos, const char *end, struct proto_session *ret_session,
+		       const char **ret_cgroup, const char (**ret_devices)[40]);
+
+const char *proto_state_name(uint32_t state);
+
+#endif

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+# Completion of pinbroker(1) for bash; install as
+# /usr/share/bash-completion/completions/pinbroker.
+# shellcheck shell=bash
+
+# What is on a VFIO driver: the names that --device takes.
+_pinbroker_devices()
+{
+	local link
+
+	for link in /sys/class/vfio-dev/*/device; do
+		[[ -e $link ]] && basename -- "$(readlink -f -- "$link")"
+	done
+}
+
+# Ids of the sessions that the caller may see; $1: the broker's socket, or nothing.
+_pinbroker_ids()
+{
+	pinbroker ${1:+--socket "$1"} list 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+# Words for the value of option $1. Fails for what is no option with a value of words.
+_pinbroker_value()
+{
+	case $1 in
+	--device) words=$(_pinbroker_devices) ;;
+	--accounting) words='task user' ;;
+	--uid) words=$(compgen -u) ;;
+	--gid) words=$(compgen -g) ;;
+	--memory | --name) words= ;;
+	*) return 1 ;;
+	esac
+	return 0
+}
+
+_pinbroker()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local request='--memory --device --viommu --accounting --help'
+	local command='' socket='' words='' i
+
+	COMPREPLY=()
+	# A PCI address has colons, at which bash breaks words.
+	if declare -F _get_comp_words_by_ref >/dev/null; then
+		_get_comp_words_by_ref -n : cur prev
+	fi
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--socket | --name | --memory | --device | --accounting | --config | --uid | --gid | --cgroup)
+			[[ ${COMP_WORDS[i]} != --socket ]] || socket=${COMP_WORDS[i + 1]-}
+			((i++))
+			;;
+		--)
+			# What follows is a command line of its own.
+			if declare -F _command_offset >/dev/null; then
+				_command_offset $((i + 1))
+			else
+				mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+			fi
+			return
+			;;
+		-*) ;;
+		*) [[ -n $command ]] || command=${COMP_WORDS[i]} ;;
+		esac
+	done
+	case $prev in
+	--socket | --config | --cgroup)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	esac
+	if ! _pinbroker_value "$prev"; then
+		case $command in
+		'') words='run list show explain --socket --help --version' ;;
+		run) words="--name $request --" ;;
+		list) words='--json --help' ;;
+		show)
+			words='--json --help'
+			[[ $cur == -* ]] || words=$(_pinbroker_ids "$socket")
+			;;
+		explain) words="--config --uid --gid --cgroup $request --json" ;;
+		esac
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+	if declare -F __ltrim_colon_completions >/dev/null; then
+		__ltrim_colon_completions "$cur"
+	fi
+}
+
+complete -F _pinbroker pinbroker

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "accounting/ledger.h"
+#include "accounting/policy.h"
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/sys.h"
+#include "daemon/budget.h"
+#include "daemon/config.h"
+#include "daemon/listener.h"
+#include "daemon/loop.h"
+#include "daemon/owner.h"
+#include "daemon/peer.h"
+#include "daemon/procfs.h"
+#include "daemon/session.h"
+
+static uint64_t broker_now_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t broker_now_ms(void)
+{
+	return broker_now_us() / 1000;
+}
+
+/* Takes over the reference. */
+static void broker_set_policies(struct broker *broker, struct policy_set *set)
+{
+	policy_unref(broker->policies);
+	broker->policies = set;
+	broker->ask_cgroup = false;
+	for (size_t i = 0; i < set->n_policies; i++)
+		if (set->policies[i].cgroups.n)
+			broker->ask_cgroup = true;
+}
+
+/* A bad file changes nothing; live sessions keep their numbers either way. */
+static void broker_reload(struct broker *broker)
+{
+	struct policy_set *set = NULL;
+
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+			 (unsigned long long)broker_now_us());
+	if (config_load(broker->config_path, 0, broker->mem_total, &set)) {
+		log_error("%s is not taken: the policies stay as they were", broker->config_path);
+	} else {
+		broker_set_policies(broker, set);
+		log_info("loaded %s: %zu policies", broker->config_path, set->n_policies);
+	}
+	(void)sd_notify(0, "READY=1"); /* nobody may be listening */
+}
+
+static void broker_signal(uint32_t events, void *arg)
+{
+	struct broker *broker = arg;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(broker->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP) {
+		broker_reload(broker);
+		return;
+	}
+	log_info("stopping: %zu sessions stay with their owners", session_count(broker->sessions));
+	(void)sd_notify(0, "STOPPING=1");
+	loop_stop(broker->loop);
+}
+
+static int broker_watch_signals(struct broker *broker)
+{
+	sigset_t mask;
+
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGHUP);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigaddset(&mask, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+		return -errno;
+	broker->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (broker->signal_fd < 0)
+		return -errno;
+	return loop_watch(broker->loop, broker->signal_fd, POLLIN, broker_signal, broker,
+			  &broker->signal_watch);
+}
+
+static int broker_open_roots(struct broker *broker)
+{
+	broker->sysfs_fd = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (broker->sysfs_fd < 0)
+		return -errno;
+	broker->dev_fd = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return broker->dev_fd < 0 ? -errno : 0;
+}
+
+static int broker_init(struct broker *broker)
+{
+	int err = broker_open_roots(broker);
+
+	if (!err)
+		err = procfs_mem_total(&broker->mem_total);
+	if (!err)
+		err = procfs_overflow_uid(&broker->overflow_uid);
+	if (!err)
+		err = loop_new(&broker->loop);
+	if (!err)
+		err = ledger_new(&broker->ledger);
+	if (!err)
+		err = budget_new(&broker->budget);
+	if (!err)
+		err = session_table_new(broker->ledger, &broker->sessions);
+	if (!err)
+		err = owner_table_new(broker, &broker->owners);
+	if (!err)
+		err = broker_watch_signals(broker);
+	if (err)
+		log_error("cannot start: %s", strerror(-err));
+	return err;
+}
+
+int broker_new(const char *config_path, struct broker **ret_broker)
+{
+	CLEANUP(broker_freep) struct broker *broker = calloc(1, sizeof(*broker));
+	struct policy_set *set = NULL;
+	int err;
+
+	if (!broker)
+		return -ENOMEM;
+	broker->sys = &sys_real;
+	broker->config_path = config_path;
+	broker->sysfs_fd = broker->dev_fd = broker->signal_fd = -1;
+	err = broker_init(broker);
+	if (err)
+		return err;
+	err = config_load(config_path, 0, broker->mem_total, &set);
+	if (err)
+		return -EINVAL;
+	broker_set_policies(broker, set);
+	*ret_broker = STEAL(broker);
+	return 0;
+}
+
+void broker_free(struct broker *broker)
+{
+	if (!broker)
+		return;
+	while (broker->peers)
+		peer_free(broker->peers);
+	listener_free(broker->listener);
+	owner_table_free(broker->owners);
+	session_table_free(broker->sessions);
+	ledger_free(broker->ledger);
+	budget_free(broker->budget);
+	policy_unref(broker->policies);
+	if (broker->loop)
+		loop_cancel(broker->loop, &broker->signal_watch);
+	loop_free(broker->loop);
+	fd_closep(&broker->signal_fd);
+	fd_closep(&broker->sysfs_fd);
+	fd_closep(&broker->dev_fd);
+	free(broker);
+}
+
+void broker_freep(struct broker **broker)
+{
+	broker_free(*broker);
+}
+
+int broker_run(struct broker *broker, const char *socket_path)
+{
+	int err = listener_new(broker, socket_path, &broker->listener);
+
+	if (err)
+		return err;
+	(void)sd_notify(0, "READY=1"); /* nobody may be listening */
+	log_info("ready: %zu policies", broker->policies->n_policies);
+	err = loop_run(broker->loop);
+	if (err)
+		log_error("the event loop failed: %s", strerror(-err));
+	return err;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything the daemon knows, in one place; no other mutable state exists. */
+#ifndef DAEMON_BROKER_H
+#define DAEMON_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/proto.h"
+
+struct budget;
+struct ledger;
+struct listener;
+struct loop;
+struct owner_table;
+struct peer;
+struct policy_set;
+struct session_table;
+struct sys_ops;
+
+struct broker {
+	const struct sys_ops *sys;
+	struct loop *loop;
+	const char *config_path; /* borrowed from argv */
+	struct policy_set *policies; /* one reference; replaced by a reload */
+	bool ask_cgroup; /* some policy matches by cgroup */
+	struct ledger *ledger;
+	struct budget *budget;
+	struct session_table *sessions;
+	struct owner_table *owners;
+	struct listener *listener;
+	struct peer *peers; /* all connections */
+	int sysfs_fd; /* owned; /sys */
+	int dev_fd; /* owned; /dev */
+	int signal_fd; /* owned */
+	uint64_t signal_watch;
+	uint64_t mem_total; /* bytes */
+	uid_t overflow_uid; /* what ids without a mapping look like */
+	/* A packet in hand or in the making; one thread, used within one handler. */
+	union {
+		char bytes[PROTO_MESSAGE_MAX];
+		struct proto_header align;
+	} packet;
+};
+
+/**
+ * broker_new() - open what the daemon needs; nothing listens yet
+ * @config_path: borrowed for the broker's life
+ *
+ * Return: 0; -EINVAL: the configuration is bad, and every finding has been logged; -errno, logged.
+ */
+int broker_new(const char *config_path, struct broker **ret_broker);
+
+/* Ends the broker; processes that have a session keep their descriptors and limits. */
+void broker_free(struct broker *broker);
+void broker_freep(struct broker **broker);
+
+/**
+ * broker_run() - serve until SIGTERM
+ * @socket_path: where to listen unless systemd passed a socket
+ *
+ * Return: 0; -errno, logged.
+ */
+int broker_run(struct broker *broker, const char *socket_path);
+
+/* CLOCK_MONOTONIC in ms. */
+uint64_t broker_now_ms(void);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/budget.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "common/cleanup.h"
+
+#define BUDGET_BUCKETS 256
+#define BUDGET_MEMORY_MS 1000 /* a second refills any bucket: forgetting later changes nothing */
+
+struct budget_user {
+	struct budget_user *next;
+	uid_t uid;
+	unsigned int n_connections;
+	uint64_t spent; /* thousandths of requests that are not refilled yet */
+	uint64_t refilled_ms;
+	uint64_t left_ms; /* when its last connection ended */
+};
+
+struct budget {
+	struct budget_user *users[BUDGET_BUCKETS];
+};
+
+int budget_new(struct budget **ret_budget)
+{
+	struct budget *budget = calloc(1, sizeof(*budget));
+
+	if (!budget)
+		return -ENOMEM;
+	*ret_budget = budget;
+	return 0;
+}
+
+/* Drops who has no connection and has not been seen lately; returns the uid's place. */
+static struct budget_user **budget_slot(struct budget *budget, uid_t uid, uint64_t now_ms)
+{
+	struct budget_user **slot = &budget->users[uid % BUDGET_BUCKETS];
+
+	while (*slot && (*slot)->uid != uid) {
+		struct budget_user *user = *slot;
+
+		if (!user->n_connections && now_ms - user->left_ms >= BUDGET_MEMORY_MS) {
+			*slot = user->next;
+			free(user);
+		} else {
+			slot = &user->next;
+		}
+	}
+	return slot;
+}
+
+void budget_free(struct budget *budget)
+{
+	if (!budget)
+		return;
+	for (size_t i = 0; i < BUDGET_BUCKETS; i++) {
+		while (budget->users[i]) {
+			struct budget_user *user = budget->users[i];
+
+			assert(!user->n_connections);
+			budget->users[i] = user->next;
+			free(user);
+		}
+	}
+	free(budget);
+}
+
+void budget_freep(struct budget **budget)
+{
+	budget_free(*budget);
+}
+
+int budget_connect(struct budget *budget, uid_t uid, unsigned int max, uint64_t now_ms,
+		   struct budget_user **ret_user)
+{
+	struct budget_user **slot = budget_slot(budget, uid, now_ms);
+
+	if (!*slot) {
+		struct budget_user *user = calloc(1, sizeof(*user));
+
+		if (!user)
+			return -ENOMEM;
+		user->uid = uid;
+		user->refilled_ms = user->left_ms = now_ms;
+		*slot = user;
+	}
+	if ((*slot)->n_connections >= max)
+		return -EDQUOT;
+	(*slot)->n_connections++;
+	*ret_user = *slot;
+	return 0;
+}
+
+void budget_disconnect(struct budget *budget, struct budget_user *user, uint64_t now_ms)
+{
+	assert(user->n_connections > 0);
+	user->n_connections--;
+	user->left_ms = now_ms;
+	(void)budget_slot(budget, user->uid, now_ms); /* forgets others of its bucket */
+}
+
+bool budget_request(struct budget_user *user, unsigned int max, uint64_t now_ms)
+{
+	uint64_t refill = (now_ms - user->refilled_ms) * max;
+
+	user->refilled_ms = now_ms;
+	user->spent = user->spent > refill ? user->spent - refill : 0;
+	if (max == 0)
+		return true;
+	if (user->spent + 1000 > (uint64_t)max * 1000)
+		return false;
+	user->spent += 1000;
+	return true;
+}

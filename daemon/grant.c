@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/grant.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/proto.h"
+#include "daemon/broker.h"
+#include "daemon/owner.h"
+#include "daemon/peer.h"
+#include "daemon/petition.h"
+#include "daemon/procfs.h"
+#include "daemon/request.h"
+#include "daemon/session.h"
+#include "iommufd/cdev.h"
+#include "iommufd/iommu.h"
+
+/* A grant in the making. Until it is made, leaving the scope undoes every step. */
+struct grant {
+	struct broker *broker;
+	struct session *session; /* NULL: nothing is reserved, or it was granted */
+	struct owner *owner; /* borrowed; NULL: not reached yet, or granted */
+	int fds[PROTO_FDS_MAX]; /* owned: the iommufd, then the devices */
+	size_t n_fds;
+	char fault[256]; /* what failed, for the refusal */
+};
+
+/* In reverse: limits, share and devices. The descriptors go in any case. */
+static void grant_fini(struct grant *grant)
+{
+	for (size_t i = 0; i < grant->n_fds; i++)
+		fd_closep(&grant->fds[i]);
+	if (grant->session)
+		owner_end_session(grant->broker, grant->session);
+	if (grant->owner && !grant->owner->sessions)
+		owner_put(grant->owner);
+}
+
+static int grant_open_context(struct grant *grant)
+{
+	bool task = grant->session->accounting == POLICY_ACCOUNTING_TASK;
+	int fd = -1, err = iommu_open(grant->broker->sys, grant->broker->dev_fd,
+				      task ? IOMMU_MODE_TASK : IOMMU_MODE_USER, &fd);
+
+	if (err) {
+		(void)snprintf(grant->fault, sizeof(grant->fault), "cannot open IOMMUFD: %s",
+			       iommu_strerror(err));
+		return err;
+	}
+	grant->fds[grant->n_fds++] = fd;
+	return 0;
+}
+
+static int grant_open_device(struct grant *grant, const struct device *device)
+{
+	int fd = -1, err = cdev_open(grant->broker->sys, grant->broker->dev_fd,
+				     grant->broker->sysfs_fd, device, &fd);
+
+	if (err) {
+		(void)snprintf(grant->fault, sizeof(grant->fault),
+			       "cannot open /dev/vfio/devices/%s of device %s: %s", device->cdev,
+			       device->name, strerror(-err));
+		return err;
+	}
+	grant->fds[grant->n_fds++] = fd;
+	return 0;
+}
+
+/* exec() resets the memory of a process: who says that it is about to has nothing locked. */
+static uint64_t grant_locked_besides(const struct peer *peer, const struct petition *petition)
+{
+	struct procfs_locked locked;
+
+	if (petition->open.flags & PROTO_OPEN_EXEC)
+		return 0;
+	if (procfs_locked(peer->cred.pid, &locked) || procfs_exited(peer->pidfd) ||
+	    locked.locked == PROTO_UNKNOWN)
+		return 0;
+	return locked.locked;
+}
+
+static int grant_set_limit(struct grant *grant, const struct peer *peer,
+			   const struct petition *petition)
+{
+	int err = owner_get(grant->broker->owners, peer->pidfd, peer->cred.pid, peer->cred.uid,
+			    grant_locked_besides(peer, petition), &grant->owner);
+
+	if (!err) {
+		owner_add_session(grant->owner, grant->session);
+		err = owner_limit_session(grant->session);
+	}
+	if (err)
+		(void)snprintf(grant->fault, sizeof(grant->fault),
+			       "cannot set RLIMIT_MEMLOCK of process %d: %s", (int)peer->cred.pid,
+			       strerror(-err));
+	return err;
+}
+
+/* Every step but the last. A failure leaves its reason in grant->fault. */
+static int grant_prepare(struct grant *grant, const struct peer *peer,
+			 const struct petition *petition)
+{
+	const struct admission *admission = &petition->admission;
+	struct session_plan plan = {
+		.uid = peer->cred.uid,
+		.name = petition->open.name[0] ? petition->open.name : "session",
+		.policy = admission->policy,
+		.accounting = admission->accounting,
+		.limit = admission->limit,
+		.max_mappings = admission->max_mappings,
+		.devices = petition->devices,
+		.n_devices = petition->open.n_devices,
+	};
+	int err = session_new(grant->broker->sessions, &plan, &grant->session);
+
+	if (err) {
+		(void)snprintf(grant->fault, sizeof(grant->fault), "cannot reserve a session: %s",
+			       strerror(-err));
+		return err;
+	}
+	err = grant_open_context(grant);
+	for (size_t i = 0; !err && i < petition->open.n_devices; i++)
+		err = grant_open_device(grant, &petition->devices[i]);
+	return err ? err : grant_set_limit(grant, peer, petition);
+}
+
+static int grant_send(const struct grant *grant, const struct peer *peer,
+		      const struct proto_header *header, const struct petition *petition)
+{
+	const struct session *session = grant->session;
+	struct proto_grant body = {
+		.id = session->id,
+		.limit = session->share.limit,
+		.max_mappings = session->max_mappings,
+		.accounting = session->accounting == POLICY_ACCOUNTING_TASK ? PROTO_ACCOUNTING_TASK
+									    : PROTO_ACCOUNTING_USER,
+		.n_devices = (uint32_t)session->n_devices,
+	};
+	struct peer_answer answer = {
+		.request = header,
+		.kind = PROTO_REPLY,
+		.parts = {{.iov_base = &body, .iov_len = sizeof(body)}},
+		.n_parts = 1,
+		.fds = grant->fds,
+		.n_fds = grant->n_fds,
+	};
+
+	proto_text_set(body.name, sizeof(body.name), session->name);
+	proto_text_set(body.policy, sizeof(body.policy), session->policy);
+	proto_text_set(body.warning, sizeof(body.warning), petition->admission.warning);
+	return peer_send(peer, &answer);
+}
+
+static int grant_make(struct peer *peer, const struct proto_header *header,
+		      const struct petition *petition)
+{
+	CLEANUP(grant_fini) struct grant grant = {.broker = peer->broker};
+	struct session *session;
+	int err = grant_prepare(&grant, peer, petition);
+
+	if (err)
+		return request_refuse(peer, header, REFUSAL_KERNEL, "policy \"%s\": %s",
+				      petition->admission.policy->name, grant.fault);
+	err = grant_send(&grant, peer, header, petition);
+	if (err)
+		return err;
+	session = STEAL(grant.session);
+	grant.owner = NULL;
+	session_enter(session, SESSION_ACTIVE);
+	log_info("granted session %llx (%s) to process %d of uid %u: policy %s, limit %llu bytes, "
+		 "%zu devices",
+		 (unsigned long long)session->id, session->name, (int)peer->cred.pid,
+		 peer->cred.uid, session->policy, (unsigned long long)session->share.limit,
+		 session->n_devices);
+	return 0;
+}
+
+int grant_open(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct petition petition;
+
+	memcpy(&petition.open, body, sizeof(petition.open));
+	petition.subject = (struct proto_subject){.flags = 0};
+	petition_weigh(peer, &petition);
+	if (petition.admission.refusal)
+		return request_refuse(peer, header, petition.admission.refusal, "%s",
+				      petition.admission.text);
+	return grant_make(peer, header, &petition);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A grant: from a request to descriptors in the peer's hands, or to a refusal with nothing left
+ * behind. Each step has its undo; nothing is sent before everything else is done, and the broker
+ * keeps none of what it sent.
+ */
+#ifndef DAEMON_GRANT_H
+#define DAEMON_GRANT_H
+
+struct peer;
+struct proto_header;
+
+/* Handler of PROTO_OPEN; see request.c. */
+int grant_open(struct peer *peer, const struct proto_header *header, const void *body);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "daemon/broker.h"
+#include "daemon/loop.h"
+#include "daemon/peer.h"
+
+#define LISTENER_BACKLOG 1024
+
+struct listener {
+	struct broker *broker; /* borrowed */
+	int fd; /* owned */
+	int spare_fd; /* owned; given up for a moment to turn a connection away, see below */
+	const char *path; /* borrowed; NULL: the socket is systemd's */
+	uint64_t watch;
+};
+
+void listener_free(struct listener *listener)
+{
+	if (!listener)
+		return;
+	loop_cancel(listener->broker->loop, &listener->watch);
+	if (listener->path && listener->fd >= 0)
+		(void)unlink(listener->path); /* somebody else did: just as well */
+	fd_closep(&listener->fd);
+	fd_closep(&listener->spare_fd);
+	free(listener);
+}
+
+void listener_freep(struct listener **listener)
+{
+	listener_free(*listener);
+}
+
+static int listener_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void listener_take(struct listener *listener, int fd)
+{
+	int err;
+
+	if (!listener->path) /* it may have been connected before the option was set */
+		(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int));
+	err = peer_new(listener->broker, fd);
+	if (err && err != -EDQUOT)
+		log_notice("turned a connection away: %s", strerror(-err));
+}
+
+/*
+ * Without a descriptor to spare the connection stays in the backlog, and the loop would report it
+ * for ever. The spare one makes room to take it and hang up: its client sees that the broker is
+ * full instead of waiting.
+ */
+static void listener_shed(struct listener *listener, int err)
+{
+	int fd;
+
+	log_warning("turned a connection away: %s", strerror(-err));
+	fd_closep(&listener->spare_fd);
+	fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd_closep(&fd);
+	listener->spare_fd = listener_spare();
+}
+
+static bool listener_is_full(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
+}
+
+static void listener_accepted(int fd, void *arg);
+
+/* Somebody waits, and there was no descriptor lately. The first one that fits ends this. */
+static void listener_waited(uint32_t events, void *arg)
+{
+	struct listener *listener = arg;
+	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int err = fd < 0 ? -errno : 0;
+	uint64_t watch;
+
+	(void)events; /* an error of the socket is accept4()'s too */
+	if (listener_is_full(err))
+		listener_shed(listener, err);
+	if (err)
+		return;
+	if (loop_accept(listener->broker->loop, listener->fd, listener_accepted, listener,
+			&watch) == 0) {
+		loop_cancel(listener->broker->loop, &listener->watch);
+		listener->watch = watch;
+	}
+	listener_take(listener, fd);
+}
+
+/*
+ * The kernel takes a descriptor before it looks for a connection: with none to be had, an accept
+ * in the ring fails at once and for ever, with nobody there. Polling needs none.
+ */
+static void listener_accepted(int fd, void *arg)
+{
+	struct listener *listener = arg;
+	uint64_t watch;
+
+	if (fd >= 0)
+		listener_take(listener, fd);
+	if (!listener_is_full(fd)) /* -ECONNABORTED and the like: that connection's own trouble */
+		return;
+	if (loop_watch(listener->broker->loop, listener->fd, POLLIN, listener_waited, listener,
+		       &watch) == 0) {
+		loop_cancel(listener->broker->loop, &listener->watch);
+		listener->watch = watch;
+	}
+}
+
+/* A socket file that nobody answers is a leftover. */
+static int listener_clear_path(const struct sockaddr_un *address)
+{
+	CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (lstat(address->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+		return -EADDRINUSE;
+	if (errno != ECONNREFUSED)
+		return -errno;
+	return unlink(address->sun_path) < 0 ? -errno : 0;
+}
+
+static int listener_bind(const char *path, int *ret_fd)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int err;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	err = listener_clear_path(&address);
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	/* Nobody can connect before listen(): the mode is right from the first moment on. */
+	if (chmod(path, 0666) < 0 || listen(fd, LISTENER_BACKLOG) < 0) {
+		err = -errno;
+		(void)unlink(path); /* the error at hand is the one to report */
+		return err;
+	}
+	*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
+static int listener_inherit(int *ret_fd)
+{
+	int fd = SD_LISTEN_FDS_START, flags;
+
+	if (sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
+		return -EINVAL;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+static int listener_open(struct listener *listener, const char *path)
+{
+	int n = sd_listen_fds(1), yes = 1, err;
+
+	if (n < 0)
+		return n;
+	if (n > 1)
+		return -EINVAL;
+	err = n == 1 ? listener_inherit(&listener->fd) : listener_bind(path, &listener->fd);
+	if (err)
+		return err;
+	if (n == 0)
+		listener->path = path;
+	/*
+	 * Each connection inherits it, so that the kernel adds the sender to every packet. One that
+	 * was there before (on systemd's socket) did not: libpinbroker sends its credentials
+	 * itself.
+	 */
+	if (setsockopt(listener->fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0)
+		return -errno;
+	return 0;
+}
+
+int listener_new(struct broker *broker, const char *path, struct listener **ret_listener)
+{
+	CLEANUP(listener_freep) struct listener *listener = NULL;
+	struct listener *new = calloc(1, sizeof(*new));
+	int err;
+
+	if (!new)
+		return -ENOMEM;
+	listener = new;
+	*listener = (struct listener){.broker = broker, .fd = -1, .spare_fd = listener_spare()};
+	err = listener->spare_fd < 0 ? -errno : listener_open(listener, path);
+	if (!err)
+		err = loop_accept(broker->loop, listener->fd, listener_accepted, listener,
+				  &listener->watch);
+	if (err) {
+		log_error("cannot listen on %s: %s", path,
+			  err == -EADDRINUSE ? "another pinbrokerd serves it" : strerror(-err));
+		return err;
+	}
+	*ret_listener = STEAL(listener);
+	return 0;
+}

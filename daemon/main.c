@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* pinbrokerd: reads its arguments and runs a broker. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "accounting/policy.h"
+#include "common/cleanup.h"
+#include "common/proto.h"
+#include "daemon/broker.h"
+#include "daemon/config.h"
+#include "daemon/procfs.h"
+
+static const char usage[] =
+	"Usage: pinbrokerd [--config FILE] [--socket PATH] [--check]\n"
+	"Hand IOMMUFD and VFIO devices to unprivileged VMMs, by policy. Stays in the foreground.\n"
+	"\n"
+	"  --config FILE   configuration (" PINBROKER_SYSCONFDIR "/pinbroker/pinbroker.conf)\n"
+	"  --socket PATH   where to listen (" PROTO_SOCKET ")\n"
+	"  --check         parse the configuration and exit: 0, or 78 if it is bad\n"
+	"  --version       print the version and exit\n"
+	"  --help          print this and exit\n"
+	"\n"
+	"SIGHUP reloads the configuration. SIGTERM stops; sessions run on. See pinbrokerd(8).\n";
+
+struct arguments {
+	const char *config;
+	const char *socket;
+	bool check;
+};
+
+/* Returns an exit status, or -1 to go on. */
+static int arguments_parse(int argc, char **argv, struct arguments *ret_arguments)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
+		{"check", no_argument, NULL, 'k'},        {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		switch (option) {
+		case 'c':
+			ret_arguments->config = optarg;
+			break;
+		case 's':
+			ret_arguments->socket = optarg;
+			break;
+		case 'k':
+			ret_arguments->check = true;
+			break;
+		case 'v':
+			return puts("pinbrokerd " PINBROKER_VERSION) < 0 ? EX_SOFTWARE : 0;
+		case 'h':
+			return fputs(usage, stdout) < 0 ? EX_SOFTWARE : 0;
+		default:
+			return EX_USAGE; /* getopt_long() has said what is wrong */
+		}
+	}
+	if (optind == argc)
+		return -1;
+	(void)fprintf(stderr, "pinbrokerd: unexpected argument: %s\n", argv[optind]);
+	return EX_USAGE;
+}
+
+static int check(const char *config)
+{
+	CLEANUP(policy_unrefp) struct policy_set *set = NULL;
+	uint64_t mem_total = 0;
+
+	(void)procfs_mem_total(&mem_total); /* 0: sums are not compared with it */
+	return config_load(config, getuid(), mem_total, &set) ? EX_CONFIG : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = {
+		.config = PINBROKER_SYSCONFDIR "/pinbroker/pinbroker.conf",
+		.socket = PROTO_SOCKET,
+	};
+	CLEANUP(broker_freep) struct broker *broker = NULL;
+	int err, status = arguments_parse(argc, argv, &arguments);
+
+	if (status >= 0)
+		return status;
+	if (arguments.check)
+		return check(arguments.config);
+	err = broker_new(arguments.config, &broker);
+	if (err)
+		return err == -EINVAL ? EX_CONFIG : EX_SOFTWARE;
+	return broker_run(broker, arguments.socket) ? EX_SOFTWARE : 0;
+}

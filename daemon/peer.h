@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A peer: one connection, and who is at its other end by the kernel's word. A pid alone proves
+ * nothing: the pidfd was made by the kernel at connect(2) and names that process for ever.
+ */
+#ifndef DAEMON_PEER_H
+#define DAEMON_PEER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "common/proto.h"
+
+struct broker;
+struct budget_user;
+
+struct peer {
+	struct peer *next, *prev; /* struct broker::peers */
+	struct broker *broker; /* borrowed */
+	int fd; /* owned */
+	int pidfd; /* owned; of the process that connected */
+	struct ucred cred; /* SO_PEERCRED: effective ids at connect */
+	gid_t *gids; /* primary first, then supplementary */
+	size_t n_gids;
+	struct budget_user *budget; /* NULL: not counted yet */
+	uint64_t watch;
+};
+
+/**
+ * peer_new() - serve a connection
+ * @fd: owned by the peer from here on, also on failure
+ *
+ * The peer lives until its end hangs up, sends what is no message, or does not take its answers.
+ *
+ * Return: 0; -EDQUOT: its uid has as many as it may, and was told so; -errno. On failure fd is
+ * closed.
+ */
+int peer_new(struct broker *broker, int fd);
+
+/* Hangs up. Its sessions live on. */
+void peer_free(struct peer *peer);
+
+/* What a request is answered with; everything is borrowed. */
+struct peer_answer {
+	const struct proto_header *request;
+	enum proto_kind kind;
+	struct iovec parts[2]; /* of the body */
+	size_t n_parts;
+	const int *fds;
+	size_t n_fds;
+};
+
+/**
+ * peer_send() - answer a request
+ *
+ * Return: 0; -EAGAIN: the peer does not take its answers; -errno of sendmsg(2). Nothing was sent
+ * then, and the caller gives the peer up (by returning the error from its handler).
+ */
+int peer_send(const struct peer *peer, const struct peer_answer *answer);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What /proc says of a process. A pid alone proves nothing: callers check the process's pidfd
+ * after the call, and only then believe the answer.
+ */
+#ifndef DAEMON_PROCFS_H
+#define DAEMON_PROCFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROCFS_CGROUP_MAX 4096
+
+/* VmLck and VmPin of a process, in bytes; UINT64_MAX: not known. */
+struct procfs_locked {
+	uint64_t locked;
+	uint64_t pinned;
+};
+
+/**
+ * procfs_locked() - what a process has locked and pinned
+ *
+ * VmPin is signed in the kernel and can be wrong (IOMMU_IOAS_CHANGE_PROCESS moves it without
+ * moving the charge): a value that no machine can have is reported as not known.
+ *
+ * Return: 0; -ESRCH: no such process; -errno.
+ */
+int procfs_locked(pid_t pid, struct procfs_locked *ret_locked);
+
+/**
+ * procfs_cgroup() - the process's cgroup in the v2 hierarchy, from the root: "/a/b"
+ *
+ * Return: 0; -ENODATA: it is in none (no v2 hierarchy); -ENAMETOOLONG; -ESRCH; -errno.
+ */
+int procfs_cgroup(pid_t pid, char ret_cgroup[static PROCFS_CGROUP_MAX]);
+
+/**
+ * procfs_capable() - has it CAP_IPC_LOCK in force in the initial user namespace?
+ *
+ * The kernel asks capable(CAP_IPC_LOCK) (drivers/iommu/iommufd/pages.c, iopt_alloc_pages): only
+ * the initial namespace counts; a rootless container has every capability in its own.
+ *
+ * Return: 0; -ESRCH; -errno.
+ */
+int procfs_capable(pid_t pid, bool *ret_capable);
+
+/* MemTotal of /proc/meminfo in bytes. Return: 0; -errno. */
+int procfs_mem_total(uint64_t *ret_bytes);
+
+/* What a uid without a mapping looks like (/proc/sys/kernel/overflowuid). Return: 0; -errno. */
+int procfs_overflow_uid(uid_t *ret_uid);
+
+/* Whether the process behind a pidfd has exited. An error counts as exited. */
+bool procfs_exited(int pidfd);
+
+#endif

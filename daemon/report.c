@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/report.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "daemon/broker.h"
+#include "daemon/owner.h"
+#include "daemon/peer.h"
+#include "daemon/procfs.h"
+#include "daemon/request.h"
+#include "daemon/session.h"
+
+static const uint32_t report_states[] = {
+	[SESSION_PENDING] = PROTO_STATE_PENDING,
+	[SESSION_ACTIVE] = PROTO_STATE_ACTIVE,
+};
+static_assert(ARRAY_SIZE(report_states) == SESSION_STATES, "a word for each state");
+
+static bool report_visible(const struct peer *peer, const struct session *session)
+{
+	return peer->cred.uid == 0 || peer->cred.uid == session->uid;
+}
+
+/* What /proc knows of the owner; believed only if the process was there all the time. */
+static void report_owner(const struct owner *owner, struct proto_session *record,
+			 char cgroup[static PROCFS_CGROUP_MAX])
+{
+	struct procfs_locked locked;
+	bool has_cgroup, has_locked;
+
+	cgroup[0] = '\0';
+	record->pinned = PROTO_UNKNOWN;
+	if (!owner)
+		return;
+	record->pid = (uint32_t)owner->pid;
+	has_locked = procfs_locked(owner->pid, &locked) == 0;
+	has_cgroup = procfs_cgroup(owner->pid, cgroup) == 0;
+	if (procfs_exited(owner->pidfd)) {
+		cgroup[0] = '\0';
+		return;
+	}
+	if (has_locked)
+		record->pinned = locked.pinned;
+	if (!has_cgroup)
+		cgroup[0] = '\0';
+}
+
+/* Figures that only the kernel's structures can give are not known; never zero. */
+static void report_fill(const struct session *session, struct proto_session *ret_record,
+			char cgroup[static PROCFS_CGROUP_MAX])
+{
+	*ret_record = (struct proto_session){
+		.id = session->id,
+		.limit = session->share.limit,
+		.pinned_peak = PROTO_UNKNOWN,
+		.mapped = PROTO_UNKNOWN,
+		.mappings = PROTO_UNKNOWN,
+		.denied = PROTO_UNKNOWN,
+		.max_mappings = session->max_mappings,
+		.uid = session->uid,
+		.accounting = session->accounting == POLICY_ACCOUNTING_TASK ? PROTO_ACCOUNTING_TASK
+									    : PROTO_ACCOUNTING_USER,
+		.state = report_states[session->state],
+		.n_devices = (uint16_t)session->n_devices,
+	};
+	proto_text_set(ret_record->name, sizeof(ret_record->name), session->name);
+	proto_text_set(ret_record->policy, sizeof(ret_record->policy), session->policy);
+	report_owner(session->owner, ret_record, cgroup);
+	ret_record->cgroup_len = (uint16_t)strlen(cgroup);
+}
+
+/* Appends a record; returns its length, or 0 when it does not fit any more. */
+static size_t report_append(const struct session *session, char *out, size_t room)
+{
+	char cgroup[PROCFS_CGROUP_MAX];
+	struct proto_session record;
+	size_t len;
+
+	report_fill(session, &record, cgroup);
+	len = sizeof(record) + record.cgroup_len + record.n_devices * sizeof(char[40]);
+	if (len > room)
+		return 0;
+	memcpy(out, &record, sizeof(record));
+	memcpy(out + sizeof(record), cgroup, record.cgroup_len);
+	out += sizeof(record) + record.cgroup_len;
+	for (size_t i = 0; i < session->n_devices; i++)
+		proto_text_set(out + i * 40, 40, session->claims[i].name);
+	return len;
+}
+
+static int report_send(const struct peer *peer, const struct proto_header *header,
+		       struct proto_sessions *head, size_t len)
+{
+	struct peer_answer answer = {
+		.request = header,
+		.kind = PROTO_REPLY,
+		.parts = {{.iov_base = head, .iov_len = sizeof(*head)},
+			  {.iov_base = peer->broker->packet.bytes, .iov_len = len}},
+		.n_parts = 2,
+	};
+
+	return peer_send(peer, &answer);
+}
+
+/* One page: as many as fit, or all that are left. The request was copied out of the packet. */
+int report_list(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct broker *broker = peer->broker;
+	const size_t room = PROTO_MESSAGE_MAX - sizeof(*header) - sizeof(struct proto_sessions);
+	struct proto_sessions head = {.n = 0};
+	struct proto_list list;
+	size_t len = 0;
+
+	memcpy(&list, body, sizeof(list));
+	if (list.zero)
+		return -EPROTO;
+	for (const struct session *s = session_after(broker->sessions, list.after); s;
+	     s = s->newer) {
+		size_t n;
+
+		if (!report_visible(peer, s))
+			continue;
+		n = report_append(s, broker->packet.bytes + len, room - len);
+		if (n == 0) {
+			head.more = 1;
+			break;
+		}
+		len += n;
+		head.n++;
+	}
+	return report_send(peer, header, &head, len);
+}
+
+/* Somebody else's session is no session: an ordinary user learns nothing of it. */
+int report_show(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct broker *broker = peer->broker;
+	struct proto_sessions head = {.n = 1};
+	const struct session *session;
+	struct proto_show show;
+	size_t len;
+
+	memcpy(&show, body, sizeof(show));
+	if (show.zero)
+		return -EPROTO;
+	session = session_find(broker->sessions, show.id);
+	if (!session || !report_visible(peer, session))
+		return request_fail(peer, header, REQUEST_NO_SESSION, "no session %llx",
+				    (unsigned long long)show.id);
+	len = report_append(session, broker->packet.bytes, PROTO_MESSAGE_MAX / 2);
+	return report_send(peer, header, &head, len);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/request.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "accounting/policy.h"
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "daemon/broker.h"
+#include "daemon/budget.h"
+#include "daemon/explain.h"
+#include "daemon/grant.h"
+#include "daemon/peer.h"
+#include "daemon/report.h"
+
+/* The body has the size of its operation; it is copied out before it is looked at. */
+typedef int (*request_fn)(struct peer *peer, const struct proto_header *header, const void *body);
+
+/* What version 1 reserves is absent, and refused by name. */
+static const request_fn request_handlers[PROTO_OPS] = {
+	[PROTO_OPEN] = grant_open,
+	[PROTO_LIST] = report_list,
+	[PROTO_SHOW] = report_show,
+	[PROTO_EXPLAIN] = explain_serve,
+};
+
+static int request_refusal(const struct peer *peer, const struct proto_header *header,
+			   unsigned int status, const char *reason, const char *text)
+{
+	struct proto_refusal body = {.status = status};
+	struct peer_answer answer = {
+		.request = header,
+		.kind = PROTO_REFUSAL,
+		.parts = {{.iov_base = &body, .iov_len = sizeof(body)}},
+		.n_parts = 1,
+	};
+
+	proto_text_set(body.reason, sizeof(body.reason), reason);
+	proto_text_set(body.text, sizeof(body.text), text);
+	return peer_send(peer, &answer);
+}
+
+int request_refuse(const struct peer *peer, const struct proto_header *header, enum refusal refusal,
+		   const char *format, ...)
+{
+	char text[sizeof(((struct proto_refusal *)NULL)->text)];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args); /* cut to the field */
+	va_end(args);
+	log_notice("refused process %d of uid %u: %s: %s", (int)peer->cred.pid, peer->cred.uid,
+		   refusal_name(refusal), text);
+	return request_refusal(peer, header, REQUEST_REFUSED, refusal_name(refusal), text);
+}
+
+int request_fail(const struct peer *peer, const struct proto_header *header, unsigned int status,
+		 const char *format, ...)
+{
+	char text[sizeof(((struct proto_refusal *)NULL)->text)];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args); /* cut to the field */
+	va_end(args);
+	return request_refusal(peer, header, status, "", text);
+}
+
+/*
+ * The process that connected, and nobody else, with one identity: SCM_CREDENTIALS carries the real
+ * ids of the sender, SO_PEERCRED the effective ones of who connected.
+ */
+static const char *request_sender_fault(const struct peer *peer, const struct ucred *cred)
+{
+	uid_t overflow = peer->broker->overflow_uid;
+
+	if (peer->cred.pid == 0)
+		return "the requester is in a pid namespace that the broker cannot see; run it "
+		       "with "
+		       "the host's pids (hostPID)";
+	if (peer->cred.uid == overflow || (cred && cred->uid == overflow))
+		return "the requester's uid has no mapping in the broker's user namespace";
+	if (!cred)
+		return "the request carries no credentials";
+	if (cred->pid != peer->cred.pid)
+		return "the request was sent by another process than the one that connected";
+	if (cred->uid != peer->cred.uid || cred->gid != peer->cred.gid)
+		return "the requester's real and effective ids differ, or changed since it "
+		       "connected";
+	return NULL;
+}
+
+int request_serve(struct peer *peer, const void *bytes, size_t len, const struct ucred *cred)
+{
+	struct broker *broker = peer->broker;
+	struct proto_header header;
+	int err = proto_check(bytes, len, PROTO_REQUEST, &header);
+	const char *fault;
+
+	/* Operation 0 is none: not even a refusal could answer it. */
+	if (err && (err != -EOPNOTSUPP || !header.op))
+		return err;
+	if (!budget_request(peer->budget, broker->policies->max_requests, broker_now_ms()))
+		return request_refuse(peer, &header, REFUSAL_RATE_LIMIT,
+				      "uid %u makes more than %u requests a second (max-requests)",
+				      peer->cred.uid, broker->policies->max_requests);
+	if (err)
+		return request_refuse(peer, &header, REFUSAL_BAD_REQUEST,
+				      "this broker does not serve operation %u", header.op);
+	fault = request_sender_fault(peer, cred);
+	if (fault)
+		return request_refuse(peer, &header, REFUSAL_BAD_REQUEST, "%s", fault);
+	return request_handlers[header.op](peer, &header, (const char *)bytes + sizeof(header));
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/child.h"
+
+#include <CUnit/CUnit.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+
+/* Waits for the end of its standard input. */
+static int wait_for_stop(void *arg)
+{
+	int stop_fd = *(int *)arg;
+	char byte;
+
+	if (dup2(stop_fd, STDIN_FILENO) < 0 || close_range(3, ~0U, 0) < 0)
+		return 1;
+	return read(STDIN_FILENO, &byte, sizeof(byte)) == 0 ? 0 : 1;
+}
+
+static void fork_child(struct child *ret_child, int (*fn)(void *arg), void *arg)
+{
+	pid_t pid = fork();
+
+	CU_ASSERT_FATAL(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that aborts leaves nobody */
+		_exit(fn(arg));
+	}
+	*ret_child = (struct child){.pid = pid, .stop_fd = -1};
+	ret_child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	CU_ASSERT_FATAL(ret_child->pidfd >= 0);
+}
+
+void child_start(struct child *ret_child)
+{
+	int pipe_fds[2];
+
+	CU_ASSERT_FATAL(pipe2(pipe_fds, O_CLOEXEC) == 0);
+	fork_child(ret_child, wait_for_stop, &pipe_fds[0]);
+	fd_closep(&pipe_fds[0]);
+	ret_child->stop_fd = pipe_fds[1];
+}
+
+void child_run(struct child *ret_child, int (*fn)(void *arg), void *arg)
+{
+	fork_child(ret_child, fn, arg);
+}
+
+void child_exit(struct child *child)
+{
+	siginfo_t info;
+
+	fd_closep(&child->stop_fd);
+	CU_ASSERT_FATAL(waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT) == 0);
+}
+
+int child_end(struct child *child)
+{
+	siginfo_t info;
+
+	fd_closep(&child->stop_fd);
+	CU_ASSERT_FATAL(waitid(P_PID, (id_t)child->pid, &info, WEXITED) == 0);
+	fd_closep(&child->pidfd);
+	return info.si_code == CLD_EXITED ? info.si_status : -1;
+}

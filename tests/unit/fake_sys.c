@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/fake_sys.h"
+
+#include <CUnit/CUnit.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "common/cleanup.h"
+#include "common/sys.h"
+#include "iommufd/uapi.h"
+
+#define PROCESSES_MAX 64
+#define FDS_MAX 4096
+
+struct process {
+	pid_t pid;
+	struct rlimit limit;
+	unsigned int n_writes;
+};
+
+static struct {
+	unsigned int n_calls;
+	unsigned int fail_at;
+	int fail_err;
+	uint64_t mode;
+	unsigned int vfio_of[FDS_MAX]; /* minor of what a descriptor was opened as */
+	struct process processes[PROCESSES_MAX];
+	size_t n_processes;
+	void (*hook)(void *arg);
+	void *hook_arg;
+	bool hook_on_write;
+} kernel;
+
+void fake_sys_reset(void)
+{
+	memset(&kernel, 0, sizeof(kernel));
+	kernel.mode = UINT64_MAX;
+}
+
+void fake_sys_fail(unsigned int nth, int err)
+{
+	kernel.n_calls = 0;
+	kernel.fail_at = nth;
+	kernel.fail_err = err;
+}
+
+unsigned int fake_sys_calls(void)
+{
+	return kernel.n_calls;
+}
+
+static bool call_fails(void)
+{
+	return ++kernel.n_calls == kernel.fail_at;
+}
+
+static struct process *find_process(pid_t pid)
+{
+	for (size_t i = 0; i < kernel.n_processes; i++)
+		if (kernel.processes[i].pid == pid)
+			return &kernel.processes[i];
+	return NULL;
+}
+
+void fake_sys_set_memlock(pid_t pid, uint64_t soft, uint64_t hard)
+{
+	struct process *process = find_process(pid);
+
+	if (!process) {
+		CU_ASSERT_FATAL(kernel.n_processes < PROCESSES_MAX);
+		process = &kernel.processes[kernel.n_processes++];
+		process->pid = pid;
+	}
+	process->limit = (struct rlimit){.rlim_cur = soft, .rlim_max = hard};
+}
+
+struct rlimit fake_sys_memlock(pid_t pid)
+{
+	const struct process *process = find_process(pid);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(process);
+	return process->limit;
+}
+
+unsigned int fake_sys_writes(pid_t pid)
+{
+	const struct process *process = find_process(pid);
+
+	return process ? process->n_writes : 0;
+}
+
+void fake_sys_before_prlimit(bool writing, void (*fn)(void *arg), void *arg)
+{
+	kernel.hook_on_write = writing;
+	kernel.hook = fn;
+	kernel.hook_arg = arg;
+}
+
+uint64_t fake_sys_mode(void)
+{
+	return kernel.mode;
+}
+
+static int fake_openat(int dir_fd, const char *path, int flags)
+{
+	unsigned int minor_of = 0;
+	int fd;
+
+	(void)dir_fd; /* there is only one tree */
+	if (call_fails())
+		return kernel.fail_err;
+	if (strcmp(path, "iommu") != 0 && sscanf(path, "vfio/devices/vfio%u", &minor_of) != 1)
+		return -ENOENT;
+	CU_ASSERT_EQUAL(flags & O_NOFOLLOW, O_NOFOLLOW);
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	CU_ASSERT_FATAL(fd < FDS_MAX);
+	kernel.vfio_of[fd] = minor_of;
+	return fd;
+}
+
+static ssize_t fake_readlinkat(int dir_fd, const char *path, char *ret_target, size_t size)
+{
+	return call_fails() ? kernel.fail_err
+			    : sys_real.readlinkat(dir_fd, path, ret_target, size);
+}
+
+static int fake_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	struct uapi_iommu_option *option = arg;
+
+	CU_ASSERT_TRUE(fcntl(fd, F_GETFD) >= 0);
+	if (call_fails())
+		return kernel.fail_err;
+	if (cmd != UAPI_IOMMU_OPTION || option->option_id != UAPI_IOMMU_OPTION_RLIMIT_MODE)
+		return -ENOTTY;
+	if (option->op == UAPI_IOMMU_OPTION_OP_SET)
+		kernel.mode = option->val64;
+	else
+		option->val64 = kernel.mode;
+	return 0;
+}
+
+static int fake_fstat(int fd, struct stat *ret_st)
+{
+	if (call_fails())
+		return kernel.fail_err;
+	memset(ret_st, 0, sizeof(*ret_st));
+	ret_st->st_mode = S_IFCHR | 0600;
+	ret_st->st_rdev = makedev(FAKE_SYS_VFIO_MAJOR, kernel.vfio_of[fd]);
+	return 0;
+}
+
+static int fake_prlimit(pid_t pid, int resource, const struct rlimit *new_limit,
+			struct rlimit *ret_old)
+{
+	struct process *process = find_process(pid);
+	void (*hook)(void *arg) = kernel.hook;
+
+	CU_ASSERT_EQUAL(resource, RLIMIT_MEMLOCK);
+	CU_ASSERT_NOT_EQUAL(pid, 0);
+	if (call_fails())
+		return kernel.fail_err;
+	if (hook && (new_limit || !kernel.hook_on_write)) {
+		kernel.hook = NULL;
+		hook(kernel.hook_arg);
+	}
+	if (!process)
+		return -ESRCH;
+	if (ret_old)
+		*ret_old = process->limit;
+	if (!new_limit)
+		return 0;
+	CU_ASSERT_TRUE(new_limit->rlim_cur <= new_limit->rlim_max);
+	process->limit = *new_limit;
+	process->n_writes++;
+	return 0;
+}
+
+static ssize_t fake_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	return call_fails() ? kernel.fail_err : sys_real.sendmsg(fd, msg, flags);
+}
+
+static int fake_poll(struct pollfd *fds, nfds_t n_fds, int timeout_ms)
+{
+	return call_fails() ? kernel.fail_err : sys_real.poll(fds, n_fds, timeout_ms);
+}
+
+const struct sys_ops fake_sys_ops = {
+	.openat = fake_openat,
+	.readlinkat = fake_readlinkat,
+	.ioctl = fake_ioctl,
+	.fstat = fake_fstat,
+	.prlimit = fake_prlimit,
+	.sendmsg = fake_sendmsg,
+	.poll = fake_poll,
+};

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every suite file exports one struct suite; main.c lists them. One suite per source file.
+ *
+ * A test that cannot run here says so with suite_skip() and returns: it is counted, not passed
+ * over. Tests that choose at random take their seed from suite_seed(), which prints it.
+ */
+#ifndef TESTS_UNIT_SUITE_H
+#define TESTS_UNIT_SUITE_H
+
+#include <CUnit/CUnit.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct suite {
+	const char *name;
+	const CU_TestInfo *tests; /* ends with CU_TEST_INFO_NULL */
+};
+
+extern const struct suite suite_admission;
+extern const struct suite suite_budget;
+extern const struct suite suite_cdev;
+extern const struct suite suite_conffile;
+extern const struct suite suite_device;
+extern const struct suite suite_fdmsg;
+extern const struct suite suite_glob;
+extern const struct suite suite_grant;
+extern const struct suite suite_iommu;
+extern const struct suite suite_ledger;
+extern const struct suite suite_libpinbroker;
+extern const struct suite suite_limits;
+extern const struct suite suite_listener;
+extern const struct suite suite_log;
+extern const struct suite suite_loop;
+extern const struct suite suite_output;
+extern const struct suite suite_owner;
+extern const struct suite suite_placeholder;
+extern const struct suite suite_policy;
+extern const struct suite suite_policy_files;
+extern const struct suite suite_policy_match;
+extern const struct suite suite_procfs;
+extern const struct suite suite_proto;
+extern const struct suite suite_request;
+extern const struct suite suite_session;
+extern const struct suite suite_size;
+
+/* Asserts a condition for a row of a table; a failure names the row. */
+#define CHECK(row, condition) \
+	suite_check((condition), (row), #condition, __FILE__, (unsigned int)__LINE__)
+
+void suite_check(bool holds, const char *row, const char *what, const char *file,
+		 unsigned int line);
+
+/* Counts the test as skipped and says why. */
+void suite_skip(const char *why);
+
+/* $PINBROKER_TEST_SEED, or one of this run; printed with the name. Never 0. */
+uint64_t suite_seed(const char *name);
+
+/* The next number of a sequence that the seed decides (xorshift64*). */
+uint64_t suite_random(uint64_t *state);
+
+/* How many descriptors this process has open. */
+int suite_count_fds(void);
+
+#endif

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libpinbroker against a broker that does what it is told. The answer is sent before the question
+ * is asked (its serial can be known): one thread does for both ends.
+ */
+#include "client/pinbroker.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/fdmsg.h"
+#include "common/proto.h"
+#include "common/sys.h"
+#include "tests/unit/suite.h"
+
+/* Both ends of one connection. */
+struct pair {
+	struct pinbroker *broker; /* the library's */
+	int fd; /* owned: the fake broker's */
+};
+
+static void pair_fini(struct pair *pair)
+{
+	pinbroker_free(pair->broker);
+	fd_closep(&pair->fd);
+}
+
+static void pair_init(struct pair *pair)
+{
+	char dir[] = "/tmp/pinbroker-test-XXXXXX";
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", dir);
+	CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(fd, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(pinbroker_connect(address.sun_path, &pair->broker), 0);
+	pair->fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	CU_ASSERT_FATAL(pair->fd >= 0);
+	(void)unlink(address.sun_path);
+	(void)rmdir(dir);
+}
+
+static size_t count_fds(void)
+{
+	CLEANUP(dir_closep) DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	while (dir && readdir(dir))
+		n++;
+	return n;
+}
+
+/* Sends the first len bytes of header and body, with descriptors of /dev/null. */
+static void answer(const struct pair *pair, struct proto_header header, const void *body,
+		   size_t body_len, size_t len, size_t n_fds)
+{
+	static char packet[PROTO_MESSAGE_MAX + 16];
+	CLEANUP(fd_closep) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct iovec iov = {.iov_base = packet, .iov_len = len};
+	int fds[FDMSG_FDS_MAX];
+
+	for (size_t i = 0; i < FDMSG_FDS_MAX; i++)
+		fds[i] = null_fd;
+	memset(packet, 0, sizeof(packet));
+	memcpy(packet, &header, sizeof(header));
+	memcpy(packet + sizeof(header), body, body_len);
+	CU_ASSERT_EQUAL(fdmsg_send(&sys_real, pair->fd, &iov, 1, fds, n_fds), 0);
+}
+
+/* A whole answer, and right in its form. */
+static void reply(const struct pair *pair, enum proto_kind kind, unsigned int op, uint64_t serial,
+		  const void *body, size_t len)
+{
+	struct proto_header header = proto_header(kind, op, serial, len);
+
+	answer(pair, header, body, len, sizeof(header) + len, 0);
+}
+
+/* What the library has sent, copied out; fails the test when it is not that. */
+static void expect_request(const struct pair *pair, unsigned int op, void *body, size_t len)
+{
+	static char packet[PROTO_MESSAGE_MAX];
+	struct proto_header header;
+	ssize_t n = recv(pair->fd, packet, sizeof(packet), MSG_DONTWAIT);
+
+	CU_ASSERT_EQUAL_FATAL(n, (ssize_t)(sizeof(header) + len));
+	CU_ASSERT_EQUAL(proto_check(packet, (size_t)n, PROTO_REQUEST, &header), 0);
+	CU_ASSERT_EQUAL(header.op, op);
+	memcpy(body, packet + sizeof(header), len);
+}
+
+static const char *const two_devices[] = {"0000:65:00.0", "0000:65:00.1"};
+
+static const struct pinbroker_request request = {
+	.name = "vm",
+	.memory = 1 << 20,
+	.viommu = true,
+	.accounting = PINBROKER_ACCOUNTING_USER,
+	.devices = two_devices,
+	.n_devices = 2,
+	.exec = true,
+};
+
+static const struct proto_grant good_grant = {
+	.id = 0x1a2b,
+	.limit = 5 << 20,
+	.max_mappings = PROTO_UNLIMITED,
+	.accounting = PROTO_ACCOUNTING_USER,
+	.n_devices = 2,
+	.name = "vm-2",
+	.policy = "tenants",
+	.warning = "low",
+};
+
+#define GRANT (sizeof(struct proto_header) + sizeof(struct proto_grant))
+
+static void open_grants(void)
+{
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct pinbroker_grant grant;
+	struct proto_open open;
+	size_t before;
+
+	pair_init(&pair);
+	before = count_fds();
+	answer(&pair, proto_header(PROTO_REPLY, PROTO_OPEN, 1, sizeof(good_grant)), &good_grant,
+	       sizeof(good_grant), GRANT, 3);
+	CU_ASSERT_EQUAL_FATAL(pinbroker_open(pair.broker, &request, &grant), 0);
+	CU_ASSERT_EQUAL(grant.id, 0x1a2b);
+	CU_ASSERT_EQUAL(grant.limit, 5 << 20);
+	CU_ASSERT_EQUAL(grant.max_mappings, PINBROKER_UNLIMITED);
+	CU_ASSERT_EQUAL(grant.accounting, PINBROKER_ACCOUNTING_USER);
+	CU_ASSERT_EQUAL(grant.n_devices, 2);
+	CU_ASSERT_STRING_EQUAL(grant.name, "vm-2");
+	CU_ASSERT_STRING_EQUAL(grant.policy, "tenants");
+	CU_ASSERT_STRING_EQUAL(grant.warning, "low");
+	CU_ASSERT_EQUAL(fcntl(grant.iommufd, F_GETFD), FD_CLOEXEC);
+	CU_ASSERT_EQUAL(fcntl(grant.devices[1], F_GETFD), FD_CLOEXEC);
+	CU_ASSERT_EQUAL(grant.devices[2], -1);
+	CU_ASSERT_EQUAL(count_fds(), before + 3);
+	pinbroker_grant_close(&grant);
+	pinbroker_grant_close(&grant); /* a second time is harmless */
+	CU_ASSERT_EQUAL(count_fds(), before);
+	expect_request(&pair, PROTO_OPEN, &open, sizeof(open));
+	CU_ASSERT_TRUE(proto_open_valid(&open));
+	CU_ASSERT_EQUAL(open.flags, PROTO_OPEN_VIOMMU | PROTO_OPEN_EXEC);
+	CU_ASSERT_EQUAL(open.accounting, PROTO_ACCOUNTING_USER);
+	CU_ASSERT_EQUAL(open.memory, 1 << 20);
+	CU_ASSERT_STRING_EQUAL(open.name, "vm");
+	CU_ASSERT_STRING_EQUAL(open.devices[1], "0000:65:00.1");
+}
+
+static const struct {
+	const char *name;
+	struct proto_header header;
+	uint32_t accounting;
+	uint32_t n_devices; /* that the grant claims */
+	size_t len;
+	size_t n_fds;
+} bad_answers[] = {
+	{"wrong serial", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 2}, 1, 2, GRANT, 3},
+	{"serial 0", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 0}, 1, 2, GRANT, 3},
+	{"wrong operation", {1, PROTO_REPLY, PROTO_LIST, GRANT, 1}, 1, 2, GRANT, 3},
+	{"reserved operation", {1, PROTO_REPLY, PROTO_ATTACH, GRANT, 1}, 1, 2, GRANT, 3},
+	{"a request", {1, PROTO_REQUEST, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 3},
+	{"unknown kind", {1, 3, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 3},
+	{"another version", {2, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 3},
+	{"a byte short", {1, PROTO_REPLY, PROTO_OPEN, GRANT - 1, 1}, 1, 2, GRANT - 1, 3},
+	{"a byte long", {1, PROTO_REPLY, PROTO_OPEN, GRANT + 1, 1}, 1, 2, GRANT + 1, 3},
+	{"size field wrong", {1, PROTO_REPLY, PROTO_OPEN, GRANT - 1, 1}, 1, 2, GRANT, 3},
+	{"header cut", {1, PROTO_REPLY, PROTO_OPEN, 8, 1}, 1, 2, 8, 3},
+	{"too large", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, 2, PROTO_MESSAGE_MAX + 1, 3},
+	{"no descriptor", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 0},
+	{"a descriptor too few", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 2},
+	{"a descriptor too many", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 4},
+	{"many descriptors", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 17},
+	{"a device too few", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, 1, GRANT, 2},
+	{"a device too many", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, 3, GRANT, 4},
+	{"count too high", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, UINT32_MAX, GRANT, 3},
+	{"no accounting", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 0, 2, GRANT, 3},
+};
+
+static void bad_answers_are_refused(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(bad_answers); i++) {
+		CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+		struct proto_grant grant = good_grant;
+		struct pinbroker_grant untouched = {.id = 7};
+		size_t before;
+		int err;
+
+		grant.accounting = bad_answers[i].accounting;
+		grant.n_devices = bad_answers[i].n_devices;
+		pair_init(&pair);
+		before = count_fds();
+		answer(&pair, bad_answers[i].header, &grant, sizeof(grant), bad_answers[i].len,
+		       bad_answers[i].n_fds);
+		err = pinbroker_open(pair.broker, &request, &untouched);
+		if (err != -EPROTO)
+			(void)fprintf(stderr, "libpinbroker: %s: %d\n", bad_answers[i].name, err);
+		CU_ASSERT_EQUAL(err, -EPROTO);
+		CU_ASSERT_EQUAL(untouched.id, 7);
+		CU_ASSERT_EQUAL(count_fds(), before);
+		/* And the connection is of no use any more. */
+		CU_ASSERT_EQUAL(pinbroker_open(pair.broker, &request, &untouched), -ECONNRESET);
+	}
+}
+
+static void end_of_connection(void)
+{
+	CLEANUP(pair_fini) struct pair after_request = {.fd = -1};
+	CLEANUP(pair_fini) struct pair before_request = {.fd = -1};
+	struct pinbroker_grant grant;
+
+	pair_init(&after_request);
+	CU_ASSERT_EQUAL(shutdown(after_request.fd, SHUT_WR), 0);
+	CU_ASSERT_EQUAL(pinbroker_open(after_request.broker, &request, &grant), -ECONNRESET);
+	pair_init(&before_request);
+	fd_closep(&before_request.fd);
+	CU_ASSERT_EQUAL(pinbroker_open(before_request.broker, &request, &grant), -ECONNRESET);
+}
+
+static void connect_fails(void)
+{
+	struct pinbroker *broker = NULL;
+	char path[200];
+
+	CU_ASSERT_EQUAL(pinbroker_connect("/nowhere/socket", &broker), -ENOENT);
+	CU_ASSERT_EQUAL(pinbroker_connect("", &broker), -ENOENT);
+	CU_ASSERT_EQUAL(pinbroker_connect("/dev/null", &broker), -ECONNREFUSED);
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	CU_ASSERT_EQUAL(pinbroker_connect(path, &broker), -ENAMETOOLONG);
+	CU_ASSERT_PTR_NULL(broker);
+	pinbroker_free(NULL);
+}
+
+static void refusal_is_kept(void)
+{
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct proto_refusal refusal = {.status = 77, .reason = "user-limit", .text = "too much"};
+	struct pinbroker_grant grant;
+
+	pair_init(&pair);
+	reply(&pair, PROTO_REFUSAL, PROTO_OPEN, 1, &refusal, sizeof(refusal));
+	CU_ASSERT_EQUAL(pinbroker_open(pair.broker, &request, &grant), -EACCES);
+	CU_ASSERT_EQUAL(pinbroker_refusal(pair.broker)->status, 77);
+	CU_ASSERT_STRING_EQUAL(pinbroker_refusal(pair.broker)->reason, "user-limit");
+	CU_ASSERT_STRING_EQUAL(pinbroker_refusal(pair.broker)->text, "too much");
+	/* The connection goes on, and the next call forgets the refusal. */
+	answer(&pair, proto_header(PROTO_REPLY, PROTO_OPEN, 2, sizeof(good_grant)), &good_grant,
+	       sizeof(good_grant), GRANT, 3);
+	CU_ASSERT_EQUAL_FATAL(pinbroker_open(pair.broker, &request, &grant), 0);
+	pinbroker_grant_close(&grant);
+	CU_ASSERT_EQUAL(pinbroker_refusal(pair.broker)->status, 0);
+	/* One that carries a descriptor, or has no reason, is none. */
+	answer(&pair, proto_header(PROTO_REFUSAL, PROTO_OPEN, 3, sizeof(refusal)), &refusal,
+	       sizeof(refusal), sizeof(struct proto_header) + sizeof(refusal), 1);
+	CU_ASSERT_EQUAL(pinbroker_open(pair.broker, &request, &grant), -EPROTO);
+	CU_ASSERT_EQUAL(pinbroker_refusal(pair.broker)->status, 0);
+}
+
+static void open_checks_its_request(void)
+{
+	static const char *const no_devices[] = {"", NULL};
+	static const char *const long_device[] = {"0123456789012345678901234567890123456789"};
+	static const struct pinbroker_request cases[] = {
+		{.name = ""},
+		{.name = "a b"},
+		{.name = "01234567890123456789012345678901234567890123456789012345678901234"},
+		{.n_devices = PINBROKER_DEVICES_MAX + 1},
+		{.n_devices = SIZE_MAX},
+		{.devices = no_devices, .n_devices = 1},
+		{.devices = no_devices + 1, .n_devices = 1},
+		{.devices = long_device, .n_devices = 1},
+		{.accounting = (enum pinbroker_accounting)3},
+	};
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct pinbroker_grant grant;
+	char byte;
+
+	pair_init(&pair);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		CU_ASSERT_EQUAL(pinbroker_open(pair.broker, &cases[i], &grant), -EINVAL);
+	CU_ASSERT_EQUAL(recv(pair.fd, &byte, 1, MSG_DONTWAIT), -1); /* nothing was sent */
+}
+
+/* A page of sessions that is being written. */
+struct page {
+	struct proto_sessions head;
+	char records[4096];
+	size_t len;
+};
+
+static void page_add(struct page *page, uint64_t id, const char *cgroup)
+{
+	struct proto_session session = {
+		.id = id,
+		.pinned = PROTO_UNKNOWN,
+		.state = PROTO_STATE_ORPHANED,
+		.flags = PROTO_SESSION_EXACT,
+		.cgroup_len = (uint16_t)strlen(cgroup),
+		.n_devices = 2,
+		.name = "vm",
+	};
+	char devices[2][40] = {"0000:65:00.0", "0000:65:00.1"};
+	char *to = page->records + page->len;
+
+	to = mempcpy(to, &session, sizeof(session));
+	to = mempcpy(to, cgroup, session.cgroup_len);
+	to = mempcpy(to, devices, sizeof(devices));
+	page->len = (size_t)(to - page->records);
+	page->head.n++;
+}
+
+static void page_send(const struct pair *pair, unsigned int op, uint64_t serial,
+		      const struct page *page)
+{
+	reply(pair, PROTO_REPLY, op, serial, page, sizeof(page->head) + page->len);
+}
+
+struct seen {
+	struct pinbroker *broker;
+	size_t n;
+	uint64_t ids[8];
+	int ret;
+};
+
+static int see(const struct pinbroker_session *session, void *arg)
+{
+	struct seen *seen = arg;
+
+	CU_ASSERT_FATAL(seen->n < ARRAY_SIZE(seen->ids));
+	seen->ids[seen->n++] = session->id;
+	CU_ASSERT_EQUAL(session->pinned, PINBROKER_UNKNOWN);
+	CU_ASSERT_STRING_EQUAL(session->state, "orphaned");
+	CU_ASSERT_TRUE(session->exact);
+	CU_ASSERT_EQUAL(session->n_devices, 2);
+	CU_ASSERT_STRING_EQUAL(session->devices[1], "0000:65:00.1");
+	CU_ASSERT_EQUAL(session->cgroup == NULL, session->id == 2);
+	CU_ASSERT_TRUE(!session->cgroup || strcmp(session->cgroup, "/a.slice") == 0);
+	CU_ASSERT_EQUAL(pinbroker_show(seen->broker, 1, see, seen), -EBUSY);
+	return seen->ret;
+}
+
+static void list_walks_pages(void)
+{
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct page first = {.head = {.more = 1}}, second = {.len = 0};
+	struct proto_list list;
+	struct seen seen;
+
+	pair_init(&pair);
+	page_add(&first, 1, "/a.slice");
+	page_add(&first, 2, "");
+	page_add(&second, 30, "/a.slice");
+	page_send(&pair, PROTO_LIST, 1, &first);
+	page_send(&pair, PROTO_LIST, 2, &second);
+	seen = (struct seen){.broker = pair.broker};
+	CU_ASSERT_EQUAL(pinbroker_list(pair.broker, see, &seen), 0);
+	CU_ASSERT_EQUAL_FATAL(seen.n, 3);
+	CU_ASSERT_EQUAL(seen.ids[1], 2);
+	CU_ASSERT_EQUAL(seen.ids[2], 30);
+	expect_request(&pair, PROTO_LIST, &list, sizeof(list));
+	CU_ASSERT_EQUAL(list.after, 0);
+	expect_request(&pair, PROTO_LIST, &list, sizeof(list));
+	CU_ASSERT_EQUAL(list.after, 2);
+	/* What fn returns ends the walk. */
+	page_send(&pair, PROTO_LIST, 3, &first);
+	seen = (struct seen){.broker = pair.broker, .ret = 5};
+	CU_ASSERT_EQUAL(pinbroker_list(pair.broker, see, &seen), 5);
+	CU_ASSERT_EQUAL(seen.n, 1);
+	page_send(&pair, PROTO_SHOW, 4, &second);
+	seen = (struct seen){.broker = pair.broker, .ret = 6};
+	CU_ASSERT_EQUAL(pinbroker_show(pair.broker, 30, see, &seen), 6);
+}
+
+/* Sends one page to list or show and expects that nothing of it is shown. */
+static void expect_bad_page(const struct page *page, unsigned int op, const char *name)
+{
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct seen seen = {.n = 0};
+	int err;
+
+	pair_init(&pair);
+	seen.broker = pair.broker;
+	page_send(&pair, op, 1, page);
+	err = op == PROTO_SHOW ? pinbroker_show(pair.broker, 1, see, &seen)
+			       : pinbroker_list(pair.broker, see, &seen);
+	if (err != -EPROTO || seen.n)
+		(void)fprintf(stderr, "libpinbroker: %s: %d\n", name, err);
+	CU_ASSERT_EQUAL(err, -EPROTO);
+	CU_ASSERT_EQUAL(seen.n, 0);
+}
+
+static void bad_pages_show_nothing(void)
+{
+	struct page page = {.len = 0};
+
+	page.head.more = 1;
+	expect_bad_page(&page, PROTO_LIST, "empty page, and more");
+	page.head.more = 0;
+	expect_bad_page(&page, PROTO_SHOW, "show without a session");
+	page_add(&page, 1, "/a.slice");
+	page_add(&page, 2, "");
+	expect_bad_page(&page, PROTO_SHOW, "show with two sessions");
+	page.head.n = 1;
+	expect_bad_page(&page, PROTO_LIST, "bytes after the last record");
+	page.head.n = 3;
+	expect_bad_page(&page, PROTO_LIST, "a record too few");
+	page.head.n = UINT32_MAX;
+	expect_bad_page(&page, PROTO_LIST, "count too high");
+	page.head.n = 2;
+	page.len--;
+	expect_bad_page(&page, PROTO_LIST, "last record cut");
+}
+
+static void show_says_no_session(void)
+{
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct proto_refusal refusal = {.status = 66, .text = "no session 1f"};
+	struct proto_show show;
+
+	pair_init(&pair);
+	reply(&pair, PROTO_REFUSAL, PROTO_SHOW, 1, &refusal, sizeof(refusal));
+	CU_ASSERT_EQUAL(pinbroker_show(pair.broker, 0x1f, see, NULL), -EACCES);
+	CU_ASSERT_EQUAL(pinbroker_refusal(pair.broker)->status, 66);
+	expect_request(&pair, PROTO_SHOW, &show, sizeof(show));
+	CU_ASSERT_EQUAL(show.id, 0x1f);
+}
+
+static void explain_asks_and_tells(void)
+{
+	static const gid_t gids[] = {1000, 27};
+	const struct pinbroker_subject subject = {
+		.uid = 1000, .gids = gids, .n_gids = 2, .cgroup = "/a"};
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct proto_explanation reply_body = {
+		.granted = 1,
+		.accounting = PROTO_ACCOUNTING_TASK,
+		.limit = 3,
+		.host_limit = PROTO_UNLIMITED,
+		.flags = PROTO_EXPLAIN_LIMIT_AUTO,
+		.policy = "tenants",
+	};
+	struct pinbroker_explanation explanation;
+	struct proto_explain asked;
+
+	pair_init(&pair);
+	reply(&pair, PROTO_REPLY, PROTO_EXPLAIN, 1, &reply_body, sizeof(reply_body));
+	CU_ASSERT_EQUAL_FATAL(pinbroker_explain(pair.broker, &subject, &request, &explanation), 0);
+	CU_ASSERT_TRUE(explanation.granted);
+	CU_ASSERT_TRUE(explanation.limit_auto);
+	CU_ASSERT_FALSE(explanation.mappings_auto);
+	CU_ASSERT_EQUAL(explanation.limit, 3);
+	CU_ASSERT_EQUAL(explanation.host_limit, PINBROKER_UNLIMITED);
+	CU_ASSERT_STRING_EQUAL(explanation.policy, "tenants");
+	expect_request(&pair, PROTO_EXPLAIN, &asked, sizeof(asked));
+	CU_ASSERT_TRUE(proto_explain_valid(&asked));
+	CU_ASSERT_EQUAL(asked.subject.uid, 1000);
+	CU_ASSERT_EQUAL(asked.subject.gids[1], 27);
+	CU_ASSERT_STRING_EQUAL(asked.subject.cgroup, "/a");
+	reply_body.granted = 0; /* for no reason */
+	reply(&pair, PROTO_REPLY, PROTO_EXPLAIN, 2, &reply_body, sizeof(reply_body));
+	CU_ASSERT_EQUAL(pinbroker_explain(pair.broker, &subject, &request, &explanation), -EPROTO);
+}
+
+static void explain_checks_its_subject(void)
+{
+	static const gid_t gids[65];
+	static const struct pinbroker_subject cases[] = {
+		{.uid = (uid_t)-1, .gids = gids, .n_gids = 1},
+		{.uid = 1, .gids = gids, .n_gids = 65},
+		{.uid = 1, .cgroup = ""},
+		{.uid = 1, .cgroup = "a"},
+	};
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct pinbroker_explanation explanation;
+
+	pair_init(&pair);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		CU_ASSERT_EQUAL(pinbroker_explain(pair.broker, &cases[i], &request, &explanation),
+				-EINVAL);
+}
+
+static const CU_TestInfo tests[] = {
+	{"open fills the grant, descriptors are close-on-exec", open_grants},
+	{"an answer that is not right is refused and leaves no descriptor",
+	 bad_answers_are_refused},
+	{"the end of the connection is ECONNRESET", end_of_connection},
+	{"connect says why not", connect_fails},
+	{"a refusal is kept until the next call", refusal_is_kept},
+	{"open checks its request", open_checks_its_request},
+	{"list walks page by page", list_walks_pages},
+	{"of a page that is not right nothing is shown", bad_pages_show_nothing},
+	{"show says that there is no such session", show_says_no_session},
+	{"explain asks and tells", explain_asks_and_tells},
+	{"explain checks its subject", explain_checks_its_subject},
+	CU_TEST_INFO_NULL,
+};
+
+const struct suite suite_libpinbroker = {"libpinbroker", tests};

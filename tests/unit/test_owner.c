@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/* Owners are real processes with pidfds; their RLIMIT_MEMLOCK lives in the fake kernel. */
+#include "daemon/owner.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "accounting/ledger.h"
+#include "common/cleanup.h"
+#include "tests/unit/broker_fixture.h"
+#include "tests/unit/captured.h"
+#include "tests/unit/child.h"
+#include "tests/unit/fake_sys.h"
+#include "tests/unit/suite.h"
+
+#define UID 4321
+#define TASK POLICY_ACCOUNTING_TASK
+#define USER POLICY_ACCOUNTING_USER
+
+static struct owner *get_owner(struct broker_fixture *f, const struct child *child, uid_t uid)
+{
+	struct owner *owner = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(owner_get(f->broker->owners, child->pidfd, child->pid, uid, 0, &owner),
+			      0);
+	return owner;
+}
+
+static void start_owner(struct broker_fixture *f, struct child *child, struct owner **ret_owner)
+{
+	child_start(child);
+	fake_sys_set_memlock(child->pid, FIXTURE_SOFT, FIXTURE_HARD);
+	*ret_owner = get_owner(f, child, UID);
+}
+
+/* A session for an owner; returns what setting the limit gave. */
+static int give_session(struct broker_fixture *f, struct owner *owner,
+			enum policy_accounting accounting, uint64_t limit,
+			struct session **ret_session)
+{
+	struct session *session = broker_fixture_session(f, owner->uid, "vm", accounting, limit);
+
+	owner_add_session(owner, session);
+	*ret_session = session;
+	return owner_limit_session(session);
+}
+
+static bool memlock_is(pid_t pid, uint64_t soft, uint64_t hard)
+{
+	const struct rlimit limit = fake_sys_memlock(pid);
+
+	return limit.rlim_cur == soft && limit.rlim_max == hard;
+}
+
+static void one_process_is_one_owner(void)
+{
+	struct owner *owner, *again;
+	struct broker_fixture f;
+	struct child child, other;
+
+	if (!broker_fixture_init(&f))
+		return;
+	start_owner(&f, &child, &owner);
+	CLEANUP(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, child.pid, 0);
+
+	CU_ASSERT_EQUAL(owner_get(f.broker->owners, pidfd, child.pid, UID, 0, &again), 0);
+	CU_ASSERT_PTR_EQUAL(owner, again); /* by another descriptor of the same process */
+	start_owner(&f, &other, &again);
+	CU_ASSERT_PTR_NOT_EQUAL(owner, again);
+	owner_put(owner);
+	owner_put(again);
+	CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 0); /* nothing was there to put back */
+	fd_closep(&pidfd);
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	CU_ASSERT_EQUAL(child_end(&other), 0);
+	broker_fixture_fini(&f);
+}
+
+static void limit_follows_the_sessions(void)
+{
+	struct session *a, *b, *c;
+	struct broker_fixture f;
+	struct owner *owner;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	start_owner(&f, &child, &owner);
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &a), 0);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 500, &b), 0);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 1500, 1500));
+	CU_ASSERT_EQUAL(give_session(&f, owner, USER, 700, &c), 0);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 1500, 1500)); /* the larger of the two sums */
+	owner_end_session(f.broker, a);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 700, 700));
+	owner_end_session(f.broker, c);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 500, 500));
+	owner_end_session(f.broker, b);
+	owner_put(owner);
+	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_EQUAL(session_count(f.broker->sessions), 0);
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
+static void extra_and_locked_are_added_once(void)
+{
+	struct session *a, *b;
+	struct broker_fixture f;
+	struct owner *owner = NULL;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	child_start(&child);
+	fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
+	CU_ASSERT_EQUAL_FATAL(
+		owner_get(f.broker->owners, child.pidfd, child.pid, UID, 3, &owner), 0);
+	f.policy->extra_memlock = 20;
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &a), 0);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 1023, 1023));
+	f.policy->extra_memlock = 50; /* another policy: the larger counts */
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &b), 0);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 2053, 2053));
+	owner_end_session(f.broker, b);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 1023, 1023));
+	owner_end_session(f.broker, a);
+	owner_put(owner);
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
+static void put_back_only_where_still_ours(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t soft, hard; /* what somebody else sets meanwhile; 0: nobody does */
+		bool restored;
+	} cases[] = {
+		{"nobody touched it", 0, 0, true},
+		{"raised by somebody else", 5000, 5000, false},
+		{"soft limit lowered", 900, 1000, false},
+		{"hard limit raised", 1000, 5000, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct session *session;
+		struct broker_fixture f;
+		struct owner *owner;
+		struct child child;
+
+		if (!broker_fixture_init(&f))
+			return;
+		start_owner(&f, &child, &owner);
+		CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), 0);
+		if (cases[i].soft)
+			fake_sys_set_memlock(child.pid, cases[i].soft, cases[i].hard);
+		owner_end_session(f.broker, session);
+		owner_put(owner);
+		CHECK(cases[i].name,
+		      memlock_is(child.pid, cases[i].restored ? FIXTURE_SOFT : cases[i].soft,
+				 cases[i].restored ? FIXTURE_HARD : cases[i].hard));
+		CHECK(cases[i].name, captured_lines() == (cases[i].restored ? 0 : 1));
+		CU_ASSERT_EQUAL(child_end(&child), 0);
+		broker_fixture_fini(&f);
+	}
+}
+
+static void owner_with_sessions_is_kept(void)
+{
+	struct broker_fixture f;
+	struct session *session;
+	struct owner *owner;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	start_owner(&f, &child, &owner);
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), 0);
+	owner_put(owner); /* does nothing */
+	CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
+	CU_ASSERT_PTR_EQUAL(get_owner(&f, &child, UID), owner);
+	owner_end_session(f.broker, session);
+	owner_put(owner);
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
+/* All three may map against one counter of the uid, each against its own limit. */
+static void user_mode_raises_and_lowers_siblings(void)
+{
+	struct child a_child, b_child, stranger_child;
+	struct session *a, *b, *c, *d;
+	struct owner *a_owner, *b_owner, *stranger;
+	struct broker_fixture f;
+
+	if (!broker_fixture_init(&f))
+		return;
+	start_owner(&f, &a_child, &a_owner);
+	start_owner(&f, &b_child, &b_owner);
+	child_start(&stranger_child);
+	fake_sys_set_memlock(stranger_child.pid, FIXTURE_SOFT, FIXTURE_HARD);
+	stranger = get_owner(&f, &stranger_child, UID + 1);
+	CU_ASSERT_EQUAL(give_session(&f, stranger, USER, 10, &d), 0);
+	CU_ASSERT_EQUAL(give_session(&f, a_owner, USER, 1000, &a), 0);
+	CU_ASSERT_TRUE(memlock_is(b_child.pid, FIXTURE_SOFT, FIXTURE_HARD)); /* has no session */
+	CU_ASSERT_EQUAL(give_session(&f, b_owner, TASK, 100, &b), 0);
+	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1000, 1000)); /* what others mapped counts here */
+	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &c), 0);
+	CU_ASSERT_TRUE(memlock_is(a_child.pid, 1500, 1500));
+	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1500, 1500));
+	CU_ASSERT_TRUE(memlock_is(stranger_child.pid, 10, 10));
+	owner_end_session(f.broker, a);
+	CU_ASSERT_TRUE(memlock_is(b_child.pid, 500, 500));
+	owner_put(a_owner);
+	CU_ASSERT_TRUE(memlock_is(a_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	owner_end_session(f.broker, c);
+	CU_ASSERT_TRUE(memlock_is(b_child.pid, 100, 100));
+	owner_end_session(f.broker, b);
+	owner_end_session(f.broker, d);
+	owner_put(b_owner);
+	owner_put(stranger);
+	CU_ASSERT_EQUAL(child_end(&a_child), 0);
+	CU_ASSERT_EQUAL(child_end(&b_child), 0);
+	CU_ASSERT_EQUAL(child_end(&stranger_child), 0);
+	broker_fixture_fini(&f);
+}
+
+/* The one who asks is refused and nothing is left; a sibling's failure is only logged. */
+static void refused_prlimit_leaves_the_rest_as_it_was(void)
+{
+	struct session *a, *b;
+	struct owner *a_owner, *b_owner;
+	struct child a_child, b_child;
+	struct broker_fixture f;
+
+	if (!broker_fixture_init(&f))
+		return;
+	start_owner(&f, &a_child, &a_owner);
+	start_owner(&f, &b_child, &b_owner);
+	CU_ASSERT_EQUAL(give_session(&f, a_owner, USER, 1000, &a), 0);
+	fake_sys_fail(1, -EPERM);
+	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &b), -EPERM);
+	owner_end_session(f.broker, b);
+	owner_put(b_owner);
+	CU_ASSERT_TRUE(memlock_is(a_child.pid, 1000, 1000));
+	CU_ASSERT_TRUE(memlock_is(b_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_EQUAL(ledger_user_mode_sum(f.broker->ledger, UID), 1000);
+	CU_ASSERT_EQUAL(captured_lines(), 0);
+	b_owner = get_owner(&f, &b_child, UID);
+	fake_sys_fail(2, -EPERM); /* the sibling's */
+	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &b), 0);
+	CU_ASSERT_EQUAL(captured_lines(), 1);
+	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1500, 1500));
+	owner_end_session(f.broker, b);
+	owner_end_session(f.broker, a);
+	owner_put(a_owner);
+	owner_put(b_owner);
+	CU_ASSERT_TRUE(memlock_is(a_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_EQUAL(child_end(&a_child), 0);
+	CU_ASSERT_EQUAL(child_end(&b_child), 0);
+	broker_fixture_fini(&f);
+}
+
+static bool sessions_are_few(void *arg)
+{
+	const struct broker_fixture *f = arg;
+
+	return session_count(f->broker->sessions) == 1;
+}
+
+static void exit_ends_the_sessions(void)
+{
+	struct session *a[3], *b;
+	struct owner *a_owner, *b_owner;
+	struct child a_child, b_child;
+	struct broker_fixture f;
+
+	if (!broker_fixture_init(&f))
+		return;
+	start_owner(&f, &a_child, &a_owner);
+	start_owner(&f, &b_child, &b_owner);
+	for (size_t i = 0; i < ARRAY_SIZE(a); i++)
+		CU_ASSERT_EQUAL(give_session(&f, a_owner, i ? TASK : USER, 1000, &a[i]), 0);
+	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &b), 0);
+	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1500, 1500));
+	CU_ASSERT_EQUAL(child_end(&a_child), 0);
+	broker_fixture_run(&f, sessions_are_few, &f);
+	CU_ASSERT_EQUAL(ledger_user_sum(f.broker->ledger, UID), 500);
+	CU_ASSERT_EQUAL(ledger_n_sessions(f.broker->ledger, UID, f.policy->name), 1);
+	CU_ASSERT_TRUE(memlock_is(b_child.pid, 500, 500)); /* the sibling is lowered */
+	CU_ASSERT_TRUE(memlock_is(a_child.pid, 2000, 2000)); /* whoever has the pid */
+	owner_end_session(f.broker, b);
+	owner_put(b_owner);
+	CU_ASSERT_EQUAL(child_end(&b_child), 0);
+	broker_fixture_fini(&f);
+}
+
+/* The pid is somebody else's by the time the call is made: the old value goes back. */
+static void reused_pid_keeps_its_own_limit(void)
+{
+	struct broker_fixture f;
+	struct session *session;
+	struct owner *owner;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	start_owner(&f, &child, &owner);
+	child_exit(&child);
+	fake_sys_set_memlock(child.pid, 111, 222); /* of the one who has the pid now */
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), -ESRCH);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
+	CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 2);
+	owner_end_session(f.broker, session);
+	owner_put(owner);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
+static void end_child(void *arg)
+{
+	struct child *child = arg;
+
+	child_exit(child);
+	fake_sys_set_memlock(child->pid, 111, 222);
+}
+
+/* The same, with the exit between two calls; and on the way back. */
+static void reused_pid_is_not_restored_into(void)
+{
+	struct broker_fixture f;
+	struct session *session;
+	struct owner *owner;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	start_owner(&f, &child, &owner);
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), 0);
+	owner_end_session(f.broker, session);
+	fake_sys_before_prlimit(true, end_child, &child); /* owner_put() reads, then writes */
+	owner_put(owner);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
+	CU_ASSERT_EQUAL(captured_lines(), 0); /* nobody is missing anything */
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
+static void stopping_leaves_limits_alone(void)
+{
+	struct broker_fixture f;
+	struct session *session;
+	struct owner *owner;
+	struct child child;
+
+	child_start(&child); /* it outlives the broker */
+	if (broker_fixture_init(&f)) {
+		fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
+		owner = get_owner(&f, &child, UID);
+		CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), 0);
+		broker_fixture_fini(&f);
+		CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
+		CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 1);
+	}
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+}
+
+static const CU_TestInfo tests[] = {
+	{"one process is one owner, by any of its pidfds", one_process_is_one_owner},
+	{"the limit follows the sessions, the original comes back", limit_follows_the_sessions},
+	{"extra-memlock and what is locked besides are added once", extra_and_locked_are_added_once},
+	{"a limit is put back only where it is still ours", put_back_only_where_still_ours},
+	{"an owner with sessions is kept", owner_with_sessions_is_kept},
+	{"user mode raises siblings of the uid and lowers them", user_mode_raises_and_lowers_siblings},
+	{"a refused prlimit leaves the rest as it was", refused_prlimit_leaves_the_rest_as_it_was},
+	{"the owner's exit ends its sessions", exit_ends_the_sessions},
+	{"a pid that was reused gets its old limit back", reused_pid_keeps_its_own_limit},
+	{"nothing is restored into a pid that was reused", reused_pid_is_not_restored_into},
+	{"stopping the broker leaves limits alone", stopping_leaves_limits_alone},
+	CU_TEST_INFO_NULL,
+};
+
+const struct suite suite_owner = {"owner", tests};

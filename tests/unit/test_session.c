@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "tests/unit/suite.h"
+
+#define NAME64 "0123456789012345678901234567890123456789012345678901234567890123"
+
+struct tables {
+	struct ledger *ledger;
+	struct session_table *sessions;
+};
+
+static void tables_init(struct tables *t)
+{
+	CU_ASSERT_EQUAL_FATAL(ledger_new(&t->ledger), 0);
+	CU_ASSERT_EQUAL_FATAL(session_table_new(t->ledger, &t->sessions), 0);
+}
+
+static void tables_fini(struct tables *t)
+{
+	session_table_free(t->sessions);
+	ledger_free(t->ledger); /* asserts that nothing is charged */
+}
+
+static struct session *make(struct tables *t, uid_t uid, const char *name,
+			    const struct device *devices, size_t n_devices)
+{
+	static char policy_name[] = "tenants";
+	static const struct policy policy = {.name = policy_name, .extra_memlock = 4096};
+	const struct session_plan plan = {
+		.uid = uid,
+		.name = name,
+		.policy = &policy,
+		.accounting = POLICY_ACCOUNTING_TASK,
+		.limit = 1000,
+		.max_mappings = 65535,
+		.devices = devices,
+		.n_devices = n_devices,
+	};
+	struct session *session = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(session_new(t->sessions, &plan, &session), 0);
+	return session;
+}
+
+static void session_is_what_was_planned(void)
+{
+	const struct device device = {.name = "0000:65:00.0", .group = 7};
+	const struct session *s;
+	struct tables t;
+
+	tables_init(&t);
+	s = make(&t, 1000, "vm", &device, 1);
+	CU_ASSERT_EQUAL(s->uid, 1000);
+	CU_ASSERT_EQUAL(s->state, SESSION_PENDING);
+	CU_ASSERT_EQUAL(s->accounting, POLICY_ACCOUNTING_TASK);
+	CU_ASSERT_EQUAL(s->share.limit, 1000);
+	CU_ASSERT_EQUAL(s->max_mappings, 65535);
+	CU_ASSERT_EQUAL(s->extra_memlock, 4096);
+	CU_ASSERT_STRING_EQUAL(s->policy, "tenants");
+	CU_ASSERT_EQUAL(s->n_devices, 1);
+	CU_ASSERT_PTR_NULL(s->owner);
+	CU_ASSERT_EQUAL(ledger_user_sum(t.ledger, 1000), 1000);
+	CU_ASSERT_EQUAL(session_count(t.sessions), 1);
+	tables_fini(&t); /* frees it, and its share */
+}
+
+static void used_names_get_a_number(void)
+{
+	static const struct {
+		uid_t uid;
+		const char *wanted;
+		const char *given;
+	} cases[] = {
+		{1000, "vm", "vm"},
+		{1000, "vm", "vm-2"},
+		{1000, "vm", "vm-3"},
+		{1001, "vm", "vm"}, /* per uid */
+		{1001, "vm", "vm-2"},
+		{1000, "vm-2", "vm-2-2"},
+		{1000, "other-2", "other-2"}, /* by name, before its turn comes */
+		{1000, "other", "other"},
+		{1000, "other", "other-3"},
+		{1000, "VM", "VM"}, /* letters count */
+		{1000, NAME64, NAME64},
+		{1000, NAME64, "01234567890123456789012345678901234567890123456789012345678901-2"},
+		{1000, NAME64, "01234567890123456789012345678901234567890123456789012345678901-3"},
+		{1000, NAME64 "xyz", NULL}, /* cut, and then it is one of those */
+	};
+	struct tables t;
+
+	tables_init(&t);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct session *s = make(&t, cases[i].uid, cases[i].wanted, NULL, 0);
+
+		CHECK(s->name, strlen(s->name) <= PROTO_NAME_MAX);
+		CHECK(s->name, !cases[i].given || strcmp(s->name, cases[i].given) == 0);
+	}
+	tables_fini(&t);
+}
+
+static void names_stay_unique(void)
+{
+	const struct session *a, *b;
+	struct tables t;
+
+	tables_init(&t);
+	for (int i = 0; i < 1100; i++) /* to numbers of four digits */
+		CU_ASSERT_EQUAL(strlen(make(&t, 1000, NAME64, NULL, 0)->name), PROTO_NAME_MAX);
+	for (a = session_after(t.sessions, 0); a; a = a->newer)
+		for (b = a->newer; b; b = b->newer)
+			CU_ASSERT_FATAL(strcmp(a->name, b->name) != 0);
+	tables_fini(&t);
+}
+
+static void freed_name_is_given_again(void)
+{
+	struct session *first;
+	struct tables t;
+
+	tables_init(&t);
+	first = make(&t, 1000, "vm", NULL, 0);
+	(void)make(&t, 1000, "vm", NULL, 0);
+	session_free(t.sessions, first);
+	CU_ASSERT_STRING_EQUAL(make(&t, 1000, "vm", NULL, 0)->name, "vm");
+	CU_ASSERT_STRING_EQUAL(make(&t, 1000, "vm", NULL, 0)->name, "vm-3");
+	tables_fini(&t);
+}
+
+static void ids_are_unique_and_grow(void)
+{
+	uint64_t last = 0;
+	struct tables t;
+
+	tables_init(&t);
+	for (int i = 0; i < 3000; i++) { /* faster than a microsecond each, some of them */
+		struct session *s = make(&t, 1000, "vm", NULL, 0);
+
+		CU_ASSERT_FATAL(s->id > last);
+		CU_ASSERT_PTR_EQUAL(session_find(t.sessions, s->id), s);
+		last = s->id;
+		if (i % 3 == 0)
+			session_free(t.sessions, s);
+	}
+	CU_ASSERT_EQUAL(session_count(t.sessions), 2000);
+	CU_ASSERT_PTR_NULL(session_find(t.sessions, last + 1));
+	CU_ASSERT_PTR_NULL(session_find(t.sessions, 0));
+	tables_fini(&t);
+}
+
+static void listed_in_the_order_they_were_made(void)
+{
+	struct session *s[5];
+	uint64_t ids[5];
+	struct tables t;
+
+	tables_init(&t);
+	CU_ASSERT_PTR_NULL(session_after(t.sessions, 0));
+	CU_ASSERT_PTR_NULL(session_after(t.sessions, UINT64_MAX));
+	for (size_t i = 0; i < ARRAY_SIZE(s); i++) {
+		s[i] = make(&t, (uid_t)i, "vm", NULL, 0);
+		ids[i] = s[i]->id;
+	}
+	CU_ASSERT_PTR_EQUAL(session_after(t.sessions, 0), s[0]);
+	CU_ASSERT_PTR_EQUAL(session_after(t.sessions, ids[1]), s[2]);
+	CU_ASSERT_PTR_NULL(session_after(t.sessions, ids[4]));
+	session_free(t.sessions, s[2]); /* a page ended here */
+	CU_ASSERT_PTR_EQUAL(session_after(t.sessions, ids[1]), s[3]);
+	CU_ASSERT_PTR_EQUAL(session_after(t.sessions, ids[2]), s[3]);
+	session_free(t.sessions, s[0]);
+	CU_ASSERT_PTR_EQUAL(session_after(t.sessions, 0), s[1]);
+	CU_ASSERT_PTR_EQUAL(session_after(t.sessions, ids[0]), s[1]);
+	session_free(t.sessions, s[4]);
+	CU_ASSERT_PTR_NULL(session_after(t.sessions, ids[4]));
+	CU_ASSERT_PTR_NULL(session_after(t.sessions, ids[3]));
+	tables_fini(&t);
+}
+
+static const struct session_claim *claim_of(const struct tables *t, const char *name, int group)
+{
+	struct device device = {.group = group};
+
+	(void)snprintf(device.name, sizeof(device.name), "%s", name);
+	return session_claim_find(t->sessions, &device);
+}
+
+static void claims_are_by_group(void)
+{
+	const struct device devices[] = {{.name = "0000:65:00.0", .group = 7},
+					 {.name = "0000:66:00.0", .group = 8}};
+	const struct session_claim *claim;
+	struct session *s;
+	struct tables t;
+
+	tables_init(&t);
+	CU_ASSERT_PTR_NULL(claim_of(&t, "0000:65:00.0", 7));
+	s = make(&t, 1000, "vm", devices, 2);
+	claim = claim_of(&t, "0000:65:00.0", 7);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(claim);
+	CU_ASSERT_PTR_EQUAL(claim->session, s);
+	claim = claim_of(&t, "0000:65:00.1", 7); /* another member */
+	CU_ASSERT_PTR_NOT_NULL_FATAL(claim);
+	CU_ASSERT_STRING_EQUAL(claim->name, "0000:65:00.0");
+	CU_ASSERT_PTR_NOT_NULL(claim_of(&t, "0000:66:00.0", 8));
+	CU_ASSERT_PTR_NULL(claim_of(&t, "0000:67:00.0", 9));
+	CU_ASSERT_PTR_NULL(claim_of(&t, "0000:67:00.0", 0)); /* a group like any other */
+	session_free(t.sessions, s);
+	CU_ASSERT_PTR_NULL(claim_of(&t, "0000:65:00.0", 7));
+	CU_ASSERT_PTR_NULL(claim_of(&t, "0000:66:00.0", 8));
+	tables_fini(&t);
+}
+
+static void claims_without_a_group_are_by_name(void)
+{
+	const struct device device = {.name = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001",
+				      .mdev = true,
+				      .group = DEVICE_NO_GROUP};
+	struct session *s;
+	struct tables t;
+
+	tables_init(&t);
+	s = make(&t, 1000, "vm", &device, 1);
+	CU_ASSERT_PTR_NOT_NULL(claim_of(&t, device.name, DEVICE_NO_GROUP));
+	CU_ASSERT_PTR_NULL(
+		claim_of(&t, "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002", DEVICE_NO_GROUP));
+	session_free(t.sessions, s);
+	CU_ASSERT_PTR_NULL(claim_of(&t, device.name, DEVICE_NO_GROUP));
+	tables_fini(&t);
+}
+
+static void one_session_may_have_a_whole_group(void)
+{
+	const struct device devices[] = {{.name = "0000:65:00.0", .group = 7},
+					 {.name = "0000:65:00.1", .group = 7}};
+	struct session *a, *b;
+	struct tables t;
+
+	tables_init(&t);
+	a = make(&t, 1000, "vm", devices, 2);
+	b = make(&t, 1000, "vm", NULL, 0);
+	session_free(t.sessions, a);
+	CU_ASSERT_PTR_NULL(claim_of(&t, "0000:65:00.0", 7));
+	session_free(t.sessions, b);
+	session_free(t.sessions, NULL);
+	CU_ASSERT_EQUAL(session_count(t.sessions), 0);
+	tables_fini(&t);
+}
+
+/* Sessions come and go; the table finds exactly those that are there. */
+static void finds_what_is_there(void)
+{
+	uint64_t seed = suite_seed("session");
+	struct session *live[64] = {NULL};
+	struct device device = {.name = ""};
+	size_t n = 0;
+	struct tables t;
+
+	tables_init(&t);
+	for (int i = 0; i < 20000; i++) {
+		size_t at = suite_random(&seed) % ARRAY_SIZE(live);
+
+		device.group = (int)at; /* nobody else's */
+		CU_ASSERT_EQUAL(!live[at], !session_claim_find(t.sessions, &device));
+		if (live[at]) {
+			CU_ASSERT_PTR_EQUAL(session_find(t.sessions, live[at]->id), live[at]);
+			session_free(t.sessions, live[at]);
+			live[at] = NULL;
+			n--;
+		} else {
+			live[at] = make(&t, (uid_t)(at % 3), at % 2 ? "a" : "b", &device, 1);
+			n++;
+		}
+		CU_ASSERT_EQUAL(session_count(t.sessions), n);
+		CU_ASSERT_EQUAL(ledger_host_sum(t.ledger), n * 1000);
+	}
+	tables_fini(&t);
+}
+
+static const CU_TestInfo tests[] = {
+	{"a session is what was planned, its share charged", session_is_what_was_planned},
+	{"a name in use gets a number, per uid, cut to 64", used_names_get_a_number},
+	{"names of 64 stay unique with any number", names_stay_unique},
+	{"a freed name is given again", freed_name_is_given_again},
+	{"ids are unique and grow", ids_are_unique_and_grow},
+	{"sessions are listed in the order they were made", listed_in_the_order_they_were_made},
+	{"a device is claimed with its IOMMU group", claims_are_by_group},
+	{"a device without a group is claimed by its name", claims_without_a_group_are_by_name},
+	{"one session may have a whole group", one_session_may_have_a_whole_group},
+	{"the table finds exactly the sessions that live", finds_what_is_there},
+	CU_TEST_INFO_NULL,
+};
+
+const struct suite suite_session = {"session", tests};
