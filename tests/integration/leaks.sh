@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# vm: TMO=900
+# A thousand grants and a thousand refusals in a row leave descriptors, sessions and memory of the
+# daemon as they were.
+# shellcheck source=tests/integration/lib.bash
+. tests/integration/lib.bash
+
+n=1000
+[[ ! ${SOAK:-} ]] || n=20000
+cat >"$config" <<'C'
+max-requests = 0
+policy "p" { users = {"1000"} accounting = "task" limit = "64M" devices = {"0000:00:05.0"} }
+policy "q" { users = {"1001"} accounting = "user" limit = "64M" }
+C
+to_vfio 0000:00:05.0
+broker_start
+rss() { awk '/^VmRSS/ {print $2}' "/proc/$daemon/status"; }
+
+# times N UID ANSWER ARG...: so many processes one after the other get that answer.
+times() {
+	is "$1 clients of uid $2" "$(as "$2" "$here/tests/client" "$1" "${@:4}")" "$3"
+}
+
+round() {
+	times "$1" 1000 "granted $1 refused 0" 1M 0000:00:05.0
+	times "$1" 1001 "granted $1 refused 0" 0
+	times "$1" 1000 "granted 0 refused $1 session-limit" 65M 0000:00:05.0
+	times "$1" 1002 "granted 0 refused $1 no-policy" 0
+	until [[ $("$pinbroker" list --json) == '[]' ]]; do :; done # exits are on their way
+}
+
+round $((n / 20)) # what is kept for good, such as tables, exists from here on
+fds=$(broker_fds) before=$(rss)
+round $((n / 2))
+is "descriptors" "$(broker_fds)" "$fds"
+after=$(rss)
+((after - before <= 128)) || fail "RSS grew from $before to $after KiB over $((2 * n)) requests"
+is "refusals and grants" "$(grep -c ': granted' "$log") $(grep -c ': refused' "$log")" \
+	"$((n + n / 10)) $((n + n / 10))"
+echo "RSS $before KiB, $after KiB after $n grants and $n refusals"
+broker_stop

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What the lab tests share. Sourced by a test that runs as root in the lab, in the project's
+# directory. A check that fails is printed and counted; the test goes on and fails at its end.
+set -euo pipefail
+
+here=${B:-build}
+pinbroker=$here/pinbroker
+pinbrokerd=$here/pinbrokerd
+# shellcheck disable=SC2034 # the tests use it
+vmm=$here/tests/vmm
+config=/etc/pinbroker/pinbroker.conf
+socket=/run/pinbroker/socket
+tmp=$(mktemp -d)
+chmod 755 "$tmp" # the unprivileged side reads its scripts there
+log=$tmp/log
+failures=0 daemon=
+
+[[ ${PINBROKER_LAB:-} ]] || { echo "this test changes the machine it runs on: use tests/run"; exit 4; }
+mkdir -p "${config%/*}" "${socket%/*}"
+
+finish() {
+	local status=$?
+
+	[[ $daemon ]] && kill -9 "$daemon" 2>/dev/null
+	if ((status || failures)); then
+		echo "--- the daemon's log"
+		cat "$log" 2>/dev/null
+	fi
+	rm -rf "$tmp"
+	((status)) && exit "$status"
+	exit $((failures > 0))
+}
+trap finish EXIT
+
+fail() {
+	echo "FAILED: $*"
+	failures=$((failures + 1))
+}
+
+# is WHAT GOT WANTED: the two are the same text.
+is() {
+	[[ $2 == "$3" ]] || fail "$1: got '$2', wanted '$3'"
+}
+
+# like WHAT GOT PATTERN: an extended regular expression matches somewhere in it.
+like() {
+	[[ $2 =~ $3 ]] || fail "$1: got '$2', wanted something like '$3'"
+}
+
+# exits WHAT STATUS COMMAND...: its output is left in $out, what it complained of in $err.
+exits() {
+	local what=$1 wanted=$2 status=0
+
+	shift 2
+	"$@" >"$tmp/out" 2>"$tmp/err" </dev/null || status=$?
+	out=$(tr -d '\0' <"$tmp/out") err=$(tr -d '\0' <"$tmp/err")
+	[[ $status == "$wanted" ]] || fail "$what: exit status $status, wanted $wanted: $out $err"
+}
+
+# refused WHAT REASON COMMAND...: 77 and exactly one line, with the reason and a sentence.
+refused() {
+	local what=$1 reason=$2
+
+	shift 2
+	exits "$what" 77 "$@"
+	[[ $err =~ ^"pinbroker: refused: $reason: "[^$'\n']+$ ]] ||
+		fail "$what: got '$err', wanted one line with $reason"
+}
+
+# as UID COMMAND...: unprivileged, in its own group only.
+as() {
+	local uid=$1
+
+	shift
+	setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
+}
+
+# to_vfio DEVICE: hands a PCI device to vfio-pci.
+to_vfio() {
+	echo vfio-pci >"/sys/bus/pci/devices/$1/driver_override"
+	echo "$1" >/sys/bus/pci/drivers_probe
+	[[ -d /sys/bus/pci/devices/$1/vfio-dev ]] || fail "$1 has no VFIO device"
+}
+
+# log_wait PATTERN [COUNT]: until the daemon has logged it (so many times); an event, not a delay.
+log_wait() {
+	local line count=${2:-1} reader
+
+	exec 7< <(exec tail -n +1 -s 0.02 -f "$log")
+	reader=$!
+	while ((count > 0)); do
+		read -r -t 60 -u 7 line || { fail "the daemon never logged '$1'"; break; }
+		[[ $line =~ $1 ]] && count=$((count - 1))
+	done
+	kill "$reader"
+	exec 7<&-
+}
+
+broker_start() {
+	: >"$log"
+	"$pinbrokerd" 2>>"$log" </dev/null &
+	daemon=$!
+	log_wait ': ready'
+}
+
+# Stops the broker and checks that it went well.
+broker_stop() {
+	local status=0
+
+	kill "$daemon"
+	wait "$daemon" || status=$?
+	daemon=
+	is "exit status of the daemon" "$status" 0
+}
+
+# What the daemon has open, without the numbers of sockets: the same before and after.
+broker_fds() {
+	find "/proc/$daemon/fd" -type l -printf '%l\n' | sed 's/\[[0-9]*\]//' | sort
+}
+
+# The descriptors are as they were once all connections have been seen to hang up: the daemon
+# serves in order, so an answer to a new one means that the old ones are done.
+broker_settle() {
+	"$pinbroker" list >/dev/null
+}
+
+# background COMMAND...: a program with its standard input held open by us; its pid is $child, its
+# output $tmp/child. It ends at child_end, or when killed.
+background() {
+	rm -f "$tmp/stdin"
+	mkfifo "$tmp/stdin"
+	: >"$tmp/child"
+	chmod 666 "$tmp/child"
+	# Without a shell between: $child is the program itself.
+	[[ $1 != as ]] || set -- setpriv --reuid "$2" --regid "$2" --clear-groups "${@:3}"
+	"$@" <"$tmp/stdin" >"$tmp/child" 2>&1 &
+	child=$!
+	exec 8>"$tmp/stdin"
+}
+
+# child_wait PATTERN: until the child's output has such a line.
+child_wait() {
+	local line
+
+	exec 7< <(exec tail -n +1 -s 0.02 -f "$tmp/child")
+	local reader=$!
+	while read -r -t "${2:-60}" -u 7 line; do
+		[[ $line =~ $1 ]] && { kill "$reader"; exec 7<&-; return; }
+	done
+	fail "the child never said '$1': $(cat "$tmp/child")"
+	kill "$reader"
+	exec 7<&-
+}
+
+child_end() {
+	exec 8>&-
+	wait "$child" || true
+}
