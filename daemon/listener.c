@@ -127,7 +127,8 @@ static void listener_accepted(int fd, void *arg)
 /* A socket file that nobody answers is a leftover. */
 static int listener_clear_path(const struct sockaddr_un *address)
 {
-	CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	CLEANUP(fd_closep)
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;
 
 	if (fd < 0)
@@ -136,7 +137,8 @@ static int listener_clear_path(const struct sockaddr_un *address)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+	/* -EAGAIN: somebody listens, and is busy. */
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
 		return -EADDRINUSE;
 	if (errno != ECONNREFUSED)
 		return -errno;

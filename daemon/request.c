@@ -52,8 +52,10 @@ int request_refuse(const struct peer *peer, const struct proto_header *header, e
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args); /* cut to the field */
 	va_end(args);
-	log_notice("refused process %d of uid %u: %s: %s", (int)peer->cred.pid, peer->cred.uid,
-		   refusal_name(refusal), text);
+	/* Who asks too often must not write the log, too. */
+	if (refusal != REFUSAL_RATE_LIMIT)
+		log_notice("refused process %d of uid %u: %s: %s", (int)peer->cred.pid,
+			   peer->cred.uid, refusal_name(refusal), text);
 	return request_refusal(peer, header, REQUEST_REFUSED, refusal_name(refusal), text);
 }
 

@@ -199,12 +199,30 @@ int session_new(struct session_table *table, const struct session_plan *plan,
 	return 0;
 }
 
+/* The number of NAME-3 is free again: the next NAME may have it. */
+static void session_name_freed(const struct session_table *table, const struct session *session)
+{
+	const char *dash = strrchr(session->name, '-');
+	char base[PROTO_NAME_MAX + 1];
+	struct session *first;
+	unsigned long suffix;
+
+	if (!dash)
+		return;
+	suffix = strtoul(dash + 1, NULL, 10);
+	(void)snprintf(base, sizeof(base), "%.*s", (int)(dash - session->name), session->name);
+	first = session_by_name(table, session->uid, base);
+	if (first && suffix > 1 && suffix <= first->suffix)
+		first->suffix = (unsigned int)suffix - 1;
+}
+
 void session_free(struct session_table *table, struct session *session)
 {
 	if (!session)
 		return;
 	assert(!session->owner);
 	session_unlink(table, session);
+	session_name_freed(table, session);
 	ledger_uncharge(table->ledger, &session->share);
 	free(session);
 }

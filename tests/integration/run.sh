@@ -60,6 +60,16 @@ exits "a second guest" 0 as 1000 "$pinbroker" run --name guest --device 0000:00:
 	bash -c "'$pinbroker' show \$PINBROKER_SESSION --json"
 is "its name" "$(jq -r .name <<<"$out")" guest-2
 
+# What explain says is what run does.
+exits "explain: granted" 0 as 1000 "$pinbroker" explain --memory 32M --device 0000:00:06.0
+like "its limit" "$out" 'session limit: 64M'
+exits "explain: busy" 77 as 1000 "$pinbroker" explain --device 0000:00:05.0 --json
+is "the sum of the other session" "$(jq -c '[.granted, .reason, .user_sum_bytes]' <<<"$out")" \
+	'[false,"device-busy",67108864]'
+refused "explain for another user" not-permitted as 1000 "$pinbroker" explain --uid 1001
+exits "explain for another user, as root" 77 "$pinbroker" explain --uid 1001
+like "no policy" "$out" 'none'
+
 child_end
 log_wait "session $id .* ended"
 is "after the exit" "$("$pinbroker" list --json)" '[]'

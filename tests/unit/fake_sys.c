@@ -106,13 +106,16 @@ uint64_t fake_sys_mode(void)
 
 static int fake_openat(int dir_fd, const char *path, int flags)
 {
+	static const char cdev[] = "vfio/devices/vfio";
 	unsigned int minor_of = 0;
 	int fd;
 
 	(void)dir_fd; /* there is only one tree */
 	if (call_fails())
 		return kernel.fail_err;
-	if (strcmp(path, "iommu") != 0 && sscanf(path, "vfio/devices/vfio%u", &minor_of) != 1)
+	if (strncmp(path, cdev, strlen(cdev)) == 0)
+		minor_of = (unsigned int)strtoul(path + strlen(cdev), NULL, 10);
+	else if (strcmp(path, "iommu") != 0)
 		return -ENOENT;
 	CU_ASSERT_EQUAL(flags & O_NOFOLLOW, O_NOFOLLOW);
 	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -125,8 +128,7 @@ static int fake_openat(int dir_fd, const char *path, int flags)
 
 static ssize_t fake_readlinkat(int dir_fd, const char *path, char *ret_target, size_t size)
 {
-	return call_fails() ? kernel.fail_err
-			    : sys_real.readlinkat(dir_fd, path, ret_target, size);
+	return call_fails() ? kernel.fail_err : sys_real.readlinkat(dir_fd, path, ret_target, size);
 }
 
 static int fake_ioctl(int fd, unsigned long cmd, void *arg)

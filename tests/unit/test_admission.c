@@ -234,10 +234,20 @@ static void first_of_several_reasons_is_given(void)
 static void refusals_have_the_contracts_names(void)
 {
 	static const char *const names[] = {
-		"",		      "rate-limit",	"bad-request",	     "no-policy",
-		"capable-owner",      "not-permitted",	"device-not-allowed", "device-not-found",
-		"device-busy",	      "session-limit",	"too-many-sessions",  "user-limit",
-		"host-reserve",	      "kernel",
+		"",
+		"rate-limit",
+		"bad-request",
+		"no-policy",
+		"capable-owner",
+		"not-permitted",
+		"device-not-allowed",
+		"device-not-found",
+		"device-busy",
+		"session-limit",
+		"too-many-sessions",
+		"user-limit",
+		"host-reserve",
+		"kernel",
 	};
 	static_assert(ARRAY_SIZE(names) == REFUSALS, "one each");
 
@@ -267,103 +277,94 @@ static void nobody_without_a_policy(void)
 	CU_ASSERT_EQUAL(world_decide(&w), REFUSAL_NO_POLICY);
 }
 
+static const struct {
+	const char *name;
+	bool limit_auto, viommu;
+	uint64_t limit, memory;
+	size_t n_devices;
+	uint64_t granted, auto_limit;
+	bool warns;
+} limit_cases[] = {
+	{"no memory: the policy's", false, false, 16 * GIB, 0, 1, 16 * GIB, POLICY_UNLIMITED,
+	 false},
+	{"auto below the policy's", false, false, 16 * GIB, 8 * GIB, 1, 9 * GIB, 9 * GIB, false},
+	{"auto is the policy's", false, false, 16 * GIB, 15 * GIB, 1, 16 * GIB, 16 * GIB, false},
+	{"auto above the policy's", false, false, 16 * GIB, 15 * GIB + 1, 1, 16 * GIB, 16 * GIB + 1,
+	 false},
+	{"auto alone", true, false, 0, 100 * GIB, 1, 101 * GIB, 101 * GIB, false},
+	{"auto with a vIOMMU", true, true, 0, 10 * GIB, 3, 31 * GIB, 31 * GIB, false},
+	{"a vIOMMU's RAM counts per device", false, true, 16 * GIB, 2 * GIB, 3, 7 * GIB, 7 * GIB,
+	 false},
+	{"room for firmware to the byte", false, false, 16 * GIB, 16 * GIB - MIB, 1, 16 * GIB,
+	 17 * GIB - MIB, false},
+	{"a byte less: a warning", false, false, 16 * GIB, 16 * GIB - MIB + 1, 1, 16 * GIB,
+	 17 * GIB - MIB + 1, true},
+	{"as much as the limit: a warning", false, false, 16 * GIB, 16 * GIB, 1, 16 * GIB, 17 * GIB,
+	 true},
+	{"RAM twice over the limit: a warning", false, true, 16 * GIB, 8 * GIB, 2, 16 * GIB,
+	 17 * GIB, true},
+};
+
 static void limit_is_the_smaller_of_two(void)
 {
-	static const struct {
-		const char *name;
-		bool limit_auto, viommu;
-		uint64_t limit, memory;
-		size_t n_devices;
-		uint64_t granted, auto_limit;
-		bool warns;
-	} cases[] = {
-		{"no memory: the policy's", false, false, 16 * GIB, 0, 1, 16 * GIB,
-		 POLICY_UNLIMITED, false},
-		{"auto below the policy's", false, false, 16 * GIB, 8 * GIB, 1, 9 * GIB, 9 * GIB,
-		 false},
-		{"auto is the policy's", false, false, 16 * GIB, 15 * GIB, 1, 16 * GIB, 16 * GIB,
-		 false},
-		{"auto above the policy's", false, false, 16 * GIB, 15 * GIB + 1, 1, 16 * GIB,
-		 16 * GIB + 1, false},
-		{"auto alone", true, false, 0, 100 * GIB, 1, 101 * GIB, 101 * GIB, false},
-		{"auto with a vIOMMU", true, true, 0, 10 * GIB, 3, 31 * GIB, 31 * GIB, false},
-		{"a vIOMMU's RAM counts per device", false, true, 16 * GIB, 2 * GIB, 3, 7 * GIB,
-		 7 * GIB, false},
-		{"room for firmware to the byte", false, false, 16 * GIB, 16 * GIB - MIB, 1,
-		 16 * GIB, 17 * GIB - MIB, false},
-		{"a byte less: a warning", false, false, 16 * GIB, 16 * GIB - MIB + 1, 1, 16 * GIB,
-		 17 * GIB - MIB + 1, true},
-		{"as much as the limit: a warning", false, false, 16 * GIB, 16 * GIB, 1, 16 * GIB,
-		 17 * GIB, true},
-		{"RAM twice over the limit: a warning", false, true, 16 * GIB, 8 * GIB, 2,
-		 16 * GIB, 17 * GIB, true},
-	};
 	struct world w;
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(limit_cases); i++) {
 		world_init(&w);
 		w.policy.user_limit = POLICY_UNLIMITED;
-		w.policy.limit_auto = cases[i].limit_auto;
-		w.policy.limit = cases[i].limit;
-		w.request.memory = cases[i].memory;
-		w.request.viommu = cases[i].viommu;
-		while (w.request.n_devices < cases[i].n_devices)
+		w.policy.limit_auto = limit_cases[i].limit_auto;
+		w.policy.limit = limit_cases[i].limit;
+		w.request.memory = limit_cases[i].memory;
+		w.request.viommu = limit_cases[i].viommu;
+		while (w.request.n_devices < limit_cases[i].n_devices)
 			add_device(&w, GOOD);
-		CHECK(cases[i].name, world_decide(&w) == REFUSAL_NONE);
-		CHECK(cases[i].name, w.admission.limit == cases[i].granted);
-		CHECK(cases[i].name, w.admission.auto_limit == cases[i].auto_limit);
-		CHECK(cases[i].name, cases[i].warns == !!w.admission.warning[0]);
-		CHECK(cases[i].name, !cases[i].warns || strstr(w.admission.warning, "tenants"));
+		CHECK(limit_cases[i].name, world_decide(&w) == REFUSAL_NONE);
+		CHECK(limit_cases[i].name, w.admission.limit == limit_cases[i].granted);
+		CHECK(limit_cases[i].name, w.admission.auto_limit == limit_cases[i].auto_limit);
+		CHECK(limit_cases[i].name, limit_cases[i].warns == !!w.admission.warning[0]);
+		CHECK(limit_cases[i].name,
+		      !limit_cases[i].warns || strstr(w.admission.warning, "tenants"));
 	}
 }
+
+static const struct {
+	const char *name;
+	uint64_t user_limit, host_reserve;
+	bool unchecked;
+	uint64_t user, host, n_sessions; /* before the request */
+	enum refusal refusal;
+} sum_cases[] = {
+	{"user at its limit", 10 * GIB, 0, false, 1 * GIB, 0, 0, REFUSAL_NONE},
+	{"user one above", 10 * GIB, 0, false, 1 * GIB + 1, 0, 0, REFUSAL_USER_LIMIT},
+	{"user unlimited", POLICY_UNLIMITED, 0, false, 500 * GIB, 0, 0, REFUSAL_NONE},
+	{"host at its limit", 64 * GIB, 56 * GIB, false, 0, 191 * GIB, 0, REFUSAL_NONE},
+	{"host one above", 64 * GIB, 56 * GIB, false, 0, 191 * GIB + 1, 0, REFUSAL_HOST_RESERVE},
+	{"no reserve: all of MemTotal", 64 * GIB, 0, false, 0, 247 * GIB, 0, REFUSAL_NONE},
+	{"no reserve: one above", 64 * GIB, 0, false, 0, 247 * GIB + 1, 0, REFUSAL_HOST_RESERVE},
+	{"reserve above MemTotal", 64 * GIB, HOST + 1, false, 0, 0, 0, REFUSAL_HOST_RESERVE},
+	{"reserve off", 64 * GIB, HOST + 1, true, 0, 999 * GIB, 0, REFUSAL_NONE},
+	{"a user's sum that wraps", 64 * GIB, 0, false, UINT64_MAX - GIB, 0, 0, REFUSAL_USER_LIMIT},
+	{"a host's sum that wraps", 64 * GIB, 0, false, 0, UINT64_MAX - GIB, 0,
+	 REFUSAL_HOST_RESERVE},
+	{"one session fewer than may be", 64 * GIB, 0, false, 0, 0, 3, REFUSAL_NONE},
+	{"as many sessions as may be", 64 * GIB, 0, false, 0, 0, 4, REFUSAL_TOO_MANY_SESSIONS},
+};
 
 /* Where a limit stops being enough, to the byte; and sums that 64 bits do not hold. */
 static void sums_are_refused_one_above(void)
 {
-	static const struct {
-		const char *name;
-		uint64_t user_limit, host_reserve;
-		bool unchecked;
-		struct admission_sums sums;
-		enum refusal refusal;
-	} cases[] = {
-		{"user at its limit", 10 * GIB, 0, false, {1 * GIB, 0, 0, HOST, false},
-		 REFUSAL_NONE},
-		{"user one above", 10 * GIB, 0, false, {1 * GIB + 1, 0, 0, HOST, false},
-		 REFUSAL_USER_LIMIT},
-		{"user unlimited", POLICY_UNLIMITED, 0, false, {500 * GIB, 0, 0, HOST, false},
-		 REFUSAL_NONE},
-		{"host at its limit", 64 * GIB, 56 * GIB, false, {0, 191 * GIB, 0, HOST, false},
-		 REFUSAL_NONE},
-		{"host one above", 64 * GIB, 56 * GIB, false, {0, 191 * GIB + 1, 0, HOST, false},
-		 REFUSAL_HOST_RESERVE},
-		{"no reserve: all of MemTotal", 64 * GIB, 0, false, {0, 247 * GIB, 0, HOST, false},
-		 REFUSAL_NONE},
-		{"no reserve: one above", 64 * GIB, 0, false, {0, 247 * GIB + 1, 0, HOST, false},
-		 REFUSAL_HOST_RESERVE},
-		{"reserve above MemTotal", 64 * GIB, HOST + 1, false, {0, 0, 0, HOST, false},
-		 REFUSAL_HOST_RESERVE},
-		{"reserve off", 64 * GIB, HOST + 1, true, {0, 999 * GIB, 0, HOST, false},
-		 REFUSAL_NONE},
-		{"a user's sum that wraps", 64 * GIB, 0, false,
-		 {UINT64_MAX - GIB, 0, 0, HOST, false}, REFUSAL_USER_LIMIT},
-		{"a host's sum that wraps", 64 * GIB, 0, false,
-		 {0, UINT64_MAX - GIB, 0, HOST, false}, REFUSAL_HOST_RESERVE},
-		{"one session fewer than may be", 64 * GIB, 0, false, {0, 0, 3, HOST, false},
-		 REFUSAL_NONE},
-		{"as many sessions as may be", 64 * GIB, 0, false, {0, 0, 4, HOST, false},
-		 REFUSAL_TOO_MANY_SESSIONS},
-	};
 	struct world w;
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(sum_cases); i++) {
 		world_init(&w); /* asks for 9G */
-		w.policy.user_limit = cases[i].user_limit;
-		w.set.host_reserve = cases[i].host_reserve;
-		w.set.host_reserve_checked = !cases[i].unchecked;
-		w.sums = cases[i].sums;
-		CHECK(cases[i].name, world_decide(&w) == cases[i].refusal);
-		CHECK(cases[i].name, cases[i].refusal || w.admission.limit == 9 * GIB);
+		w.policy.user_limit = sum_cases[i].user_limit;
+		w.set.host_reserve = sum_cases[i].host_reserve;
+		w.set.host_reserve_checked = !sum_cases[i].unchecked;
+		w.sums.user = sum_cases[i].user;
+		w.sums.host = sum_cases[i].host;
+		w.sums.n_sessions = sum_cases[i].n_sessions;
+		CHECK(sum_cases[i].name, world_decide(&w) == sum_cases[i].refusal);
+		CHECK(sum_cases[i].name, sum_cases[i].refusal || w.admission.limit == 9 * GIB);
 	}
 }
 
@@ -409,24 +410,54 @@ static const struct {
 	enum refusal refusal;
 	const char *says;
 } device_cases[] = {
-	{"no driver", {.found = true, .reset = true}, 0, NULL, REFUSAL_DEVICE_NOT_FOUND,
+	{"no driver",
+	 {.found = true, .reset = true},
+	 0,
+	 NULL,
+	 REFUSAL_DEVICE_NOT_FOUND,
 	 "has no driver"},
-	{"a host driver", {.found = true, .reset = true, .driver = "e1000e"}, 0, NULL,
-	 REFUSAL_DEVICE_NOT_FOUND, "driver e1000e"},
+	{"a host driver",
+	 {.found = true, .reset = true, .driver = "e1000e"},
+	 0,
+	 NULL,
+	 REFUSAL_DEVICE_NOT_FOUND,
+	 "driver e1000e"},
 	{"absent", {.found = false}, 0, NULL, REFUSAL_DEVICE_NOT_FOUND, "not on this host"},
-	{"no reset", {.found = true, .cdev = "vfio1"}, 0, NULL, REFUSAL_DEVICE_NOT_ALLOWED,
+	{"no reset",
+	 {.found = true, .cdev = "vfio1"},
+	 0,
+	 NULL,
+	 REFUSAL_DEVICE_NOT_ALLOWED,
 	 "require-reset"},
-	{"no reset and no driver: not allowed first", {.found = true}, 0, NULL,
-	 REFUSAL_DEVICE_NOT_ALLOWED, "require-reset"},
-	{"in a session", {.found = true, .reset = true, .cdev = "vfio1"}, 0xf00d, NULL,
-	 REFUSAL_DEVICE_BUSY, "is in session f00d"},
-	{"its peer is in a session", {.found = true, .reset = true, .cdev = "vfio1", .group = 9},
-	 0xf00d, "0000:65:00.7", REFUSAL_DEVICE_BUSY,
+	{"no reset and no driver: not allowed first",
+	 {.found = true},
+	 0,
+	 NULL,
+	 REFUSAL_DEVICE_NOT_ALLOWED,
+	 "require-reset"},
+	{"in a session",
+	 {.found = true, .reset = true, .cdev = "vfio1"},
+	 0xf00d,
+	 NULL,
+	 REFUSAL_DEVICE_BUSY,
+	 "is in session f00d"},
+	{"its peer is in a session",
+	 {.found = true, .reset = true, .cdev = "vfio1", .group = 9},
+	 0xf00d,
+	 "0000:65:00.7",
+	 REFUSAL_DEVICE_BUSY,
 	 "IOMMU group 9 with 0000:65:00.7, which session f00d has"},
 	{"its peer is the host's",
-	 {.found = true, .reset = true, .cdev = "vfio1", .group = 9, .host_peer = "0000:65:00.6",
+	 {.found = true,
+	  .reset = true,
+	  .cdev = "vfio1",
+	  .group = 9,
+	  .host_peer = "0000:65:00.6",
 	  .host_peer_driver = "ahci"},
-	 0, NULL, REFUSAL_DEVICE_BUSY, "by driver ahci"},
+	 0,
+	 NULL,
+	 REFUSAL_DEVICE_BUSY,
+	 "by driver ahci"},
 	{"nothing", {.found = true, .reset = true, .cdev = "vfio1"}, 0, NULL, REFUSAL_NONE, ""},
 };
 
@@ -497,7 +528,9 @@ static void numbers_are_there_whatever_the_verdict(void)
 		CHECK(name, w.admission.user_limit == 64 * GIB);
 		CHECK(name, w.admission.host_limit == 200 * GIB);
 		CHECK(name, w.admission.max_mappings == 65535);
-		CHECK(name, memcmp(&w.admission.sums, &w.sums, sizeof(w.sums)) == 0);
+		CHECK(name, w.admission.sums.user == w.sums.user);
+		CHECK(name, w.admission.sums.host == w.sums.host);
+		CHECK(name, w.admission.sums.n_sessions == w.sums.n_sessions);
 	}
 }
 

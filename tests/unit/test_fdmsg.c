@@ -150,11 +150,10 @@ static void surplus_descriptors_are_closed(void)
 		size_t len = 0;
 
 		pair_init(&p);
-		CU_ASSERT_EQUAL(
-			setsockopt(p.recv_fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), 0);
+		CU_ASSERT_EQUAL(setsockopt(p.recv_fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)),
+				0);
 		send_many(&p, cases[i].sent);
-		CHECK(cases[i].name,
-		      receive(&p, 8, cases[i].max_fds, &len, &msg) == cases[i].err);
+		CHECK(cases[i].name, receive(&p, 8, cases[i].max_fds, &len, &msg) == cases[i].err);
 		CHECK(cases[i].name, msg.n_fds == (cases[i].err ? 0 : cases[i].sent));
 		CHECK(cases[i].name, suite_count_fds() == p.n_fds + 2 + (int)msg.n_fds);
 		fdmsg_close(&msg);

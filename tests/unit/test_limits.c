@@ -90,8 +90,8 @@ static void auto_mappings_grow_with_memory(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		CHECK(cases[i].name, limits_mappings_auto(cases[i].memory, cases[i].factor) ==
-					     cases[i].mappings);
+		CHECK(cases[i].name,
+		      limits_mappings_auto(cases[i].memory, cases[i].factor) == cases[i].mappings);
 }
 
 static void memlock_takes_the_larger_sum(void)

@@ -27,8 +27,9 @@ static void one_event_is_one_line(void)
 		{"newlines", "a\nb\r\nc", "pinbrokerd: a?b??c\n"},
 		{"an escape sequence", "\033[31mred\033[0m", "pinbrokerd: ?[31mred?[0m\n"},
 		{"other control bytes", "\001\t\177", "pinbrokerd: ???\n"},
-		{"a C1 control in UTF-8", "a\xc2\x9b"
-					  "31m",
+		{"a C1 control in UTF-8",
+		 "a\xc2\x9b"
+		 "31m",
 		 "pinbrokerd: a\xc2?31m\n"},
 		{"UTF-8", "2 \xc3\x97 8G \xe2\x82\xac", "pinbrokerd: 2 \xc3\x97 8G \xe2\x82\xac\n"},
 		{"a format", "%s%n", "pinbrokerd: %s%n\n"},

@@ -199,13 +199,14 @@ static void handler_may_end_itself(void)
 	self.cancels = &self;
 	self.n_cancels = 1;
 	self.adds = &next;
+	next.quiet = true; /* and is watched once, not twice */
 	always.stop_at = 20;
 	spot_watch(&self);
 	spot_watch(&always);
 	CU_ASSERT_EQUAL(loop_run(loop), 0);
 	CU_ASSERT_EQUAL(self.n_calls, 1);
 	CU_ASSERT_EQUAL(self.watch, LOOP_NONE);
-	CU_ASSERT_TRUE(next.n_calls > 1);
+	CU_ASSERT_EQUAL(next.n_calls, 1);
 	spot_fini(&self);
 	spot_fini(&next);
 	spot_fini(&always);
@@ -332,12 +333,11 @@ static void door_init(struct door *door, struct loop *loop)
 	door->address.sun_family = AF_UNIX;
 	CU_ASSERT_FATAL(door->fd >= 0);
 	/* Without a name the kernel gives it one that nobody has. */
-	CU_ASSERT_EQUAL_FATAL(bind(door->fd, (const struct sockaddr *)&door->address,
-				   sizeof(sa_family_t)),
-			      0);
-	CU_ASSERT_EQUAL_FATAL(listen(door->fd, 64), 0);
 	CU_ASSERT_EQUAL_FATAL(
-		getsockname(door->fd, (struct sockaddr *)&door->address, &door->size), 0);
+		bind(door->fd, (const struct sockaddr *)&door->address, sizeof(sa_family_t)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(door->fd, 64), 0);
+	CU_ASSERT_EQUAL_FATAL(getsockname(door->fd, (struct sockaddr *)&door->address, &door->size),
+			      0);
 }
 
 static void door_fini(struct door *door)
@@ -425,7 +425,7 @@ static void connection_for_a_closed_door_is_closed(void)
 	door_fini(&door);
 	loop_free(STEAL(loop));
 	CU_ASSERT_EQUAL(suite_count_fds(), n_fds + 1); /* the client */
-	CU_ASSERT_EQUAL(recv(client, &byte, 1, 0), 0);
+	CU_ASSERT_EQUAL(recv(client, &byte, 1, MSG_DONTWAIT), 0);
 	fd_closep(&client);
 }
 

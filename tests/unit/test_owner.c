@@ -23,8 +23,8 @@ static struct owner *get_owner(struct broker_fixture *f, const struct child *chi
 {
 	struct owner *owner = NULL;
 
-	CU_ASSERT_EQUAL_FATAL(owner_get(f->broker->owners, child->pidfd, child->pid, uid, 0, &owner),
-			      0);
+	CU_ASSERT_EQUAL_FATAL(
+		owner_get(f->broker->owners, child->pidfd, child->pid, uid, 0, &owner), 0);
 	return owner;
 }
 
@@ -117,8 +117,8 @@ static void extra_and_locked_are_added_once(void)
 		return;
 	child_start(&child);
 	fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
-	CU_ASSERT_EQUAL_FATAL(
-		owner_get(f.broker->owners, child.pidfd, child.pid, UID, 3, &owner), 0);
+	CU_ASSERT_EQUAL_FATAL(owner_get(f.broker->owners, child.pidfd, child.pid, UID, 3, &owner),
+			      0);
 	f.policy->extra_memlock = 20;
 	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &a), 0);
 	CU_ASSERT_TRUE(memlock_is(child.pid, 1023, 1023));
@@ -373,10 +373,12 @@ static void stopping_leaves_limits_alone(void)
 static const CU_TestInfo tests[] = {
 	{"one process is one owner, by any of its pidfds", one_process_is_one_owner},
 	{"the limit follows the sessions, the original comes back", limit_follows_the_sessions},
-	{"extra-memlock and what is locked besides are added once", extra_and_locked_are_added_once},
+	{"extra-memlock and what is locked besides are added once",
+	 extra_and_locked_are_added_once},
 	{"a limit is put back only where it is still ours", put_back_only_where_still_ours},
 	{"an owner with sessions is kept", owner_with_sessions_is_kept},
-	{"user mode raises siblings of the uid and lowers them", user_mode_raises_and_lowers_siblings},
+	{"user mode raises siblings of the uid and lowers them",
+	 user_mode_raises_and_lowers_siblings},
 	{"a refused prlimit leaves the rest as it was", refused_prlimit_leaves_the_rest_as_it_was},
 	{"the owner's exit ends its sessions", exit_ends_the_sessions},
 	{"a pid that was reused gets its old limit back", reused_pid_keeps_its_own_limit},

@@ -54,20 +54,33 @@ static const struct {
 	{"header cut", {PROTO_VERSION, PROTO_REQUEST, PROTO_LIST, 15, 1}, 15, "hung up"},
 	{"one byte", {PROTO_VERSION, PROTO_REQUEST, PROTO_LIST, 1, 1}, 1, "hung up"},
 	{"operation 0", {PROTO_VERSION, PROTO_REQUEST, 0, 32, 1}, 32, "hung up"},
-	{"an operation that is unknown", {PROTO_VERSION, PROTO_REQUEST, PROTO_OPS, 32, 1}, 32,
+	{"an operation that is unknown",
+	 {PROTO_VERSION, PROTO_REQUEST, PROTO_OPS, 32, 1},
+	 32,
 	 "bad-request"},
 	{"the last operation", {PROTO_VERSION, PROTO_REQUEST, 255, 16, 1}, 16, "bad-request"},
-	{"reserved: open for", {PROTO_VERSION, PROTO_REQUEST, PROTO_OPEN_FOR, 32, 1}, 32,
+	{"reserved: open for",
+	 {PROTO_VERSION, PROTO_REQUEST, PROTO_OPEN_FOR, 32, 1},
+	 32,
 	 "bad-request"},
 	{"reserved: set", {PROTO_VERSION, PROTO_REQUEST, PROTO_SET, 32, 1}, 32, "bad-request"},
-	{"reserved: attach", {PROTO_VERSION, PROTO_REQUEST, PROTO_ATTACH, 32, 1}, 32, "bad-request"},
+	{"reserved: attach",
+	 {PROTO_VERSION, PROTO_REQUEST, PROTO_ATTACH, 32, 1},
+	 32,
+	 "bad-request"},
 	{"reserved: adopt", {PROTO_VERSION, PROTO_REQUEST, PROTO_ADOPT, 32, 1}, 32, "bad-request"},
 	{"reserved: close", {PROTO_VERSION, PROTO_REQUEST, PROTO_CLOSE, 32, 1}, 32, "bad-request"},
-	{"reserved: revoke", {PROTO_VERSION, PROTO_REQUEST, PROTO_REVOKE, 32, 1}, 32,
+	{"reserved: revoke",
+	 {PROTO_VERSION, PROTO_REQUEST, PROTO_REVOKE, 32, 1},
+	 32,
 	 "bad-request"},
-	{"reserved: status", {PROTO_VERSION, PROTO_REQUEST, PROTO_STATUS, 32, 1}, 32,
+	{"reserved: status",
+	 {PROTO_VERSION, PROTO_REQUEST, PROTO_STATUS, 32, 1},
+	 32,
 	 "bad-request"},
-	{"unknown and of a false size", {PROTO_VERSION, PROTO_REQUEST, PROTO_OPS, 33, 1}, 32,
+	{"unknown and of a false size",
+	 {PROTO_VERSION, PROTO_REQUEST, PROTO_OPS, 33, 1},
+	 32,
 	 "hung up"},
 };
 
@@ -266,8 +279,8 @@ static void sender_must_be_who_connected(void)
 		CHECK(cases[i].name, (answer.header.kind == PROTO_REPLY) == !cases[i].says);
 		CHECK(cases[i].name,
 		      !cases[i].says || strstr(answer.body.refusal.text, cases[i].says));
-		CHECK(cases[i].name, !cases[i].says ||
-					     strcmp(answer_reason(&answer), "bad-request") == 0);
+		CHECK(cases[i].name,
+		      !cases[i].says || strcmp(answer_reason(&answer), "bad-request") == 0);
 	}
 	fd_closep(&fd);
 	broker_fixture_fini(&f);
@@ -339,9 +352,8 @@ static int connect_one(struct broker_fixture *f, int *ret_fd)
 {
 	int pair[2];
 
-	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-					 pair),
-			      0);
+	CU_ASSERT_EQUAL_FATAL(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
 	*ret_fd = pair[0];
 	return peer_new(f->broker, pair[1]);
 }
@@ -434,37 +446,58 @@ static void peer_that_does_not_read_is_dropped(void)
 	broker_fixture_fini(&f);
 }
 
+/* A request of somebody with another uid, as if it had connected. */
+static void ask_as(struct broker_fixture *f, int fd, uid_t uid, unsigned int op,
+		   const struct proto_show *body, struct answer *ret_answer)
+{
+	const struct ucred cred = {.pid = getpid(), .uid = uid, .gid = getgid()};
+	struct {
+		struct proto_header header;
+		struct proto_show body;
+	} packet = {proto_header(PROTO_REQUEST, op, 1, sizeof(*body)), *body};
+
+	broker_fixture_peer(f)->cred.uid = uid;
+	CU_ASSERT_EQUAL(request_serve(broker_fixture_peer(f), &packet, sizeof(packet), &cred), 0);
+	broker_fixture_answer(f, fd, ret_answer);
+}
+
 /* Sessions of others are no sessions to an ordinary user; root sees all. */
 static void list_and_show_are_for_ones_own(void)
 {
-	const struct session *mine, *others;
-	struct proto_show show = {.id = 0};
+	static const struct {
+		uid_t uid;
+		uint32_t n; /* sessions listed */
+		const char *shown[3]; /* of 1000, 1001, an id that is none */
+	} cases[] = {
+		{0, 2, {"granted", "granted", "failed"}},
+		{1000, 1, {"granted", "failed", "failed"}},
+		{1001, 1, {"failed", "granted", "failed"}},
+		{1002, 0, {"failed", "failed", "failed"}},
+	};
+	struct proto_show shows[3] = {{.id = 0}, {.id = 0}, {.id = 12345}};
 	struct broker_fixture f;
 	struct answer answer;
-	bool root = geteuid() == 0;
 
 	if (!broker_fixture_init(&f))
 		return;
 	int fd = broker_fixture_connect(&f);
 
-	mine = broker_fixture_session(&f, geteuid(), "a", POLICY_ACCOUNTING_TASK, 1);
-	others = broker_fixture_session(&f, geteuid() + 1, "b", POLICY_ACCOUNTING_TASK, 1);
-	ask_list(&f, fd, &answer);
-	CU_ASSERT_EQUAL(answer.body.sessions.n, root ? 2 : 1);
-	CU_ASSERT_EQUAL(answer.body.sessions.more, 0);
-	show.id = mine->id;
-	broker_fixture_send(fd, PROTO_SHOW, &show, sizeof(show));
-	broker_fixture_answer(&f, fd, &answer);
-	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
-	show.id = others->id;
-	broker_fixture_send(fd, PROTO_SHOW, &show, sizeof(show));
-	broker_fixture_answer(&f, fd, &answer);
-	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), root ? "granted" : "failed");
-	show.id = 12345;
-	broker_fixture_send(fd, PROTO_SHOW, &show, sizeof(show));
-	broker_fixture_answer(&f, fd, &answer);
-	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "failed");
-	CU_ASSERT_EQUAL(answer.body.refusal.status, REQUEST_NO_SESSION);
+	for (uid_t i = 0; i < 2; i++)
+		shows[i].id =
+			broker_fixture_session(&f, 1000 + i, "vm", POLICY_ACCOUNTING_TASK, 1)->id;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct proto_show all = {.id = 0}; /* of the same form as proto_list */
+
+		ask_as(&f, fd, cases[i].uid, PROTO_LIST, &all, &answer);
+		CU_ASSERT_EQUAL(answer.body.sessions.n, cases[i].n);
+		for (size_t k = 0; k < ARRAY_SIZE(shows); k++) {
+			ask_as(&f, fd, cases[i].uid, PROTO_SHOW, &shows[k], &answer);
+			CHECK(cases[i].shown[k],
+			      strcmp(answer_reason(&answer), cases[i].shown[k]) == 0);
+			CU_ASSERT_TRUE(answer.header.kind == PROTO_REPLY ||
+				       answer.body.refusal.status == REQUEST_NO_SESSION);
+		}
+	}
 	fd_closep(&fd);
 	broker_fixture_fini(&f);
 }

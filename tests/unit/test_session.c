@@ -128,6 +128,9 @@ static void freed_name_is_given_again(void)
 	session_free(t.sessions, first);
 	CU_ASSERT_STRING_EQUAL(make(&t, 1000, "vm", NULL, 0)->name, "vm");
 	CU_ASSERT_STRING_EQUAL(make(&t, 1000, "vm", NULL, 0)->name, "vm-3");
+	session_free(t.sessions, session_after(t.sessions, 0)); /* vm-2, the oldest */
+	CU_ASSERT_STRING_EQUAL(make(&t, 1000, "vm", NULL, 0)->name, "vm-2");
+	CU_ASSERT_STRING_EQUAL(make(&t, 1000, "vm", NULL, 0)->name, "vm-4");
 	tables_fini(&t);
 }
 
@@ -225,8 +228,7 @@ static void claims_without_a_group_are_by_name(void)
 	tables_init(&t);
 	s = make(&t, 1000, "vm", &device, 1);
 	CU_ASSERT_PTR_NOT_NULL(claim_of(&t, device.name, DEVICE_NO_GROUP));
-	CU_ASSERT_PTR_NULL(
-		claim_of(&t, "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002", DEVICE_NO_GROUP));
+	CU_ASSERT_PTR_NULL(claim_of(&t, "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002", DEVICE_NO_GROUP));
 	session_free(t.sessions, s);
 	CU_ASSERT_PTR_NULL(claim_of(&t, device.name, DEVICE_NO_GROUP));
 	tables_fini(&t);
