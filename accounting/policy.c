@@ -4,7 +4,9 @@
 #include "accounting/policy.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "accounting/policy_parser.h"
 
@@ -48,6 +50,20 @@ void policy_ids_fini(struct policy_ids *ids)
 {
 	free(ids->ranges);
 	*ids = (struct policy_ids){0};
+}
+
+int policy_patterns_add(struct policy_patterns *patterns, const char *text)
+{
+	char **globs = reallocarray(patterns->globs, patterns->n + 1, sizeof(*globs));
+
+	if (!globs)
+		return -ENOMEM;
+	patterns->globs = globs;
+	globs[patterns->n] = strdup(text);
+	if (!globs[patterns->n])
+		return -ENOMEM;
+	patterns->n++;
+	return 0;
 }
 
 void policy_patterns_fini(struct policy_patterns *patterns)

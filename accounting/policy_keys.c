@@ -32,7 +32,7 @@ enum number_form {
 static bool number_parse(struct policy_parser *parser, const struct policy_key *key,
 			 const char *text, enum number_form form, uint64_t *ret_number)
 {
-	uint64_t number;
+	uint64_t number = 0;
 	int err = size_parse(text, &number);
 
 	if (form == NUMBER_COUNT && text[strspn(text, DIGITS)])
@@ -105,7 +105,7 @@ static int convert_uint(struct policy_parser *parser, const struct policy_key *k
 			const char *text, void *base)
 {
 	unsigned int *value = field(key, base);
-	uint64_t number;
+	uint64_t number = 0;
 
 	if (number_parse(parser, key, text, NUMBER_COUNT, &number))
 		*value = (unsigned int)number;
@@ -315,8 +315,6 @@ static void clear_ids(void *ids)
 static int patterns_add(struct policy_parser *parser, const struct policy_key *key,
 			const char *text, struct policy_patterns *patterns)
 {
-	char **globs;
-
 	if (!text[0]) {
 		policy_report(parser, POLICY_ERROR, "%s: an entry is empty", key->name);
 		return 0;
@@ -326,15 +324,7 @@ static int patterns_add(struct policy_parser *parser, const struct policy_key *k
 			      key->name, text);
 		return 0;
 	}
-	globs = reallocarray(patterns->globs, patterns->n + 1, sizeof(*globs));
-	if (!globs)
-		return -ENOMEM;
-	patterns->globs = globs;
-	globs[patterns->n] = strdup(text);
-	if (!globs[patterns->n])
-		return -ENOMEM;
-	patterns->n++;
-	return 0;
+	return policy_patterns_add(patterns, text);
 }
 
 static int convert_cgroup(struct policy_parser *parser, const struct policy_key *key,

@@ -118,6 +118,9 @@ bool policy_ids_contain(const struct policy_ids *ids, uint32_t id);
 /* Frees what a policy owns, not the struct; zero bytes are fine. */
 void policy_fini(struct policy *policy);
 void policy_ids_fini(struct policy_ids *ids);
+
+/* Appends a copy. Return: 0; -ENOMEM with nothing changed. */
+int policy_patterns_add(struct policy_patterns *patterns, const char *text);
 void policy_patterns_fini(struct policy_patterns *patterns);
 
 /* What a setting's value is called in a file; the index is the enum, NULL: never written. */

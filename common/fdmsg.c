@@ -123,11 +123,10 @@ static size_t fdmsg_set_bytes(struct msghdr *hdr, struct iovec *parts, const str
 static void fdmsg_set_control(struct msghdr *hdr, union fdmsg_control *control, int type,
 			      const void *data, size_t size)
 {
-	struct cmsghdr *cmsg;
+	struct cmsghdr *cmsg = &control->align;
 
 	hdr->msg_control = control->bytes;
 	hdr->msg_controllen = CMSG_SPACE(size);
-	cmsg = CMSG_FIRSTHDR(hdr);
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = type;
 	cmsg->cmsg_len = CMSG_LEN(size);
