@@ -49,8 +49,8 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 	accounting/size.c
 # What both programs have of common/, and what each has alone.
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
-	common/sys.c
-daemon := daemon/main.c daemon/broker.c daemon/budget.c daemon/config.c daemon/explain.c daemon/grant.c \
+	common/stdfds.c common/sys.c
+daemon := daemon/main.c daemon/broker.c daemon/budget.c daemon/closer.c daemon/config.c daemon/explain.c daemon/grant.c \
 	daemon/listener.c daemon/loop.c daemon/owner.c daemon/peer.c daemon/petition.c \
 	daemon/procfs.c daemon/report.c daemon/request.c daemon/session.c \
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
@@ -59,7 +59,7 @@ command := client/main.c client/cmd.c client/cmd_explain.c client/cmd_list.c cli
 	client/request.c client/libpinbroker.c $(accounting) $(common)
 unit := tests/unit/broker_fixture.c tests/unit/captured.c tests/unit/child.c \
 	tests/unit/fake_sys.c tests/unit/main.c tests/unit/policy_fixture.c tests/unit/test_admission.c \
-	tests/unit/test_budget.c tests/unit/test_cdev.c tests/unit/test_conffile.c \
+	tests/unit/test_budget.c tests/unit/test_capable.c tests/unit/test_cdev.c tests/unit/test_closer.c tests/unit/test_conffile.c \
 	tests/unit/test_device.c tests/unit/test_fdmsg.c tests/unit/test_glob.c tests/unit/test_grant.c \
 	tests/unit/test_iommu.c tests/unit/test_ledger.c tests/unit/test_libpinbroker.c \
 	tests/unit/test_limits.c tests/unit/test_listener.c tests/unit/test_log.c \
@@ -70,6 +70,8 @@ unit := tests/unit/broker_fixture.c tests/unit/captured.c tests/unit/child.c \
 	$(filter-out daemon/main.c,$(daemon)) client/libpinbroker.c client/output.c client/placeholder.c
 client := tests/integration/client.c client/libpinbroker.c accounting/size.c common/fdmsg.c \
 	common/proto.c common/sys.c
+attack := tests/integration/attack.c client/libpinbroker.c common/fdmsg.c common/proto.c \
+	common/sys.c
 activate := tests/integration/activate.c
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
 tests := $(sort $(wildcard tests/integration/*.sh))
@@ -89,7 +91,8 @@ $(B)/unit: LDLIBS += $(TEST_LIBS) $(DAEMON_LIBS) $(CLIENT_LIBS)
 $(B)/tests/vmm: $(call obj,$(vmm))
 $(B)/tests/activate: $(call obj,$(activate))
 $(B)/tests/client: $(call obj,$(client))
-test_programs := $(B)/tests/activate $(B)/tests/client $(B)/tests/vmm
+$(B)/tests/attack: $(call obj,$(attack))
+test_programs := $(B)/tests/activate $(B)/tests/attack $(B)/tests/client $(B)/tests/vmm
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
@@ -143,7 +146,7 @@ vm-shell: all $(test_programs)
 
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
-sources := $(sort $(daemon) $(command) $(unit) $(vmm) $(activate) $(client))
+sources := $(sort $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint:
 	$(call say,LINT)

@@ -159,8 +159,8 @@ const struct policy *policy_match(const struct policy_set *set,
 /**
  * policy_knows() - whether a policy could have to do with a user, as subject or as admin
  *
- * By uid and groups alone: its cgroup and domain may be another with each request. Whom no policy
- * knows can only be refused.
+ * By everything but the domain, which only an admin names. Whom no policy knows can only be
+ * refused.
  */
 bool policy_knows(const struct policy_set *set, const struct policy_subject *subject);
 

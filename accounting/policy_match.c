@@ -84,7 +84,11 @@ bool policy_knows(const struct policy_set *set, const struct policy_subject *sub
 	for (i = 0; i < set->n_policies; i++) {
 		const struct policy *p = &set->policies[i];
 
-		if (users_match(p, subject) && groups_match(p, subject))
+		bool narrow = p->users.n_written || p->groups.n_written || p->cgroups.n;
+
+		/* One by domain alone is for the admins who name domains. */
+		if (narrow && users_match(p, subject) && groups_match(p, subject) &&
+		    cgroups_match(p, subject))
 			return true;
 		if (policy_ids_contain(&p->admins, subject->uid))
 			return true;
@@ -97,6 +101,18 @@ bool policy_admin(const struct policy *policy, uid_t uid)
 	return policy_ids_contain(&policy->admins, uid);
 }
 
+/*
+ * "10de:*" is a vendor's, and does not cover what is in PCI domain 10de. No vendor is 0000:
+ * "0000:*" means the domain.
+ */
+static bool glob_is_ids(const char *glob)
+{
+	const char *colon = strchr(glob, ':');
+
+	return colon && colon - glob == 4 && !strchr(colon + 1, ':') &&
+	       strncmp(glob, "0000", 4) != 0;
+}
+
 bool policy_device_allowed(const struct policy *policy, const char *name, uint16_t vendor,
 			   uint16_t device)
 {
@@ -105,9 +121,10 @@ bool policy_device_allowed(const struct policy *policy, const char *name, uint16
 
 	(void)snprintf(ids, sizeof(ids), "%04x:%04x", vendor, device); /* always fits */
 	for (i = 0; i < policy->devices.n; i++) {
-		if (glob_match_nocase(policy->devices.globs[i], name))
-			return true;
-		if ((vendor || device) && glob_match_nocase(policy->devices.globs[i], ids))
+		const char *glob = policy->devices.globs[i];
+
+		if (glob_is_ids(glob) ? (vendor || device) && glob_match_nocase(glob, ids)
+				      : glob_match_nocase(glob, name))
 			return true;
 	}
 	return false;

@@ -133,7 +133,7 @@ static int recv_packet(struct pinbroker *broker, size_t max_fds, struct answer *
 	if (err == -EMSGSIZE)
 		return -EPROTO;
 	if (err)
-		return err;
+		return err == -EACCES ? -EPERM : err;
 	if (len == 0)
 		return -ECONNRESET;
 	answer->body = broker->buf + sizeof(struct proto_header);
@@ -191,9 +191,10 @@ static int call(struct pinbroker *broker, unsigned int op, void *body, size_t le
 		return -EBUSY;
 	memset(&broker->refusal, 0, sizeof(broker->refusal));
 	err = send_request(broker, op, body, len);
-	if (err)
-		return err;
-	err = recv_answer(broker, op, max_fds, ret_answer);
+	if (!err)
+		err = recv_answer(broker, op, max_fds, ret_answer);
+	else if (err == -EACCES)
+		err = -EPERM; /* a security module's; the broker's is told by its answer */
 	return err == -EPROTO ? broken(broker) : err;
 }
 

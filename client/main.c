@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The pinbroker command: options before the command, and the table of commands. */
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "client/output.h"
 #include "common/cleanup.h"
 #include "common/proto.h"
+#include "common/stdfds.h"
 
 static const struct cmd *const commands[] = {
 	&cmd_run,
@@ -19,23 +19,6 @@ static const struct cmd *const commands[] = {
 };
 
 static char program[] = "pinbroker";
-
-/*
- * Descriptors 0-2 may come closed. Something opened later, a granted device even, must not become
- * stdin, stdout or stderr. What is put there is open the wrong way round, so that reading and
- * writing fail as they do on a closed descriptor.
- */
-static int stdio_fill(void)
-{
-	for (int fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) >= 0)
-			continue;
-		/* The lowest free number, and all below are taken: it is fd. */
-		if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
-			return EX_OSERR;
-	}
-	return 0;
-}
 
 static int main_help(void)
 {
@@ -87,7 +70,7 @@ int main(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	const char *socket = PROTO_SOCKET;
-	int status = stdio_fill();
+	int status = stdfds_fill() ? EX_OSERR : 0;
 
 	if (status || argc < 1)
 		return EX_OSERR; /* nobody could read a message */

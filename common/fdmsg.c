@@ -96,10 +96,45 @@ int fdmsg_recv(int fd, void *buf, size_t size, size_t max_fds, int flags, size_t
 	}
 	if (!good || (hdr.msg_flags & MSG_CTRUNC)) {
 		fdmsg_close(&msg);
-		return -EPROTO;
+		return good ? -EMFILE : -EPROTO;
 	}
 	*ret_len = (size_t)n;
 	*ret_msg = msg;
+	return 0;
+}
+
+/* Room for the credentials and nothing else: descriptors show as MSG_CTRUNC. */
+union fdmsg_plain_control {
+	char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	struct cmsghdr align;
+};
+
+int fdmsg_recv_plain(int fd, void *buf, size_t size, size_t *ret_len, struct ucred *ret_cred,
+		     bool *ret_has_cred)
+{
+	union fdmsg_plain_control control;
+	struct iovec iov = {.iov_base = buf, .iov_len = size};
+	struct msghdr hdr = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	struct fdmsg msg = FDMSG_INIT;
+	ssize_t n = recvmsg(fd, &hdr, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0)
+		return -errno;
+	if (hdr.msg_flags & MSG_CTRUNC || !fdmsg_take_control(&msg, &hdr, 0))
+		return -EPROTO;
+	if (hdr.msg_flags & MSG_TRUNC)
+		return -EMSGSIZE;
+	/* The same packet: nobody else reads. Without descriptors it can be taken. */
+	if (n > 0 && recv(fd, NULL, 0, MSG_DONTWAIT) < 0)
+		return -errno;
+	*ret_len = (size_t)n;
+	*ret_cred = msg.cred;
+	*ret_has_cred = msg.has_cred;
 	return 0;
 }
 

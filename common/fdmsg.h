@@ -20,7 +20,7 @@ struct fdmsg {
 	int fds[FDMSG_FDS_MAX]; /* owned, -1 where there is none */
 	size_t n_fds;
 	bool has_cred;
-	struct ucred cred; /* real uid and gid of the sender, by the kernel */
+	struct ucred cred; /* of the sender, checked by the kernel */
 };
 
 #define FDMSG_INIT         \
@@ -33,16 +33,32 @@ struct fdmsg {
  * @fd: a SOCK_SEQPACKET socket, borrowed
  * @buf, @size: where the bytes go
  * @max_fds: how many descriptors the caller can use; with one more the packet is refused
+ *           and closed, which can block: for senders one trusts
  * @ret_len: bytes received; 0: the peer has closed
  * @ret_msg: owned by the caller: fdmsg_close()
  *
  * Every descriptor that cannot be handed over is closed. They are close-on-exec.
  *
- * Return: 0; -EAGAIN; -EMSGSIZE for a packet larger than the buffer; -EPROTO for control data that
- * was cut (MSG_CTRUNC) or not expected; -errno of recvmsg(2).
+ * Return: 0; -EAGAIN; -EMSGSIZE for a packet larger than the buffer; -EMFILE: descriptors were lost
+ * on the way (MSG_CTRUNC: this process has no room for them, or a security module refused one);
+ * -EPROTO for control data that was not expected; -errno of recvmsg(2).
  */
 int fdmsg_recv(int fd, void *buf, size_t size, size_t max_fds, int flags, size_t *ret_len,
 	       struct fdmsg *ret_msg);
+
+/**
+ * fdmsg_recv_plain() - receive one packet of a peer that must not send descriptors
+ * @ret_cred: of the sender
+ * @ret_has_cred: false: there were none
+ *
+ * A packet with descriptors, or one that is too long, stays in the queue: to take it would mean to
+ * close what came along, and the last close of somebody else's file can take as long as they like.
+ * Whoever closes the socket next has the same trouble: daemon/closer.h.
+ *
+ * Return: 0; -EAGAIN; -EMSGSIZE; -EPROTO for descriptors; -errno of recvmsg(2).
+ */
+int fdmsg_recv_plain(int fd, void *buf, size_t size, size_t *ret_len, struct ucred *ret_cred,
+		     bool *ret_has_cred);
 
 /* Closes what is still in a message; safe on one that was never filled and after another close. */
 void fdmsg_close(struct fdmsg *msg);

@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
@@ -16,6 +20,7 @@
 #include "common/log.h"
 #include "common/sys.h"
 #include "daemon/budget.h"
+#include "daemon/closer.h"
 #include "daemon/config.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
@@ -23,6 +28,8 @@
 #include "daemon/peer.h"
 #include "daemon/procfs.h"
 #include "daemon/session.h"
+
+#define BROKER_PIDFS_MAGIC 0x50494446 /* PID_FS_MAGIC; Debian 12's headers are older */
 
 static uint64_t broker_now_us(void)
 {
@@ -89,7 +96,8 @@ static int broker_watch_signals(struct broker *broker)
 	(void)sigaddset(&mask, SIGHUP);
 	(void)sigaddset(&mask, SIGTERM);
 	(void)sigaddset(&mask, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+	/* stderr may be a pipe whose reader goes. */
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
 		return -errno;
 	broker->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (broker->signal_fd < 0)
@@ -107,16 +115,58 @@ static int broker_open_roots(struct broker *broker)
 	return broker->dev_fd < 0 ? -errno : 0;
 }
 
+/*
+ * A connection takes two descriptors, and every session one: half of what there can be is for
+ * connections, the rest for those who are served.
+ */
+static int broker_limit_connections(struct broker *broker)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	broker->max_connections =
+		limit.rlim_cur / 4 < UINT_MAX ? (unsigned int)(limit.rlim_cur / 4) : UINT_MAX;
+	return 0;
+}
+
+/*
+ * The broker knows a process by the inode of its pidfd, which is its own only on pidfs: without it
+ * all processes would be one, and one's limits would be set for another.
+ */
+static int broker_check_pidfs(void)
+{
+	CLEANUP(fd_closep) int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	struct statfs fs;
+
+	if (fd < 0 || fstatfs(fd, &fs) < 0)
+		return -errno;
+	if (fs.f_type == BROKER_PIDFS_MAGIC)
+		return 0;
+	log_error("this kernel has no pidfs (Linux 6.9 and later have): processes cannot be told "
+		  "apart safely");
+	return -EOPNOTSUPP;
+}
+
 static int broker_init(struct broker *broker)
 {
-	int err = broker_open_roots(broker);
+	int err = broker_check_pidfs();
 
+	if (!err)
+		err = broker_open_roots(broker);
 	if (!err)
 		err = procfs_mem_total(&broker->mem_total);
 	if (!err)
 		err = procfs_overflow_uid(&broker->overflow_uid);
 	if (!err)
 		err = loop_new(&broker->loop);
+	if (!err)
+		err = closer_new(broker->loop, &broker->closer);
+	if (!err)
+		err = broker_limit_connections(broker);
 	if (!err)
 		err = ledger_new(&broker->ledger);
 	if (!err)
@@ -161,6 +211,7 @@ void broker_free(struct broker *broker)
 	while (broker->peers)
 		peer_free(broker->peers);
 	listener_free(broker->listener);
+	closer_free(broker->closer);
 	owner_table_free(broker->owners);
 	session_table_free(broker->sessions);
 	ledger_free(broker->ledger);

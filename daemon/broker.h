@@ -10,6 +10,7 @@
 #include "common/proto.h"
 
 struct budget;
+struct closer;
 struct ledger;
 struct listener;
 struct loop;
@@ -30,7 +31,10 @@ struct broker {
 	struct session_table *sessions;
 	struct owner_table *owners;
 	struct listener *listener;
-	struct peer *peers; /* all connections */
+	struct closer *closer;
+	struct peer *peers; /* all connections that are served */
+	unsigned int n_connections; /* all, with those that are still being closed */
+	unsigned int max_connections; /* of all uids together; root's come on top */
 	int sysfs_fd; /* owned; /sys */
 	int dev_fd; /* owned; /dev */
 	int signal_fd; /* owned */

@@ -9,12 +9,17 @@
 #define BUDGET_BUCKETS 256
 #define BUDGET_MEMORY_MS 1000 /* a second refills any bucket: forgetting later changes nothing */
 
+struct budget_bucket {
+	uint64_t spent; /* thousandths of what is not refilled yet */
+	uint64_t refilled_ms;
+};
+
 struct budget_user {
 	struct budget_user *next;
 	uid_t uid;
 	unsigned int n_connections;
-	uint64_t spent; /* thousandths of requests that are not refilled yet */
-	uint64_t refilled_ms;
+	struct budget_bucket requests;
+	struct budget_bucket connects;
 	uint64_t left_ms; /* when its last connection ended */
 };
 
@@ -71,24 +76,41 @@ void budget_freep(struct budget **budget)
 	budget_free(*budget);
 }
 
-int budget_connect(struct budget *budget, uid_t uid, unsigned int max, uint64_t now_ms,
-		   struct budget_user **ret_user)
+/* Takes one; false: the bucket is empty. */
+static bool budget_take(struct budget_bucket *bucket, unsigned int max, uint64_t now_ms)
+{
+	uint64_t refill = (now_ms - bucket->refilled_ms) * max;
+
+	bucket->refilled_ms = now_ms;
+	bucket->spent = bucket->spent > refill ? bucket->spent - refill : 0;
+	if (max == 0)
+		return true;
+	if (bucket->spent + 1000 > (uint64_t)max * 1000)
+		return false;
+	bucket->spent += 1000;
+	return true;
+}
+
+int budget_connect(struct budget *budget, uid_t uid, unsigned int max, unsigned int rate,
+		   uint64_t now_ms, struct budget_user **ret_user)
 {
 	struct budget_user **slot = budget_slot(budget, uid, now_ms);
+	struct budget_user *user = *slot;
 
-	if (!*slot) {
-		struct budget_user *user = calloc(1, sizeof(*user));
-
+	if (!user) {
+		user = calloc(1, sizeof(*user));
 		if (!user)
 			return -ENOMEM;
 		user->uid = uid;
-		user->refilled_ms = user->left_ms = now_ms;
+		user->requests.refilled_ms = user->connects.refilled_ms = user->left_ms = now_ms;
 		*slot = user;
 	}
-	if ((*slot)->n_connections >= max)
+	if (user->n_connections >= max)
 		return -EDQUOT;
-	(*slot)->n_connections++;
-	*ret_user = *slot;
+	if (!budget_take(&user->connects, rate, now_ms))
+		return -EAGAIN;
+	user->n_connections++;
+	*ret_user = user;
 	return 0;
 }
 
@@ -102,14 +124,5 @@ void budget_disconnect(struct budget *budget, struct budget_user *user, uint64_t
 
 bool budget_request(struct budget_user *user, unsigned int max, uint64_t now_ms)
 {
-	uint64_t refill = (now_ms - user->refilled_ms) * max;
-
-	user->refilled_ms = now_ms;
-	user->spent = user->spent > refill ? user->spent - refill : 0;
-	if (max == 0)
-		return true;
-	if (user->spent + 1000 > (uint64_t)max * 1000)
-		return false;
-	user->spent += 1000;
-	return true;
+	return budget_take(&user->requests, max, now_ms);
 }

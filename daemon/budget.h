@@ -22,14 +22,15 @@ void budget_freep(struct budget **budget);
 
 /**
  * budget_connect() - count one more connection
- * @max: connections per uid
+ * @max: connections per uid at a time
+ * @rate: new ones per second, by a bucket of their own; 0: not limited
  * @now_ms: CLOCK_MONOTONIC
  * @ret_user: to hand to the other calls
  *
- * Return: 0; -EDQUOT: the uid has max connections; -ENOMEM.
+ * Return: 0; -EDQUOT: the uid has max connections; -EAGAIN: it connects too often; -ENOMEM.
  */
-int budget_connect(struct budget *budget, uid_t uid, unsigned int max, uint64_t now_ms,
-		   struct budget_user **ret_user);
+int budget_connect(struct budget *budget, uid_t uid, unsigned int max, unsigned int rate,
+		   uint64_t now_ms, struct budget_user **ret_user);
 
 void budget_disconnect(struct budget *budget, struct budget_user *user, uint64_t now_ms);
 

@@ -9,27 +9,13 @@
 #include "daemon/petition.h"
 #include "daemon/request.h"
 
-static uint32_t explain_accounting(enum policy_accounting accounting)
-{
-	switch (accounting) {
-	case POLICY_ACCOUNTING_TASK:
-		return PROTO_ACCOUNTING_TASK;
-	case POLICY_ACCOUNTING_USER:
-		return PROTO_ACCOUNTING_USER;
-	case POLICY_ACCOUNTING_NONE:
-	case POLICY_ACCOUNTING_ANY:
-		break;
-	}
-	return PROTO_ACCOUNTING_POLICY; /* refused before it was chosen */
-}
-
 /* The numbers; they exist once a policy matches. */
 static void explain_numbers(const struct admission *admission, struct proto_explanation *body)
 {
 	const struct policy *policy = admission->policy;
 
 	proto_text_set(body->policy, sizeof(body->policy), policy->name);
-	body->accounting = explain_accounting(admission->accounting);
+	body->accounting = (uint32_t)admission->accounting;
 	body->limit = admission->limit;
 	body->policy_limit = policy->limit_auto ? PROTO_UNLIMITED : policy->limit;
 	body->auto_limit = admission->auto_limit;

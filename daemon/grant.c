@@ -18,6 +18,9 @@
 #include "iommufd/cdev.h"
 #include "iommufd/iommu.h"
 
+/* The kernel's default RLIMIT_MEMLOCK since 5.16 (include/uapi/linux/resource.h, MLOCK_LIMIT). */
+#define GRANT_LOCKED_MAX (8ULL << 20)
+
 /* A grant in the making. Until it is made, leaving the scope undoes every step. */
 struct grant {
 	struct broker *broker;
@@ -69,7 +72,11 @@ static int grant_open_device(struct grant *grant, const struct device *device)
 	return 0;
 }
 
-/* exec() resets the memory of a process: who says that it is about to has nothing locked. */
+/*
+ * exec() resets the memory of a process: who says that it is about to has nothing locked. The rest
+ * is believed up to what the kernel lets anybody lock: a process may have inherited a limit that
+ * was raised by us, and what it locks under it must not raise the next one. More is extra-memlock.
+ */
 static uint64_t grant_locked_besides(const struct peer *peer, const struct petition *petition)
 {
 	struct procfs_locked locked;
@@ -79,7 +86,7 @@ static uint64_t grant_locked_besides(const struct peer *peer, const struct petit
 	if (procfs_locked(peer->cred.pid, &locked) || procfs_exited(peer->pidfd) ||
 	    locked.locked == PROTO_UNKNOWN)
 		return 0;
-	return locked.locked;
+	return locked.locked < GRANT_LOCKED_MAX ? locked.locked : GRANT_LOCKED_MAX;
 }
 
 static int grant_set_limit(struct grant *grant, const struct peer *peer,
@@ -135,8 +142,7 @@ static int grant_send(const struct grant *grant, const struct peer *peer,
 		.id = session->id,
 		.limit = session->share.limit,
 		.max_mappings = session->max_mappings,
-		.accounting = session->accounting == POLICY_ACCOUNTING_TASK ? PROTO_ACCOUNTING_TASK
-									    : PROTO_ACCOUNTING_USER,
+		.accounting = (uint32_t)session->accounting,
 		.n_devices = (uint32_t)session->n_devices,
 	};
 	struct peer_answer answer = {

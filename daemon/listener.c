@@ -14,6 +14,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "daemon/broker.h"
+#include "daemon/closer.h"
 #include "daemon/loop.h"
 #include "daemon/peer.h"
 
@@ -24,16 +25,27 @@ struct listener {
 	int fd; /* owned */
 	int spare_fd; /* owned; given up for a moment to turn a connection away, see below */
 	const char *path; /* borrowed; NULL: the socket is systemd's */
+	struct stat made; /* the socket file, as it was made here */
+	uint64_t warned_ms; /* when a connection was last said to be turned away */
 	uint64_t watch;
 };
+
+/* Only what was made here: another daemon may have its socket there by now. */
+static void listener_remove_path(const struct listener *listener)
+{
+	struct stat st;
+
+	if (listener->path && listener->fd >= 0 && lstat(listener->path, &st) == 0 &&
+	    st.st_dev == listener->made.st_dev && st.st_ino == listener->made.st_ino)
+		(void)unlink(listener->path); /* somebody else did: just as well */
+}
 
 void listener_free(struct listener *listener)
 {
 	if (!listener)
 		return;
 	loop_cancel(listener->broker->loop, &listener->watch);
-	if (listener->path && listener->fd >= 0)
-		(void)unlink(listener->path); /* somebody else did: just as well */
+	listener_remove_path(listener);
 	fd_closep(&listener->fd);
 	fd_closep(&listener->spare_fd);
 	free(listener);
@@ -49,6 +61,17 @@ static int listener_spare(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/* At most once a second: who is turned away is not the one to write the log. */
+static void listener_warn(struct listener *listener, int err)
+{
+	uint64_t now_ms = broker_now_ms();
+
+	if (listener->warned_ms && now_ms - listener->warned_ms < 1000)
+		return;
+	listener->warned_ms = now_ms;
+	log_warning("turned a connection away: %s", strerror(-err));
+}
+
 static void listener_take(struct listener *listener, int fd)
 {
 	int err;
@@ -57,7 +80,7 @@ static void listener_take(struct listener *listener, int fd)
 		(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int));
 	err = peer_new(listener->broker, fd);
 	if (err && err != -EDQUOT)
-		log_notice("turned a connection away: %s", strerror(-err));
+		listener_warn(listener, err);
 }
 
 /*
@@ -69,16 +92,18 @@ static void listener_shed(struct listener *listener, int err)
 {
 	int fd;
 
-	log_warning("turned a connection away: %s", strerror(-err));
+	listener_warn(listener, err);
 	fd_closep(&listener->spare_fd);
 	fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	fd_closep(&fd);
+	if (fd >= 0)
+		closer_close(listener->broker->closer, fd, NULL, NULL);
 	listener->spare_fd = listener_spare();
 }
 
-static bool listener_is_full(int err)
+/* That connection's own trouble; anything else is ours, and would come again at once. */
+static bool listener_may_go_on(int err)
 {
-	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
+	return err == -EAGAIN || err == -ECONNABORTED || err == -EINTR;
 }
 
 static void listener_accepted(int fd, void *arg);
@@ -92,7 +117,7 @@ static void listener_waited(uint32_t events, void *arg)
 	uint64_t watch;
 
 	(void)events; /* an error of the socket is accept4()'s too */
-	if (listener_is_full(err))
+	if (err && !listener_may_go_on(err))
 		listener_shed(listener, err);
 	if (err)
 		return;
@@ -115,7 +140,7 @@ static void listener_accepted(int fd, void *arg)
 
 	if (fd >= 0)
 		listener_take(listener, fd);
-	if (!listener_is_full(fd)) /* -ECONNABORTED and the like: that connection's own trouble */
+	if (fd >= 0 || listener_may_go_on(fd))
 		return;
 	if (loop_watch(listener->broker->loop, listener->fd, POLLIN, listener_waited, listener,
 		       &watch) == 0) {
@@ -196,8 +221,11 @@ static int listener_open(struct listener *listener, const char *path)
 	err = n == 1 ? listener_inherit(&listener->fd) : listener_bind(path, &listener->fd);
 	if (err)
 		return err;
-	if (n == 0)
+	if (n == 0) {
 		listener->path = path;
+		if (lstat(path, &listener->made) < 0)
+			return -errno;
+	}
 	/*
 	 * Each connection inherits it, so that the kernel adds the sender to every packet. One that
 	 * was there before (on systemd's socket) did not: libpinbroker sends its credentials

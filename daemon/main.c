@@ -10,6 +10,7 @@
 #include "accounting/policy.h"
 #include "common/cleanup.h"
 #include "common/proto.h"
+#include "common/stdfds.h"
 #include "daemon/broker.h"
 #include "daemon/config.h"
 #include "daemon/procfs.h"
@@ -83,8 +84,11 @@ int main(int argc, char **argv)
 		.socket = PROTO_SOCKET,
 	};
 	CLEANUP(broker_freep) struct broker *broker = NULL;
-	int err, status = arguments_parse(argc, argv, &arguments);
+	int err, status;
 
+	if (stdfds_fill())
+		return EX_OSERR; /* nobody could read a message */
+	status = arguments_parse(argc, argv, &arguments);
 	if (status >= 0)
 		return status;
 	if (arguments.check)

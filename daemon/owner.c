@@ -225,7 +225,9 @@ static void owner_exited(uint32_t events, void *arg)
 {
 	struct owner *owner = arg;
 
-	(void)events; /* an error on a pidfd would mean the same */
+	(void)events;
+	if (!procfs_exited(owner->pidfd)) /* a poll that failed: it is armed anew */
+		return;
 	while (owner->sessions) {
 		struct session *session = owner->sessions;
 
@@ -249,6 +251,8 @@ int owner_get(struct owner_table *table, int pidfd, pid_t pid, uid_t uid, uint64
 		return -errno;
 	slot = owner_slot(table, st.st_ino);
 	if (*slot) {
+		if ((*slot)->uid != uid)
+			return -EPERM;
 		*ret_owner = *slot;
 		return 0;
 	}

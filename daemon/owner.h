@@ -44,7 +44,8 @@ void owner_table_free(struct owner_table *table);
  * @pidfd: borrowed
  * @locked_besides: bytes that stay locked besides its sessions; used when it is made
  *
- * Return: 0; -ENOMEM, -EMFILE, -errno with nothing made.
+ * Return: 0; -EPERM: it owns sessions as another uid; -ENOMEM, -EMFILE, -errno. Nothing is made
+ * then.
  */
 int owner_get(struct owner_table *table, int pidfd, pid_t pid, uid_t uid, uint64_t locked_besides,
 	      struct owner **ret_owner);

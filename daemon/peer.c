@@ -13,7 +13,9 @@
 #include "common/log.h"
 #include "daemon/broker.h"
 #include "daemon/budget.h"
+#include "daemon/closer.h"
 #include "daemon/loop.h"
+#include "daemon/procfs.h"
 #include "daemon/request.h"
 
 #ifndef SO_PEERGROUPS
@@ -27,6 +29,16 @@
 #define PEER_STRANGERS ((uid_t)-1)
 #define PEER_STRANGERS_MAX 16
 
+static void peer_closed(void *arg)
+{
+	struct peer_account *account = arg;
+
+	if (account->user)
+		budget_disconnect(account->broker->budget, account->user, broker_now_ms());
+	account->broker->n_connections--;
+	free(account);
+}
+
 void peer_free(struct peer *peer)
 {
 	struct broker *broker;
@@ -35,15 +47,13 @@ void peer_free(struct peer *peer)
 		return;
 	broker = peer->broker;
 	loop_cancel(broker->loop, &peer->watch);
-	if (peer->budget)
-		budget_disconnect(broker->budget, peer->budget, broker_now_ms());
 	if (peer->prev || broker->peers == peer) {
 		*(peer->prev ? &peer->prev->next : &broker->peers) = peer->next;
 		if (peer->next)
 			peer->next->prev = peer->prev;
 	}
 	fd_closep(&peer->pidfd);
-	fd_closep(&peer->fd);
+	closer_close(broker->closer, STEAL_FD(peer->fd), peer_closed, peer->account);
 	free(peer->gids);
 	free(peer);
 }
@@ -108,19 +118,19 @@ int peer_send(const struct peer *peer, const struct peer_answer *answer)
 static int peer_serve(struct peer *peer)
 {
 	struct broker *broker = peer->broker;
-	struct fdmsg msg = FDMSG_INIT;
-	size_t len = 0;
-	int err = fdmsg_recv(peer->fd, broker->packet.bytes, sizeof(broker->packet.bytes), 0,
-			     MSG_DONTWAIT, &len, &msg);
+	struct ucred cred;
+	bool has_cred;
+	size_t len;
+	int err = fdmsg_recv_plain(peer->fd, broker->packet.bytes, sizeof(broker->packet.bytes),
+				   &len, &cred, &has_cred);
 
 	if (err == -EAGAIN)
 		return 0;
 	if (err)
 		return err;
-	assert(msg.n_fds == 0); /* no operation takes any: more than max_fds were refused */
 	if (len == 0)
 		return -ECONNRESET;
-	return request_serve(peer, broker->packet.bytes, len, msg.has_cred ? &msg.cred : NULL);
+	return request_serve(peer, broker->packet.bytes, len, has_cred ? &cred : NULL);
 }
 
 static void peer_ready(uint32_t events, void *arg)
@@ -137,53 +147,95 @@ static void peer_ready(uint32_t events, void *arg)
 }
 
 /* Tells a connection too many why it is closed; whether it reads that is its own business. */
-static void peer_refuse(struct peer *peer, unsigned int max, const char *who)
+static int peer_refuse(const struct peer *peer, unsigned int max, const char *what)
 {
 	const struct proto_header none = {.op = PROTO_OPEN};
 
-	(void)request_refuse(peer, &none, REFUSAL_RATE_LIMIT,
-			     "%u connections are open, which is all that %s may have", max, who);
+	(void)request_refuse(peer, &none, REFUSAL_RATE_LIMIT, "%u %s", max, what);
+	return -EDQUOT;
 }
 
-/* Those whom no policy knows share one small budget, however many uids they are. */
+/* Whether a policy has to do with the peer. Its cgroup is looked up only if that can decide it. */
+static bool peer_is_known(const struct peer *peer)
+{
+	const struct broker *broker = peer->broker;
+	struct policy_subject subject = {
+		.uid = peer->cred.uid, .gids = peer->gids, .n_gids = peer->n_gids};
+	char cgroup[PROCFS_CGROUP_MAX];
+
+	if (peer->cred.uid == 0 || policy_knows(broker->policies, &subject))
+		return true;
+	if (!broker->ask_cgroup || procfs_cgroup(peer->cred.pid, cgroup) ||
+	    procfs_exited(peer->pidfd))
+		return false;
+	subject.cgroup = cgroup;
+	return policy_knows(broker->policies, &subject);
+}
+
+/*
+ * Those whom no policy knows share one small account, however many uids they are; and all but root
+ * leave descriptors for those who are served.
+ */
 static int peer_count(struct peer *peer)
 {
-	const struct policy_subject subject = {
-		.uid = peer->cred.uid, .gids = peer->gids, .n_gids = peer->n_gids};
 	struct broker *broker = peer->broker;
-	bool known = peer->cred.uid == 0 || policy_knows(broker->policies, &subject);
-	unsigned int max = broker->policies->max_connections;
+	const struct policy_set *set = broker->policies;
+	bool known = peer_is_known(peer);
+	unsigned int max = set->max_connections;
 	int err;
 
+	if (broker->n_connections > broker->max_connections && peer->cred.uid != 0)
+		return peer_refuse(peer, broker->max_connections,
+				   "connections are open, which is all that the broker takes");
 	if (!known && max > PEER_STRANGERS_MAX)
 		max = PEER_STRANGERS_MAX;
 	err = budget_connect(broker->budget, known ? peer->cred.uid : PEER_STRANGERS, max,
-			     broker_now_ms(), &peer->budget);
+			     set->max_requests, broker_now_ms(), &peer->account->user);
 	if (err == -EDQUOT)
-		peer_refuse(peer, max,
-			    known ? "one uid (max-connections)" : "all that no policy knows");
+		return peer_refuse(
+			peer, max,
+			known ? "connections are open, which is all that one uid may have "
+				"(max-connections)"
+			      : "connections are open, which is all that uids without a policy may "
+				"have together");
+	if (err == -EAGAIN)
+		return peer_refuse(peer, set->max_requests,
+				   "connections in a second are all that one uid may make "
+				   "(max-requests)");
 	return err;
+}
+
+/* A peer and the account that may outlive it. */
+static struct peer *peer_alloc(struct broker *broker)
+{
+	CLEANUP(freep) struct peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return NULL;
+	peer->account = calloc(1, sizeof(*peer->account));
+	if (!peer->account)
+		return NULL;
+	peer->account->broker = peer->broker = broker;
+	peer->fd = peer->pidfd = -1;
+	return STEAL(peer);
 }
 
 int peer_new(struct broker *broker, int fd)
 {
-	CLEANUP(peer_freep) struct peer *peer = NULL;
-	struct peer *new = calloc(1, sizeof(*new));
+	CLEANUP(peer_freep) struct peer *peer = peer_alloc(broker);
 	int err;
 
-	if (!new) {
-		fd_closep(&fd);
+	if (!peer) {
+		closer_close(broker->closer, fd, NULL, NULL);
 		return -ENOMEM;
 	}
-	peer = new;
-	*peer = (struct peer){.broker = broker, .fd = fd, .pidfd = -1};
+	broker->n_connections++;
+	peer->fd = fd;
 	err = peer_identify(peer);
-	if (err)
-		return err;
-	err = peer_count(peer);
-	if (err)
-		return err;
-	err = loop_watch(broker->loop, peer->fd, POLLIN, peer_ready, peer, &peer->watch);
+	if (!err)
+		err = peer_count(peer);
+	if (!err)
+		err = loop_watch(broker->loop, peer->fd, POLLIN, peer_ready, peer, &peer->watch);
 	if (err)
 		return err;
 	peer->next = broker->peers;

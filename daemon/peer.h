@@ -17,6 +17,12 @@
 struct broker;
 struct budget_user;
 
+/* What a connection is counted by, until its socket is closed, however long that takes. */
+struct peer_account {
+	struct broker *broker; /* borrowed */
+	struct budget_user *user; /* NULL: not counted yet */
+};
+
 struct peer {
 	struct peer *next, *prev; /* struct broker::peers */
 	struct broker *broker; /* borrowed */
@@ -25,7 +31,7 @@ struct peer {
 	struct ucred cred; /* SO_PEERCRED: effective ids at connect */
 	gid_t *gids; /* primary first, then supplementary */
 	size_t n_gids;
-	struct budget_user *budget; /* NULL: not counted yet */
+	struct peer_account *account; /* owned; by the closer once the peer is gone */
 	uint64_t watch;
 };
 

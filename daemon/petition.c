@@ -14,12 +14,6 @@
 #include "daemon/peer.h"
 #include "daemon/session.h"
 
-static const enum policy_accounting petition_accountings[] = {
-	[PROTO_ACCOUNTING_POLICY] = POLICY_ACCOUNTING_NONE,
-	[PROTO_ACCOUNTING_TASK] = POLICY_ACCOUNTING_TASK,
-	[PROTO_ACCOUNTING_USER] = POLICY_ACCOUNTING_USER,
-};
-
 /* Always false, for "return petition_refuse(...)". */
 __attribute__((format(printf, 3, 4))) static bool
 petition_refuse(struct petition *petition, enum refusal refusal, const char *format, ...)
@@ -46,13 +40,10 @@ static bool petition_check_form(struct petition *petition)
 			       PROTO_NAME_MAX);
 }
 
-/* Reads each device from sysfs. A device that is not there is a matter for the policy's words. */
-static bool petition_probe(const struct broker *broker, struct petition *petition)
+static bool petition_check_names(struct petition *petition)
 {
 	for (size_t i = 0; i < petition->open.n_devices; i++) {
-		struct device *device = &petition->devices[i];
-		char name[DEVICE_NAME_MAX];
-		int err;
+		char *name = petition->devices[i].name;
 
 		if (device_name(petition->open.devices[i], name))
 			return petition_refuse(petition, REFUSAL_BAD_REQUEST,
@@ -63,7 +54,19 @@ static bool petition_probe(const struct broker *broker, struct petition *petitio
 			if (strcmp(petition->devices[k].name, name) == 0)
 				return petition_refuse(petition, REFUSAL_BAD_REQUEST,
 						       "device %s is given twice", name);
-		err = device_probe(broker->sysfs_fd, name, device);
+	}
+	return true;
+}
+
+/* Reads each device from sysfs. A device that is not there is a matter for the policy's words. */
+static bool petition_probe(const struct broker *broker, struct petition *petition)
+{
+	for (size_t i = 0; i < petition->open.n_devices; i++) {
+		char name[DEVICE_NAME_MAX];
+		int err;
+
+		memcpy(name, petition->devices[i].name, sizeof(name));
+		err = device_probe(broker->sysfs_fd, name, &petition->devices[i]);
 		if (err)
 			return petition_refuse(petition, REFUSAL_KERNEL,
 					       "sysfs cannot say what device %s is: %s", name,
@@ -184,17 +187,22 @@ void petition_weigh(const struct peer *peer, struct petition *petition)
 	struct admission_request request = {.devices = devices};
 
 	petition->admission = (struct admission){.refusal = REFUSAL_NONE};
-	if (!petition_check_form(petition) || !petition_read_cgroup(peer, petition))
+	if (!petition_check_form(petition) || !petition_check_names(petition) ||
+	    !petition_read_cgroup(peer, petition))
 		return;
 	petition_subject(peer, petition, &request.subject);
-	if (!petition_probe(broker, petition) ||
-	    !petition_check_subject(peer, petition, &request.subject) ||
+	if (!petition_check_subject(peer, petition, &request.subject) ||
 	    !petition_check_capable(peer, petition, &request.capable))
 		return;
-	petition_claims(broker, petition, devices);
+	/* Whom no policy matches is refused without a look at any device. */
+	if (policy_match(broker->policies, &request.subject)) {
+		if (!petition_probe(broker, petition))
+			return;
+		petition_claims(broker, petition, devices);
+		request.n_devices = petition->open.n_devices;
+	}
 	request.memory = petition->open.memory;
 	request.viommu = petition->open.flags & PROTO_OPEN_VIOMMU;
-	request.accounting = petition_accountings[petition->open.accounting];
-	request.n_devices = petition->open.n_devices;
+	request.accounting = (enum policy_accounting)petition->open.accounting;
 	admission_decide(broker->policies, &request, petition_sums, broker, &petition->admission);
 }

@@ -16,8 +16,9 @@
 
 /* The initial user namespace's inode is fixed (include/linux/proc_ns.h, PROC_USER_INIT_INO). */
 #define PROCFS_USERNS_INIT 0xEFFFFFFDU
+#define PROCFS_KB_MAX (1ULL << 50) /* more than any machine has: a negative number as unsigned */
 
-/* One read: procfs makes these files whole, and they fit. Returns the length or -errno. */
+/* A whole small file. Returns the length or -errno. */
 static ssize_t procfs_read(const char *path, char *buf, size_t size)
 {
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -38,34 +39,55 @@ static ssize_t procfs_read(const char *path, char *buf, size_t size)
 	return (ssize_t)len;
 }
 
-/* "VmPin:\t  131328 kB" in bytes; a process without memory has no such line: 0. */
-static uint64_t procfs_kb(const char *text, const char *key)
+/* "VmPin:\t  131328 kB": the bytes, if the line begins with the key. */
+static bool procfs_kb(const char *line, const char *key, uint64_t *ret_bytes)
 {
-	const char *line = strstr(text, key);
+	size_t len = strlen(key);
 	unsigned long long kb;
 	char *end;
 
-	if (!line)
-		return 0;
+	if (strncmp(line, key, len) != 0)
+		return false;
 	errno = 0;
-	kb = strtoull(line + strlen(key), &end, 10);
-	if (errno || strncmp(end, " kB", 3) != 0 || kb > (1ULL << 50))
-		return UINT64_MAX;
-	return kb * 1024;
+	kb = strtoull(line + len, &end, 10);
+	*ret_bytes =
+		errno || strncmp(end, " kB", 3) != 0 || kb > PROCFS_KB_MAX ? UINT64_MAX : kb * 1024;
+	return true;
+}
+
+/* By lines: with 65,536 groups the file has a line of 700 KiB before those that are wanted. */
+static int procfs_scan_locked(FILE *file, struct procfs_locked *locked)
+{
+	char *line = NULL;
+	size_t size = 0;
+	int err;
+
+	errno = 0;
+	while (getline(&line, &size, file) >= 0)
+		if (!procfs_kb(line, "VmLck:", &locked->locked))
+			(void)procfs_kb(line,
+					"VmPin:", &locked->pinned); /* one of the two or none */
+	err = ferror(file) && !errno ? -EIO : -errno;
+	free(line);
+	return err;
 }
 
 int procfs_locked(pid_t pid, struct procfs_locked *ret_locked)
 {
-	char path[64], status[8192];
-	ssize_t n;
+	/* A process without memory has no such lines, and nothing in it is locked or pinned. */
+	struct procfs_locked locked = {.locked = 0, .pinned = 0};
+	CLEANUP(file_closep) FILE *file = NULL;
+	char path[64];
+	int err;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	n = procfs_read(path, status, sizeof(status));
-	if (n < 0)
-		return (int)n;
-	ret_locked->locked = procfs_kb(status, "\nVmLck:");
-	ret_locked->pinned = procfs_kb(status, "\nVmPin:");
-	return 0;
+	file = fopen(path, "re");
+	if (!file)
+		return errno == ENOENT ? -ESRCH : -errno;
+	err = procfs_scan_locked(file, &locked);
+	if (!err)
+		*ret_locked = locked;
+	return err;
 }
 
 int procfs_cgroup(pid_t pid, char ret_cgroup[static PROCFS_CGROUP_MAX])
@@ -101,7 +123,8 @@ int procfs_capable(pid_t pid, bool *ret_capable)
 
 	if (syscall(SYS_capget, &header, data) < 0)
 		return -errno;
-	if (!(data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK))) {
+	/* What is permitted is effective whenever the process likes. */
+	if (!(data[CAP_TO_INDEX(CAP_IPC_LOCK)].permitted & CAP_TO_MASK(CAP_IPC_LOCK))) {
 		*ret_capable = false;
 		return 0;
 	}
@@ -120,8 +143,7 @@ int procfs_mem_total(uint64_t *ret_bytes)
 
 	if (n < 0)
 		return (int)n;
-	bytes = procfs_kb(text, "MemTotal:");
-	if (bytes == 0 || bytes == UINT64_MAX)
+	if (!procfs_kb(text, "MemTotal:", &bytes) || bytes == UINT64_MAX) /* its first line */
 		return -EPROTO;
 	*ret_bytes = bytes;
 	return 0;

@@ -36,10 +36,11 @@ int procfs_locked(pid_t pid, struct procfs_locked *ret_locked);
 int procfs_cgroup(pid_t pid, char ret_cgroup[static PROCFS_CGROUP_MAX]);
 
 /**
- * procfs_capable() - has it CAP_IPC_LOCK in force in the initial user namespace?
+ * procfs_capable() - can it have CAP_IPC_LOCK in force in the initial user namespace?
  *
  * The kernel asks capable(CAP_IPC_LOCK) (drivers/iommu/iommufd/pages.c, iopt_alloc_pages): only
- * the initial namespace counts; a rootless container has every capability in its own.
+ * the initial namespace counts; a rootless container has every capability in its own. What is
+ * permitted counts: the process can put it in force at any time.
  *
  * Return: 0; -ESRCH; -errno.
  */

@@ -60,8 +60,7 @@ static void report_fill(const struct session *session, struct proto_session *ret
 		.denied = PROTO_UNKNOWN,
 		.max_mappings = session->max_mappings,
 		.uid = session->uid,
-		.accounting = session->accounting == POLICY_ACCOUNTING_TASK ? PROTO_ACCOUNTING_TASK
-									    : PROTO_ACCOUNTING_USER,
+		.accounting = (uint32_t)session->accounting,
 		.state = report_states[session->state],
 		.n_devices = (uint16_t)session->n_devices,
 	};

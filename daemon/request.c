@@ -72,8 +72,11 @@ int request_fail(const struct peer *peer, const struct proto_header *header, uns
 }
 
 /*
- * The process that connected, and nobody else, with one identity: SCM_CREDENTIALS carries the real
- * ids of the sender, SO_PEERCRED the effective ones of who connected.
+ * The process that connected, and nobody else, with one identity. SO_PEERCRED has the effective ids
+ * of who connected; SCM_CREDENTIALS, where the kernel fills it in, the real ones of the sender. A
+ * sender that fills it in itself may name any of its own ids (and with CAP_SYS_ADMIN over its pid
+ * namespace any pid in it): this stops accidents and set-id programs, not a process from lying
+ * about which of its own ids it uses.
  */
 static const char *request_sender_fault(const struct peer *peer, const struct ucred *cred)
 {
@@ -105,7 +108,7 @@ int request_serve(struct peer *peer, const void *bytes, size_t len, const struct
 	/* Operation 0 is none: not even a refusal could answer it. */
 	if (err && (err != -EOPNOTSUPP || !header.op))
 		return err;
-	if (!budget_request(peer->budget, broker->policies->max_requests, broker_now_ms()))
+	if (!budget_request(peer->account->user, broker->policies->max_requests, broker_now_ms()))
 		return request_refuse(peer, &header, REFUSAL_RATE_LIMIT,
 				      "uid %u makes more than %u requests a second (max-requests)",
 				      peer->cred.uid, broker->policies->max_requests);

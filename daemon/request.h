@@ -3,10 +3,12 @@
 #ifndef DAEMON_REQUEST_H
 #define DAEMON_REQUEST_H
 
+#include <assert.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
 #include "accounting/admission.h"
+#include "accounting/policy.h"
 #include "common/proto.h"
 
 struct peer;
@@ -15,6 +17,12 @@ struct peer;
 #define REQUEST_NO_SESSION 66
 #define REQUEST_INTERNAL 70
 #define REQUEST_REFUSED 77
+
+/* What is granted goes over the wire as it is; ANY is for policies alone. */
+static_assert((int)POLICY_ACCOUNTING_NONE == (int)PROTO_ACCOUNTING_POLICY &&
+		      (int)POLICY_ACCOUNTING_TASK == (int)PROTO_ACCOUNTING_TASK &&
+		      (int)POLICY_ACCOUNTING_USER == (int)PROTO_ACCOUNTING_USER,
+	      "one numbering");
 
 /**
  * request_serve() - serve one packet

@@ -19,6 +19,7 @@
 #include "accounting/policy.h"
 #include "common/cleanup.h"
 #include "daemon/budget.h"
+#include "daemon/closer.h"
 #include "daemon/loop.h"
 #include "daemon/owner.h"
 #include "iommufd/uapi.h"
@@ -183,7 +184,7 @@ static bool pidfds_work(void)
 	return works;
 }
 
-void broker_fixture_ipc_lock(bool effective)
+void broker_fixture_ipc_lock(bool permitted)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
@@ -192,8 +193,8 @@ void broker_fixture_ipc_lock(bool effective)
 
 	CU_ASSERT_EQUAL_FATAL(syscall(SYS_capget, &header, data), 0);
 	word->effective &= ~mask;
-	if (effective)
-		word->effective |= word->permitted & mask;
+	if (!permitted)
+		word->permitted &= ~mask;
 	CU_ASSERT_EQUAL_FATAL(syscall(SYS_capset, &header, data), 0);
 }
 
@@ -206,6 +207,8 @@ static void make_broker(struct broker_fixture *f)
 	broker->mem_total = FIXTURE_MEM_TOTAL;
 	broker->overflow_uid = (uid_t)-2; /* not 65534: the tests may run as nobody */
 	f->policy = &broker->policies->policies[0];
+	broker->max_connections = 1000;
+	CU_ASSERT_EQUAL_FATAL(closer_new(broker->loop, &broker->closer), 0);
 	CU_ASSERT_EQUAL_FATAL(ledger_new(&broker->ledger), 0);
 	CU_ASSERT_EQUAL_FATAL(budget_new(&broker->budget), 0);
 	CU_ASSERT_EQUAL_FATAL(session_table_new(broker->ledger, &broker->sessions), 0);
@@ -213,6 +216,12 @@ static void make_broker(struct broker_fixture *f)
 }
 
 bool broker_fixture_init(struct broker_fixture *f)
+{
+	broker_fixture_ipc_lock(false);
+	return broker_fixture_init_as_is(f);
+}
+
+bool broker_fixture_init_as_is(struct broker_fixture *f)
 {
 	struct loop *loop = NULL;
 	int n_fds = suite_count_fds();
@@ -230,7 +239,6 @@ bool broker_fixture_init(struct broker_fixture *f)
 	put_tree(f);
 	fake_sys_reset();
 	fake_sys_set_memlock(getpid(), FIXTURE_SOFT, FIXTURE_HARD);
-	broker_fixture_ipc_lock(false);
 	return true;
 }
 
@@ -238,7 +246,6 @@ void broker_fixture_fini(struct broker_fixture *f)
 {
 	broker_free(f->broker);
 	CU_ASSERT_EQUAL(nftw(f->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
-	broker_fixture_ipc_lock(true);
 	captured_end();
 	CU_ASSERT_EQUAL(suite_count_fds(), f->n_fds);
 }

@@ -59,8 +59,14 @@ void broker_fixture_check_idle(const struct broker_fixture *f, const char *row);
 /* Runs the loop until done() holds. Fails the test after 10 s. */
 void broker_fixture_run(struct broker_fixture *f, bool (*done)(void *arg), void *arg);
 
-/* Makes, or ends, CAP_IPC_LOCK's effect; without the capability nothing happens. */
-void broker_fixture_ipc_lock(bool effective);
+/*
+ * Takes CAP_IPC_LOCK out of what is in force, and, unless it stays permitted, for good: the kernel
+ * gives nothing back. Fine without it.
+ */
+void broker_fixture_ipc_lock(bool permitted);
+
+/* broker_fixture_init() gives the capability up, so that root is served like anyone else. */
+bool broker_fixture_init_as_is(struct broker_fixture *f);
 
 /* A connection of this process. Returns its end of it, which the caller closes. */
 int broker_fixture_connect(struct broker_fixture *f);

@@ -19,7 +19,9 @@ struct suite {
 
 extern const struct suite suite_admission;
 extern const struct suite suite_budget;
+extern const struct suite suite_capable;
 extern const struct suite suite_cdev;
+extern const struct suite suite_closer;
 extern const struct suite suite_conffile;
 extern const struct suite suite_device;
 extern const struct suite suite_fdmsg;

@@ -24,16 +24,16 @@ static void connections_are_counted_per_uid(void)
 	struct budget_user *a[2], *b, *none = NULL;
 
 	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
-	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, START, &a[0]), 0);
-	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, START, &a[1]), 0);
-	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, START, &none), -EDQUOT);
+	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, 0, START, &a[0]), 0);
+	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, 0, START, &a[1]), 0);
+	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, 0, START, &none), -EDQUOT);
 	CU_ASSERT_PTR_NULL(none);
 	CU_ASSERT_PTR_EQUAL(a[0], a[1]);
 	/* 257 shares the bucket of 1, not its budget. */
-	CU_ASSERT_EQUAL(budget_connect(budget, 257, 2, START, &b), 0);
+	CU_ASSERT_EQUAL(budget_connect(budget, 257, 2, 0, START, &b), 0);
 	budget_disconnect(budget, a[0], START);
-	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, START, &a[0]), 0);
-	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, START, &none), -EDQUOT);
+	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, 0, START, &a[0]), 0);
+	CU_ASSERT_EQUAL(budget_connect(budget, 1, 2, 0, START, &none), -EDQUOT);
 	budget_disconnect(budget, a[0], START);
 	budget_disconnect(budget, a[1], START);
 	budget_disconnect(budget, b, START);
@@ -45,7 +45,7 @@ static void no_connection_fits_into_none(void)
 	struct budget_user *none = NULL;
 
 	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
-	CU_ASSERT_EQUAL(budget_connect(budget, 1, 0, START, &none), -EDQUOT);
+	CU_ASSERT_EQUAL(budget_connect(budget, 1, 0, 0, START, &none), -EDQUOT);
 	CU_ASSERT_PTR_NULL(none);
 }
 
@@ -69,12 +69,29 @@ static void requests_follow_the_clock(void)
 	uint64_t now = START;
 
 	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, now, &user), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, now, &user), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		now += cases[i].after_ms;
 		CHECK(cases[i].name, requests_now(user, 200, now) == cases[i].n);
 	}
 	budget_disconnect(budget, user, now);
+}
+
+static void connections_have_a_rate_of_their_own(void)
+{
+	CLEANUP(budget_freep) struct budget *budget = NULL;
+	struct budget_user *user, *none;
+
+	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
+	for (int i = 0; i < 3; i++) { /* one after the other: only the rate can stop it */
+		CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 3, START, &user), 0);
+		CU_ASSERT_TRUE(budget_request(user, 3, START));
+		budget_disconnect(budget, user, START);
+	}
+	CU_ASSERT_EQUAL(budget_connect(budget, 1, 64, 3, START, &none), -EAGAIN);
+	CU_ASSERT_EQUAL(budget_connect(budget, 1, 64, 3, START + 334, &user), 0);
+	CU_ASSERT_TRUE(budget_request(user, 3, START + 334));
+	budget_disconnect(budget, user, START + 334);
 }
 
 static void zero_is_no_limit(void)
@@ -83,7 +100,7 @@ static void zero_is_no_limit(void)
 	struct budget_user *user;
 
 	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, START, &user), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START, &user), 0);
 	CU_ASSERT_EQUAL(requests_now(user, 0, START), 10000);
 	CU_ASSERT_EQUAL(requests_now(user, 5, START), 5); /* after a reload */
 	budget_disconnect(budget, user, START);
@@ -95,22 +112,22 @@ static void connecting_anew_resets_nothing(void)
 	struct budget_user *user, *other;
 
 	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, START, &user), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START, &user), 0);
 	CU_ASSERT_EQUAL(requests_now(user, 10, START), 10);
 	budget_disconnect(budget, user, START);
 	/* Somebody else of the same bucket makes the broker look for whom to forget. */
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 257, 64, START + 50, &other), 0);
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, START + 50, &user), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 257, 64, 0, START + 50, &other), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START + 50, &user), 0);
 	CU_ASSERT_EQUAL(requests_now(user, 10, START + 50), 0);
 	CU_ASSERT_EQUAL(requests_now(user, 10, START + 100), 1);
 	budget_disconnect(budget, user, START + 100);
 	budget_disconnect(budget, other, START + 1099);
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, START + 1099, &user), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START + 1099, &user), 0);
 	CU_ASSERT_EQUAL(requests_now(user, 10, START + 1099), 9);
 	budget_disconnect(budget, user, START + 1099);
 	/* A second later its bucket would be full again in any case. */
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 257, 64, START + 2099, &other), 0);
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, START + 2099, &user), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 257, 64, 0, START + 2099, &other), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START + 2099, &user), 0);
 	CU_ASSERT_EQUAL(requests_now(user, 10, START + 2099), 10);
 	budget_disconnect(budget, user, START + 2099);
 	budget_disconnect(budget, other, START + 2099);
@@ -122,9 +139,9 @@ static void all_connections_of_a_uid_share_one_rate(void)
 	struct budget_user *a, *b, *other;
 
 	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, START, &a), 0);
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, START, &b), 0);
-	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 2, 64, START, &other), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START, &a), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START, &b), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 2, 64, 0, START, &other), 0);
 	CU_ASSERT_EQUAL(requests_now(a, 10, START), 10);
 	CU_ASSERT_FALSE(budget_request(b, 10, START));
 	CU_ASSERT_TRUE(budget_request(other, 10, START));
@@ -134,6 +151,7 @@ static void all_connections_of_a_uid_share_one_rate(void)
 }
 
 static const CU_TestInfo tests[] = {
+	{"connections have a rate of their own", connections_have_a_rate_of_their_own},
 	{"connections are counted per uid", connections_are_counted_per_uid},
 	{"max-connections = 0 lets nobody in", no_connection_fits_into_none},
 	{"a bucket of a second's requests refills with time", requests_follow_the_clock},

@@ -289,7 +289,7 @@ static void without_descriptors_clients_are_turned_away(void)
 		CU_ASSERT_EQUAL(recv(clients[i], &byte, 1, MSG_DONTWAIT), 0);
 	}
 	broker_fixture_run(&f, counted_to_zero, &left);
-	CU_ASSERT_EQUAL(captured_lines(), 3);
+	CU_ASSERT_EQUAL(captured_lines(), 1); /* at most one a second, and this takes less */
 	while (n)
 		fd_closep(&taken[--n]);
 	for (size_t i = 0; i < 3; i++)

@@ -1,90 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* The loop with eventfds, which are ready or not as a test says, and with real connections. */
+/* Watches and accepted connections, on either backend. */
 #include "daemon/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/loop_fixture.h"
 #include "tests/unit/suite.h"
 
 #define MANY 5000 /* more than the ring's queues hold */
-
-/* One watch and what its handler does. */
-struct spot {
-	struct loop *loop;
-	int fd; /* owned */
-	uint64_t watch;
-	unsigned int n_calls;
-	uint32_t events; /* of the last call */
-	unsigned int stop_at; /* loop_stop() in this call; 0: never */
-	struct spot *cancels; /* watches that the handler ends, NULL: none */
-	size_t n_cancels;
-	struct spot *adds; /* a watch that the handler makes in its first call */
-	bool quiet; /* the handler takes the event: it is not called again for it */
-};
-
-static bool loop_init(struct loop **ret_loop)
-{
-	int err = loop_new(ret_loop);
-
-	if (!err)
-		return true;
-	suite_skip(strerror(-err)); /* no io_uring */
-	return false;
-}
-
-static void spot_ready(uint32_t events, void *arg)
-{
-	struct spot *spot = arg;
-	uint64_t value;
-
-	spot->n_calls++;
-	spot->events = events;
-	if (spot->quiet)
-		CU_ASSERT_EQUAL(read(spot->fd, &value, sizeof(value)), (ssize_t)sizeof(value));
-	if (spot->n_calls == spot->stop_at)
-		loop_stop(spot->loop);
-	for (size_t i = 0; i < spot->n_cancels; i++)
-		loop_cancel(spot->loop, &spot->cancels[i].watch);
-	if (spot->adds && spot->n_calls == 1)
-		CU_ASSERT_EQUAL(loop_watch(spot->loop, spot->adds->fd, POLLIN, spot_ready,
-					   spot->adds, &spot->adds->watch),
-				0);
-}
-
-static void spot_init(struct spot *spot, struct loop *loop, bool ready)
-{
-	*spot = (struct spot){.loop = loop, .fd = eventfd(ready, EFD_CLOEXEC | EFD_NONBLOCK)};
-	CU_ASSERT_FATAL(spot->fd >= 0);
-}
-
-static void spot_watch(struct spot *spot)
-{
-	CU_ASSERT_EQUAL_FATAL(
-		loop_watch(spot->loop, spot->fd, POLLIN, spot_ready, spot, &spot->watch), 0);
-	CU_ASSERT_NOT_EQUAL(spot->watch, LOOP_NONE);
-}
-
-static void spot_fini(struct spot *spot)
-{
-	loop_cancel(spot->loop, &spot->watch);
-	CU_ASSERT_EQUAL(spot->watch, LOOP_NONE);
-	fd_closep(&spot->fd);
-}
 
 static void called_while_ready(void)
 {
 	CLEANUP(loop_freep) struct loop *loop = NULL;
 	struct spot ready, idle;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	spot_init(&ready, loop, true);
 	spot_init(&idle, loop, false);
@@ -107,7 +45,7 @@ static void taken_event_is_not_repeated(void)
 	CLEANUP(loop_freep) struct loop *loop = NULL;
 	struct spot once, always;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	spot_init(&once, loop, true);
 	spot_init(&always, loop, true);
@@ -127,7 +65,7 @@ static void hang_up_is_told(void)
 	int pair[2];
 	struct spot spot;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	spot = (struct spot){.loop = loop, .fd = pair[0], .stop_at = 1};
@@ -144,7 +82,7 @@ static void cancelled_is_not_called(void)
 	struct spot spot, always;
 	uint64_t none = LOOP_NONE;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	spot_init(&spot, loop, true);
 	spot_init(&always, loop, true);
@@ -160,13 +98,13 @@ static void cancelled_is_not_called(void)
 	spot_fini(&always);
 }
 
-/* Both are complete in one batch: the second's completion is stale when its turn comes. */
-static void stale_completion_is_dropped(void)
+/* Both are ready in one batch: the second's event is stale when its turn comes. */
+static void stale_event_is_dropped(void)
 {
 	CLEANUP(loop_freep) struct loop *loop = NULL;
 	struct spot spots[3], heir;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(spots); i++) {
 		spot_init(&spots[i], loop, true);
@@ -191,7 +129,7 @@ static void handler_may_end_itself(void)
 	CLEANUP(loop_freep) struct loop *loop = NULL;
 	struct spot self, next, always;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	spot_init(&self, loop, true);
 	spot_init(&next, loop, true); /* made by the handler: takes over its slot */
@@ -212,19 +150,6 @@ static void handler_may_end_itself(void)
 	spot_fini(&always);
 }
 
-static unsigned int sum_calls(const struct spot *spots, size_t n, unsigned int *ret_max)
-{
-	unsigned int sum = 0;
-
-	*ret_max = 0;
-	for (size_t i = 0; i < n; i++) {
-		sum += spots[i].n_calls;
-		if (spots[i].n_calls > *ret_max)
-			*ret_max = spots[i].n_calls;
-	}
-	return sum;
-}
-
 /* All at once: handlers add watches, so slots move while they run. */
 static void many_events_at_once_are_all_served(void)
 {
@@ -233,7 +158,7 @@ static void many_events_at_once_are_all_served(void)
 	struct spot first;
 	unsigned int most;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	spot_init(&first, loop, true);
 	for (size_t i = 0; i < ARRAY_SIZE(spots); i++)
@@ -246,7 +171,7 @@ static void many_events_at_once_are_all_served(void)
 	}
 	spots[2 * MANY - 1].stop_at = 1;
 	CU_ASSERT_EQUAL(loop_run(loop), 0);
-	CU_ASSERT_EQUAL(sum_calls(spots, MANY, &most), MANY);
+	CU_ASSERT_EQUAL(spot_sum(spots, MANY, &most), MANY);
 	CU_ASSERT_EQUAL(most, 1);
 	CU_ASSERT_EQUAL(spots[2 * MANY - 1].n_calls, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(spots); i++)
@@ -266,7 +191,7 @@ static void one_handler_may_end_all_others(void)
 	struct spot first;
 	unsigned int most;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	spot_init(&first, loop, true);
 	spot_watch(&first);
@@ -279,7 +204,7 @@ static void one_handler_may_end_all_others(void)
 	first.stop_at = 3;
 	CU_ASSERT_EQUAL(loop_run(loop), 0);
 	CU_ASSERT_EQUAL(first.n_calls, 3);
-	(void)sum_calls(spots, MANY, &most);
+	(void)spot_sum(spots, MANY, &most);
 	CU_ASSERT_TRUE(most <= 1); /* those that were served before the first one was */
 	spot_fini(&first);
 }
@@ -291,7 +216,7 @@ static void numbers_are_not_reused(void)
 	uint64_t seen[1000], stale;
 	struct spot idle, always;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	spot_init(&idle, loop, false);
 	spot_init(&always, loop, true);
@@ -314,6 +239,74 @@ static void numbers_are_not_reused(void)
 	spot_fini(&always);
 }
 
+static void count_call(void *arg)
+{
+	++*(unsigned int *)arg;
+}
+
+static void stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* Fails the nth time that a table grows; whoever is refused tries again. Returns the refusals. */
+static unsigned int run_short_of_memory(struct loop *loop, unsigned int nth)
+{
+	static struct spot spots[200];
+	unsigned int n_refused = 0, n_fired = 0, most;
+	uint64_t timer = LOOP_NONE;
+
+	loop_fixture_fail_growth(nth);
+	for (size_t i = 0; i < ARRAY_SIZE(spots); i++) {
+		struct spot *spot = &spots[i];
+		int err;
+
+		spot_init(spot, loop, true);
+		spot->quiet = true;
+		while ((err = loop_watch(loop, spot->fd, POLLIN, spot_ready, spot, &spot->watch)) ==
+		       -ENOMEM) {
+			CU_ASSERT_EQUAL(spot->watch, LOOP_NONE);
+			n_refused++;
+		}
+		CU_ASSERT_EQUAL(err, 0);
+		while ((err = loop_after(loop, 0, count_call, &n_fired, &timer)) == -ENOMEM)
+			n_refused++;
+		CU_ASSERT_EQUAL(err, 0);
+	}
+	loop_fixture_fail_growth(0);
+
+	struct spot last;
+
+	CU_ASSERT_EQUAL(loop_after(loop, 0, stop_loop, loop, &timer), 0); /* after the others */
+	CU_ASSERT_EQUAL(loop_run(loop), 0);
+	spot_init(&last, loop, true);
+	last.stop_at = 20;
+	spot_watch(&last);
+	CU_ASSERT_EQUAL(loop_run(loop), 0);
+	CU_ASSERT_EQUAL(n_fired, ARRAY_SIZE(spots));
+	CU_ASSERT_EQUAL(spot_sum(spots, ARRAY_SIZE(spots), &most), ARRAY_SIZE(spots));
+	CU_ASSERT_EQUAL(most, 1);
+	spot_fini(&last);
+	for (size_t i = 0; i < ARRAY_SIZE(spots); i++)
+		spot_fini(&spots[i]);
+	return n_refused;
+}
+
+static void out_of_memory_changes_nothing(void)
+{
+	unsigned int n_refused = 1, nth = 1;
+
+	for (; n_refused; nth++) {
+		CLEANUP(loop_freep) struct loop *loop = NULL;
+
+		if (!loop_fixture_init(&loop))
+			return;
+		n_refused = run_short_of_memory(loop, nth);
+		CU_ASSERT(n_refused <= 1);
+	}
+	CU_ASSERT(nth > 4); /* slots and timers grow twice at the least */
+}
+
 /* A listening socket in the abstract namespace, and who has connected. */
 struct door {
 	struct loop *loop;
@@ -321,8 +314,10 @@ struct door {
 	uint64_t watch;
 	struct sockaddr_un address;
 	socklen_t size;
-	int accepted[8]; /* owned */
+	int accepted[64]; /* owned */
 	size_t n_accepted;
+	unsigned int n_errors;
+	int err; /* the last one */
 	size_t stop_at;
 };
 
@@ -361,7 +356,12 @@ static void door_accepted(int fd, void *arg)
 {
 	struct door *door = arg;
 
-	CU_ASSERT_FATAL(fd >= 0 && door->n_accepted < ARRAY_SIZE(door->accepted));
+	if (fd < 0) {
+		door->err = fd;
+		door->n_errors++;
+		return;
+	}
+	CU_ASSERT_FATAL(door->n_accepted < ARRAY_SIZE(door->accepted));
 	CU_ASSERT_EQUAL(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	CU_ASSERT_TRUE(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	door->accepted[door->n_accepted++] = fd;
@@ -375,7 +375,7 @@ static void every_connection_is_accepted(void)
 	int clients[5], n_fds = suite_count_fds();
 	struct door door;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	door_init(&door, loop);
 	CU_ASSERT_EQUAL(loop_accept(loop, door.fd, door_accepted, &door, &door.watch), 0);
@@ -395,7 +395,10 @@ static void every_connection_is_accepted(void)
 	CU_ASSERT_EQUAL(suite_count_fds(), n_fds);
 }
 
-/* The connection was taken off the backlog when the watch ended: nobody else would close it. */
+/*
+ * On io_uring the connection was taken off the backlog when the watch ended, and nobody else would
+ * close it. On epoll it goes with the socket that it waits at.
+ */
 static void connection_for_a_closed_door_is_closed(void)
 {
 	CLEANUP(loop_freep) struct loop *loop = NULL;
@@ -404,7 +407,7 @@ static void connection_for_a_closed_door_is_closed(void)
 	struct door door;
 	char byte;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	spot_init(&first, loop, true);
 	spot_init(&last, loop, true);
@@ -425,6 +428,8 @@ static void connection_for_a_closed_door_is_closed(void)
 	door_fini(&door);
 	loop_free(STEAL(loop));
 	CU_ASSERT_EQUAL(suite_count_fds(), n_fds + 1); /* the client */
+	if (loop_fixture_on_epoll())
+		CU_ASSERT(recv(client, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET);
 	CU_ASSERT_EQUAL(recv(client, &byte, 1, MSG_DONTWAIT), 0);
 	fd_closep(&client);
 }
@@ -436,7 +441,7 @@ static void connection_nobody_took_is_closed_with_the_loop(void)
 	struct spot first;
 	struct door door;
 
-	if (!loop_init(&loop))
+	if (!loop_fixture_init(&loop))
 		return;
 	spot_init(&first, loop, true);
 	door_init(&door, loop);
@@ -453,27 +458,162 @@ static void connection_nobody_took_is_closed_with_the_loop(void)
 	CU_ASSERT_EQUAL(suite_count_fds(), n_fds);
 }
 
+static void accept_is_bounded(void)
+{
+	CLEANUP(loop_freep) struct loop *loop = NULL;
+	int clients[LOOP_ACCEPT_MAX + 5];
+	struct spot spot;
+	struct door door;
+
+	if (!loop_fixture_init(&loop))
+		return;
+	door_init(&door, loop);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		clients[i] = door_knock(&door);
+	CU_ASSERT_EQUAL(loop_accept(loop, door.fd, door_accepted, &door, &door.watch), 0);
+	spot_init(&spot, loop, true);
+	spot_watch(&spot);
+	spot.stop_at = 1;
+	CU_ASSERT_EQUAL(loop_run(loop), 0);
+	if (loop_fixture_on_epoll()) /* a ring has all of them as one batch of completions */
+		CU_ASSERT_EQUAL(door.n_accepted, LOOP_ACCEPT_MAX);
+	spot.stop_at = 10;
+	CU_ASSERT_EQUAL(loop_run(loop), 0);
+	CU_ASSERT_EQUAL(door.n_accepted, ARRAY_SIZE(clients));
+	CU_ASSERT_EQUAL(door.n_errors, 0); /* that nobody is left is none */
+	spot_fini(&spot);
+	door_fini(&door);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		fd_closep(&clients[i]);
+}
+
+static void door_once(int fd, void *arg)
+{
+	struct door *door = arg;
+
+	door_accepted(fd, door);
+	loop_cancel(door->loop, &door->watch);
+}
+
+static void accept_may_end_itself(void)
+{
+	CLEANUP(loop_freep) struct loop *loop = NULL;
+	int clients[5], n_fds = suite_count_fds();
+	struct spot always;
+	struct door door;
+
+	if (!loop_fixture_init(&loop))
+		return;
+	door_init(&door, loop);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		clients[i] = door_knock(&door);
+	CU_ASSERT_EQUAL(loop_accept(loop, door.fd, door_once, &door, &door.watch), 0);
+	spot_init(&always, loop, true);
+	spot_watch(&always);
+	always.stop_at = 3;
+	CU_ASSERT_EQUAL(loop_run(loop), 0);
+	CU_ASSERT_EQUAL(door.n_accepted, 1);
+	spot_fini(&always);
+	door_fini(&door);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		fd_closep(&clients[i]);
+	loop_free(STEAL(loop));
+	CU_ASSERT_EQUAL(suite_count_fds(), n_fds);
+}
+
+/* Runs until the door's error came in some rounds; it comes once in each. */
+static void expect_errors(struct door *door, int err)
+{
+	struct spot always;
+
+	spot_init(&always, door->loop, true);
+	spot_watch(&always);
+	always.stop_at = 10;
+	door->n_errors = 0;
+	CU_ASSERT_EQUAL(loop_run(door->loop), 0);
+	CU_ASSERT_EQUAL(door->err, err);
+	CU_ASSERT(door->n_errors > 1 && door->n_errors <= always.n_calls + 1);
+	spot_fini(&always);
+}
+
+/* No descriptor is left but one, for the spot of expect_errors(). */
+static void no_descriptor_for_a_connection_is_told(void)
+{
+	CLEANUP(loop_freep) struct loop *loop = NULL;
+	struct rlimit original, few;
+	struct door door;
+	int client, fd;
+
+	if (!loop_fixture_init(&loop))
+		return;
+	door_init(&door, loop);
+	client = door_knock(&door);
+	fd = fcntl(door.fd, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
+	fd_closep(&fd);
+	fd = fcntl(door.fd, F_DUPFD_CLOEXEC, 0);
+	CU_ASSERT_FATAL(fd >= 0 && getrlimit(RLIMIT_NOFILE, &original) == 0);
+	few = (struct rlimit){.rlim_cur = (rlim_t)fd + 1, .rlim_max = original.rlim_max};
+	fd_closep(&fd);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &few), 0);
+	CU_ASSERT_EQUAL(loop_accept(loop, door.fd, door_accepted, &door, &door.watch), 0);
+	expect_errors(&door, -EMFILE);
+	CU_ASSERT_EQUAL(door.n_accepted, 0);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &original), 0);
+	door.stop_at = 1;
+	CU_ASSERT_EQUAL(loop_run(loop), 0); /* and it is accepted when there is one */
+	CU_ASSERT_EQUAL(door.n_accepted, 1);
+	door_fini(&door);
+	fd_closep(&client);
+}
+
+static void socket_that_does_not_listen_is_told(void)
+{
+	CLEANUP(loop_freep) struct loop *loop = NULL;
+	struct door shut, deaf = {0};
+
+	if (!loop_fixture_init(&loop))
+		return;
+	deaf.loop = loop;
+	deaf.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CU_ASSERT_EQUAL(loop_accept(loop, deaf.fd, door_accepted, &deaf, &deaf.watch), 0);
+	expect_errors(&deaf, -EINVAL);
+	door_fini(&deaf);
+	door_init(&shut, loop);
+	CU_ASSERT_EQUAL(loop_accept(loop, shut.fd, door_accepted, &shut, &shut.watch), 0);
+	CU_ASSERT_EQUAL(shutdown(shut.fd, SHUT_RDWR), 0);
+	if (loop_fixture_on_epoll()) /* which would report it for ever */
+		expect_errors(&shut, -EINVAL);
+	door_fini(&shut);
+}
+
 static void nothing_is_a_fine_loop(void)
 {
 	loop_free(NULL);
 }
 
+#define TESTS(X)                                                                                   \
+	X(called_while_ready, "a handler is called while its descriptor is ready")                 \
+	X(taken_event_is_not_repeated, "an event that was taken is not repeated")                  \
+	X(hang_up_is_told, "a hang-up is told without being asked for")                            \
+	X(cancelled_is_not_called, "a cancelled watch is not called, cancelling twice is fine")    \
+	X(stale_event_is_dropped, "a stale event is dropped, also in a reused slot")               \
+	X(handler_may_end_itself, "a handler may end its own watch and make another")              \
+	X(many_events_at_once_are_all_served, "more events than the ring holds are all served")    \
+	X(one_handler_may_end_all_others, "one handler may end all other watches")                 \
+	X(numbers_are_not_reused, "the number of a watch is not used again")                       \
+	X(out_of_memory_changes_nothing, "without memory nothing changes")                         \
+	X(every_connection_is_accepted, "every connection is accepted")                            \
+	X(connection_for_a_closed_door_is_closed, "a connection for a cancelled accept is closed") \
+	X(connection_nobody_took_is_closed_with_the_loop,                                          \
+	  "a connection nobody took is closed with the loop")                                      \
+	X(accept_is_bounded, "many connections leave others their turn")                           \
+	X(accept_may_end_itself, "an accept may end itself while more connect")                    \
+	X(no_descriptor_for_a_connection_is_told, "no descriptor is told once a round")            \
+	X(socket_that_does_not_listen_is_told, "a socket that does not listen is told")
+TESTS(LOOP_FIXTURE_DEFINE)
+
 static const CU_TestInfo tests[] = {
-	{"a handler is called while its descriptor is ready", called_while_ready},
-	{"an event that was taken is not repeated", taken_event_is_not_repeated},
-	{"a hang-up is told without being asked for", hang_up_is_told},
-	{"a cancelled watch is not called, cancelling twice is fine", cancelled_is_not_called},
-	{"a stale completion is dropped, also in a reused slot", stale_completion_is_dropped},
-	{"a handler may end its own watch and make another", handler_may_end_itself},
-	{"more events at once than the ring holds are all served",
-	 many_events_at_once_are_all_served},
-	{"one handler may end all other watches", one_handler_may_end_all_others},
-	{"the number of a watch is not used again", numbers_are_not_reused},
-	{"every connection is accepted", every_connection_is_accepted},
-	{"a connection for a cancelled accept is closed", connection_for_a_closed_door_is_closed},
-	{"a connection nobody took is closed with the loop",
-	 connection_nobody_took_is_closed_with_the_loop},
-	{"freeing no loop is fine", nothing_is_a_fine_loop},
+	TESTS(LOOP_FIXTURE_ROWS){"freeing no loop is fine", nothing_is_a_fine_loop},
 	CU_TEST_INFO_NULL,
 };
 

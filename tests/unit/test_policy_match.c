@@ -133,6 +133,8 @@ static const struct {
 	{"vendor and device", "\"10de:2230\"", "0000:65:00.0", 0x10de, 0x2230, true},
 	{"vendor glob in upper case", "\"10DE:*\"", "0000:65:00.0", 0x10de, 0x2230, true},
 	{"ids have four digits", "\"0001:00ab\"", "0000:65:00.0", 1, 0xab, true},
+	{"a vendor's glob is no PCI domain's", "\"10de:*\"", "10de:00:00.0", 0x8086, 0x2230, false},
+	{"no vendor is 0000", "\"0000:*\"", "0000:65:00.0", 0x8086, 0x2230, true},
 	{"another vendor", "\"10de:*\"", "0000:65:00.0", 0x8086, 0x2230, false},
 	{"second glob", "\"10de:*\", \"8086:1572\"", "0000:65:00.0", 0x8086, 0x1572, true},
 	{"mdev by UUID", "\"83B8F4F2-*\"", "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", 0, 0, true},

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/closer.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "common/cleanup.h"
+#include "daemon/loop.h"
+
+/* glibc's least, which close(2) does not come near. */
+#define CLOSER_STACK ((size_t)128 * 1024)
+
+/* One socket. Shared by the closer and the thread: the last of the two frees it. */
+struct closer_job {
+	struct closer_job *next; /* struct closer::jobs */
+	closer_done_fn done;
+	void *arg;
+	int fd; /* owned; in the thread's own table once it runs */
+	int event_fd; /* borrowed from the closer; a duplicate in the thread's own table */
+	bool running; /* the thread has it */
+	sem_t left; /* posted when the thread has a table of its own, or cannot have one */
+	bool leaving_failed;
+	sem_t released; /* posted when the process has closed its descriptor: the thread's is last
+			 */
+	atomic_bool closed;
+	atomic_int refs;
+};
+
+struct closer {
+	struct loop *loop; /* borrowed */
+	struct closer_job *jobs;
+	int event_fd; /* owned; written by a thread that is done */
+	uint64_t watch;
+};
+
+static void closer_done(closer_done_fn done, void *arg)
+{
+	if (done)
+		done(arg);
+}
+
+static void closer_job_unref(struct closer_job *job)
+{
+	if (atomic_fetch_sub(&job->refs, 1) != 1)
+		return;
+	(void)sem_destroy(&job->left); /* nobody waits on them any more */
+	(void)sem_destroy(&job->released);
+	free(job);
+}
+
+/* Everything but the two descriptors the thread needs. */
+static void closer_drop_others(int a, int b)
+{
+	unsigned int low = (unsigned int)(a < b ? a : b), high = (unsigned int)(a < b ? b : a);
+
+	/* Only references are dropped: the process still has all of these. */
+	if (low > 0)
+		(void)close_range(0, low - 1, 0);
+	if (low + 1 < high)
+		(void)close_range(low + 1, high - 1, 0);
+	(void)close_range(high + 1, UINT_MAX, 0);
+}
+
+static void closer_wait(sem_t *sem)
+{
+	while (sem_wait(sem) < 0 && errno == EINTR)
+		;
+}
+
+static void *closer_thread(void *arg)
+{
+	struct closer_job *job = arg;
+	int fd = job->fd, event_fd = job->event_fd;
+	const uint64_t one = 1;
+
+	job->leaving_failed = unshare(CLONE_FILES) < 0;
+	if (job->leaving_failed) {
+		(void)sem_post(&job->left); /* and no look at the job after this */
+		return NULL;
+	}
+	(void)sem_post(&job->left);
+	closer_drop_others(fd, event_fd);
+	closer_wait(&job->released); /* whoever closes last is the one who waits */
+	fd_closep(&fd); /* may take for ever */
+	atomic_store(&job->closed, true);
+	if (write(event_fd, &one, sizeof(one)) < 0)
+		(void)errno; /* the counter is full: the loop has been told */
+	fd_closep(&event_fd);
+	closer_job_unref(job);
+	return NULL;
+}
+
+static int closer_spawn(struct closer_job *job)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err = pthread_attr_init(&attr);
+
+	if (err)
+		return -err;
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED); /* a valid value */
+	(void)pthread_attr_setstacksize(&attr, CLOSER_STACK); /* else the default: also fine */
+	atomic_store(&job->refs, 2);
+	err = pthread_create(&thread, &attr, closer_thread, job);
+	(void)pthread_attr_destroy(&attr);
+	if (!err) {
+		closer_wait(&job->left);
+		if (!job->leaving_failed)
+			return 0;
+		err = ENOMEM;
+	}
+	atomic_store(&job->refs, 1); /* there is no thread, or none that still has the job */
+	return -err;
+}
+
+/* Starts what could not be started before. */
+static void closer_start(struct closer *closer)
+{
+	for (struct closer_job *job = closer->jobs; job; job = job->next) {
+		if (job->running)
+			continue;
+		if (closer_spawn(job))
+			return;
+		job->running = true;
+		fd_closep(&job->fd); /* not the last: the thread has one in its own table */
+		(void)sem_post(&job->released);
+	}
+}
+
+static void closer_ready(uint32_t events, void *arg)
+{
+	struct closer *closer = arg;
+	struct closer_job **slot = &closer->jobs;
+	uint64_t count;
+
+	(void)events;
+	if (read(closer->event_fd, &count, sizeof(count)) < 0)
+		return;
+	while (*slot) {
+		struct closer_job *job = *slot;
+
+		if (!atomic_load(&job->closed)) {
+			slot = &job->next;
+			continue;
+		}
+		*slot = job->next;
+		closer_done(job->done, job->arg);
+		closer_job_unref(job);
+	}
+	closer_start(closer);
+}
+
+int closer_new(struct loop *loop, struct closer **ret_closer)
+{
+	CLEANUP(freep) struct closer *closer = calloc(1, sizeof(*closer));
+	int err;
+
+	if (!closer)
+		return -ENOMEM;
+	closer->loop = loop;
+	closer->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (closer->event_fd < 0)
+		return -errno;
+	err = loop_watch(loop, closer->event_fd, POLLIN, closer_ready, closer, &closer->watch);
+	if (err) {
+		fd_closep(&closer->event_fd);
+		return err;
+	}
+	*ret_closer = STEAL(closer);
+	return 0;
+}
+
+void closer_free(struct closer *closer)
+{
+	if (!closer)
+		return;
+	while (closer->jobs) {
+		struct closer_job *job = closer->jobs;
+
+		closer->jobs = job->next;
+		closer_done(job->done, job->arg);
+		/* One that never got its thread stays open: the process is about to end anyway. */
+		closer_job_unref(job);
+	}
+	loop_cancel(closer->loop, &closer->watch);
+	fd_closep(&closer->event_fd);
+	free(closer);
+}
+
+/*
+ * After shutdown(2) the queue cannot grow. A packet without room for its credentials shows as
+ * MSG_CTRUNC even if it is empty; the end of the queue does not. Peeking drops no descriptor.
+ */
+static bool closer_queue_is_empty(int fd)
+{
+	char byte;
+	struct iovec iov = {.iov_base = &byte, .iov_len = sizeof(byte)};
+	struct msghdr hdr = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	(void)shutdown(fd, SHUT_RDWR); /* the peer may be gone already */
+	n = recvmsg(fd, &hdr, MSG_PEEK | MSG_DONTWAIT);
+	return n < 0 || (n == 0 && !(hdr.msg_flags & MSG_CTRUNC));
+}
+
+void closer_close(struct closer *closer, int fd, closer_done_fn done, void *arg)
+{
+	struct closer_job *job;
+
+	if (closer_queue_is_empty(fd)) {
+		fd_closep(&fd);
+		closer_done(done, arg);
+		return;
+	}
+	job = calloc(1, sizeof(*job));
+	if (!job) {
+		/* No memory to be careful with: better one descriptor less than a loop that hangs.
+		 */
+		closer_done(done, arg);
+		return;
+	}
+	*job = (struct closer_job){.next = closer->jobs,
+				   .done = done,
+				   .arg = arg,
+				   .fd = fd,
+				   .event_fd = closer->event_fd,
+				   .refs = 1};
+	(void)sem_init(&job->left, 0, 0); /* 0 is a valid value: it cannot fail */
+	(void)sem_init(&job->released, 0, 0);
+	closer->jobs = job;
+	closer_start(closer);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "common/cleanup.h"
+#include "common/fdmsg.h"
+#include "common/sys.h"
+#include "daemon/closer.h"
+#include "tests/unit/broker_fixture.h"
+#include "tests/unit/suite.h"
+
+/* A socket as the broker has one, and its peer's end. */
+static void pair_of(int *ret_ours, int *ret_theirs)
+{
+	int pair[2], yes = 1;
+
+	CU_ASSERT_EQUAL_FATAL(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	CU_ASSERT_EQUAL(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), 0);
+	*ret_ours = pair[0];
+	*ret_theirs = pair[1];
+}
+
+/*
+ * A TCP socket whose last close takes until its other end reads or goes: its queue is full, and it
+ * lingers. The attack of the review: sent to the broker, it stopped the loop.
+ */
+static int poison(int *ret_reader)
+{
+	const struct linger linger = {.l_onoff = 1, .l_linger = 100000};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	CLEANUP(fd_closep) int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(address);
+	static const char junk[65536];
+
+	CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&address, size), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(listener, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+	CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&address, size), 0);
+	*ret_reader = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	CU_ASSERT_FATAL(*ret_reader >= 0);
+	CU_ASSERT_EQUAL(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	while (send(fd, junk, sizeof(junk), MSG_DONTWAIT) > 0)
+		;
+	return fd;
+}
+
+static void send_with(int fd, const char *bytes, size_t len, const int *fds, size_t n_fds)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+
+	CU_ASSERT_EQUAL_FATAL(fdmsg_send(&sys_real, fd, &iov, 1, fds, n_fds), 0);
+}
+
+static void set_true(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static bool is_true(void *arg)
+{
+	return *(bool *)arg;
+}
+
+static void empty_queue_is_closed_at_once(void)
+{
+	struct broker_fixture f;
+	int ours, theirs;
+	bool done = false;
+	char byte;
+
+	if (!broker_fixture_init(&f))
+		return;
+	pair_of(&ours, &theirs);
+	closer_close(f.broker->closer, ours, set_true, &done);
+	CU_ASSERT_TRUE(done);
+	CU_ASSERT_EQUAL(recv(theirs, &byte, 1, MSG_DONTWAIT), 0);
+	closer_close(f.broker->closer, theirs, NULL, NULL);
+	broker_fixture_fini(&f);
+}
+
+/* Unread packets, the first of them harmless and empty: neither may hide the second. */
+static void poisoned_queue_is_closed_elsewhere(void)
+{
+	struct broker_fixture f;
+	int ours, theirs, fd, reader;
+	bool done = false;
+
+	if (!broker_fixture_init(&f))
+		return;
+	pair_of(&ours, &theirs);
+	fd = poison(&reader);
+	send_with(theirs, "", 0, NULL, 0);
+	send_with(theirs, "x", 1, &fd, 1);
+	fd_closep(&fd);
+	closer_close(f.broker->closer, ours, set_true, &done); /* the loop's thread is free again */
+	CU_ASSERT_FALSE(done);
+	fd_closep(&reader); /* the attacker gives in */
+	broker_fixture_run(&f, is_true, &done);
+	CU_ASSERT_TRUE(done);
+	fd_closep(&theirs);
+	broker_fixture_fini(&f); /* counts descriptors */
+}
+
+/* The broker ends while a close is under way: it waits for nobody. */
+static void end_does_not_wait(void)
+{
+	struct broker_fixture f;
+	int ours, theirs, fd, reader;
+	bool done = false;
+
+	if (!broker_fixture_init(&f))
+		return;
+	pair_of(&ours, &theirs);
+	fd = poison(&reader);
+	send_with(theirs, "x", 1, &fd, 1);
+	fd_closep(&fd);
+	closer_close(f.broker->closer, ours, set_true, &done);
+	CU_ASSERT_FALSE(done);
+	fd_closep(&theirs);
+	closer_free(f.broker->closer);
+	f.broker->closer = NULL;
+	CU_ASSERT_TRUE(done);
+	fd_closep(&reader);
+	broker_fixture_fini(&f);
+}
+
+static const CU_TestInfo tests[] = {
+	{"an empty queue is closed at once", empty_queue_is_closed_at_once},
+	{"what a peer poisoned is closed elsewhere", poisoned_queue_is_closed_elsewhere},
+	{"the broker's end does not wait for it", end_does_not_wait},
+	CU_TEST_INFO_NULL,
+};
+
+const struct suite suite_closer = {"closer", tests};
