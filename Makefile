@@ -51,19 +51,21 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
 	common/stdfds.c common/sys.c
 daemon := daemon/main.c daemon/broker.c daemon/budget.c daemon/closer.c daemon/config.c daemon/explain.c daemon/grant.c \
-	daemon/listener.c daemon/loop.c daemon/owner.c daemon/peer.c daemon/petition.c \
+	daemon/listener.c daemon/loop.c daemon/loop_epoll.c daemon/loop_timer.c \
+	daemon/loop_uring.c daemon/owner.c daemon/peer.c daemon/petition.c \
 	daemon/procfs.c daemon/report.c daemon/request.c daemon/session.c \
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 command := client/main.c client/cmd.c client/cmd_explain.c client/cmd_list.c client/cmd_run.c \
 	client/explain_config.c client/explanation.c client/output.c client/placeholder.c \
 	client/request.c client/libpinbroker.c $(accounting) $(common)
 unit := tests/unit/broker_fixture.c tests/unit/captured.c tests/unit/child.c \
-	tests/unit/fake_sys.c tests/unit/main.c tests/unit/policy_fixture.c tests/unit/test_admission.c \
+	tests/unit/fake_sys.c tests/unit/loop_fixture.c tests/unit/main.c tests/unit/policy_fixture.c tests/unit/test_admission.c \
 	tests/unit/test_budget.c tests/unit/test_capable.c tests/unit/test_cdev.c tests/unit/test_closer.c tests/unit/test_conffile.c \
 	tests/unit/test_device.c tests/unit/test_fdmsg.c tests/unit/test_glob.c tests/unit/test_grant.c \
 	tests/unit/test_iommu.c tests/unit/test_ledger.c tests/unit/test_libpinbroker.c \
 	tests/unit/test_limits.c tests/unit/test_listener.c tests/unit/test_log.c \
-	tests/unit/test_loop.c tests/unit/test_output.c tests/unit/test_owner.c \
+	tests/unit/test_loop.c tests/unit/test_loop_epoll.c \
+	tests/unit/test_loop_timer.c tests/unit/test_loop_uring.c tests/unit/test_output.c tests/unit/test_owner.c \
 	tests/unit/test_placeholder.c tests/unit/test_policy.c tests/unit/test_policy_files.c \
 	tests/unit/test_policy_match.c tests/unit/test_procfs.c tests/unit/test_proto.c \
 	tests/unit/test_request.c tests/unit/test_session.c tests/unit/test_size.c \

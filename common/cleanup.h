@@ -35,25 +35,25 @@
 	((type *)(void *)((char *)(ptr) - __builtin_offsetof(type, member)))
 
 /* close() is never retried: on Linux the fd is gone whatever it returns. */
-static inline void fd_closep(int *fd)
+static inline __attribute__((unused)) void fd_closep(int *fd)
 {
 	if (*fd >= 0)
 		(void)close(*fd); /* nothing was written through it that could be lost */
 	*fd = -1;
 }
 
-static inline void freep(void *p)
+static inline __attribute__((unused)) void freep(void *p)
 {
 	free(*(void **)p);
 }
 
-static inline void file_closep(FILE **f)
+static inline __attribute__((unused)) void file_closep(FILE **f)
 {
 	if (*f)
 		(void)fclose(*f); /* read only users: nothing to lose */
 }
 
-static inline void dir_closep(DIR **d)
+static inline __attribute__((unused)) void dir_closep(DIR **d)
 {
 	if (*d)
 		(void)closedir(*d); /* read only */

@@ -151,6 +151,23 @@ static int broker_check_pidfs(void)
 	return -EOPNOTSUPP;
 }
 
+static int broker_new_loop(struct loop **ret_loop)
+{
+	const char *wanted = getenv("PINBROKER_LOOP");
+	enum loop_kind kind;
+	int err = loop_kind_parse(wanted, &kind);
+
+	if (err) {
+		log_error("PINBROKER_LOOP=%s: it is auto, io_uring or epoll", wanted);
+		return err;
+	}
+	err = loop_new(kind, ret_loop);
+	if (!err && kind == LOOP_AUTO && strcmp(loop_backend_name(*ret_loop), "io_uring") != 0)
+		log_notice("io_uring is switched off on this host: %s serves instead",
+			   loop_backend_name(*ret_loop));
+	return err;
+}
+
 static int broker_init(struct broker *broker)
 {
 	int err = broker_check_pidfs();
@@ -162,7 +179,7 @@ static int broker_init(struct broker *broker)
 	if (!err)
 		err = procfs_overflow_uid(&broker->overflow_uid);
 	if (!err)
-		err = loop_new(&broker->loop);
+		err = broker_new_loop(&broker->loop);
 	if (!err)
 		err = closer_new(broker->loop, &broker->closer);
 	if (!err)

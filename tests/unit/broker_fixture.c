@@ -226,7 +226,7 @@ bool broker_fixture_init_as_is(struct broker_fixture *f)
 	struct loop *loop = NULL;
 	int n_fds = suite_count_fds();
 
-	if (!pidfds_work() || loop_new(&loop)) {
+	if (!pidfds_work() || loop_new(LOOP_AUTO, &loop)) {
 		suite_skip("this kernel lacks io_uring, SO_PEERPIDFD or pidfs");
 		return false;
 	}

@@ -190,7 +190,7 @@ static int run_activated(void *arg)
 	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	if (dup3(fd, LISTEN_FD, O_CLOEXEC) < 0 || setenv("LISTEN_FDS", a->c->n, 1) ||
 	    setenv("LISTEN_PID", pid, 1) || close_range(LISTEN_FD + 1, ~0U, 0) < 0 ||
-	    loop_new(&broker.loop))
+	    loop_new(LOOP_AUTO, &broker.loop))
 		return 2;
 	good = listener_new(&broker, "/not/used", &listener) == a->c->err &&
 	       !getenv("LISTEN_FDS") && !listener == !!a->c->err;
