@@ -133,6 +133,21 @@ static int peer_serve(struct peer *peer)
 	return request_serve(peer, broker->packet.bytes, len, has_cred ? &cred : NULL);
 }
 
+/* At most once a second: who is dropped is not the one to write the log. */
+static void peer_log_drop(const struct peer *peer, int err)
+{
+	struct broker *broker = peer->broker;
+	uint64_t now_ms = broker_now_ms();
+
+	broker->n_dropped++;
+	if (broker->dropped_ms && now_ms < broker->dropped_ms + 1000)
+		return;
+	log_notice("dropped %u connections, the last of process %d of uid %u: %s",
+		   broker->n_dropped, (int)peer->cred.pid, peer->cred.uid, strerror(-err));
+	broker->dropped_ms = now_ms;
+	broker->n_dropped = 0;
+}
+
 static void peer_ready(uint32_t events, void *arg)
 {
 	struct peer *peer = arg;
@@ -141,8 +156,7 @@ static void peer_ready(uint32_t events, void *arg)
 	if (!err)
 		return;
 	if (err != -ECONNRESET && err != -EPIPE)
-		log_notice("dropped the connection of process %d of uid %u: %s",
-			   (int)peer->cred.pid, peer->cred.uid, strerror(-err));
+		peer_log_drop(peer, err);
 	peer_free(peer);
 }
 

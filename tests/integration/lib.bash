@@ -25,7 +25,7 @@ finish() {
 	[[ $daemon ]] && kill -9 "$daemon" 2>/dev/null
 	if ((status || failures)); then
 		echo "--- the daemon's log"
-		cat "$log" 2>/dev/null
+		tail -n 60 "$log" 2>/dev/null
 	fi
 	rm -rf "$tmp"
 	((status)) && exit "$status"

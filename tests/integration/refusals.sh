@@ -49,7 +49,7 @@ refused "not among its devices" device-not-allowed run 1000 --device 0000:00:08.
 refused "without reset" device-not-allowed run 1002 --device 0000:00:05.0 -- true
 like "why" "$err" require-reset
 refused "not there" device-not-found run 1000 --device 0000:00:0c.0 -- true
-refused "without a driver" device-not-found run 1000 --device 0000:00:06.0 -- true
+refused "without a driver" device-not-found run 1000 --device 0000:00:07.0 -- true
 driver=$(basename "$(readlink /sys/bus/pci/devices/0000:00:1f.0/driver)")
 refused "on a host driver" device-not-found run 1000 --device 0000:00:1f.0 -- true
 [[ ! $driver ]] || like "which driver" "$err" "$driver"

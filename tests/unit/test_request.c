@@ -84,6 +84,27 @@ static const struct {
 	 "hung up"},
 };
 
+/* Who is dropped all the time writes a line a second, which tells how many there were. */
+static void drops_are_logged_once_a_second(void)
+{
+	struct broker_fixture f;
+
+	if (!broker_fixture_init(&f))
+		return;
+	f.broker->dropped_ms = broker_now_ms() + 1000; /* the second cannot pass by accident */
+	for (int i = 0; i < 10; i++) {
+		struct answer answer;
+		int fd = broker_fixture_connect(&f);
+
+		ask_raw(&f, fd, "x", 1, &answer);
+		CU_ASSERT_TRUE(answer.hung_up);
+		fd_closep(&fd);
+	}
+	CU_ASSERT_EQUAL(captured_lines(), 0);
+	CU_ASSERT_EQUAL(f.broker->n_dropped, 10);
+	broker_fixture_fini(&f);
+}
+
 /* Refused: the connection stands, and answers. No message: it is gone, with a line in the log. */
 static void each_packet_has_its_outcome(void)
 {
@@ -98,6 +119,7 @@ static void each_packet_has_its_outcome(void)
 		struct answer answer;
 		int fd = broker_fixture_connect(&f);
 
+		f.broker->dropped_ms = 0; /* as if a second had passed: else there is one line */
 		memcpy(packet, &packet_cases[i].header, sizeof(struct proto_header));
 		ask_raw(&f, fd, packet, packet_cases[i].len, &answer);
 		CHECK(packet_cases[i].name, strcmp(answer_reason(&answer), outcome) == 0);
@@ -543,6 +565,7 @@ static void long_list_comes_in_pages(void)
 }
 
 static const CU_TestInfo tests[] = {
+	{"drops are logged once a second", drops_are_logged_once_a_second},
 	{"no message ends the connection, a refusal does not", each_packet_has_its_outcome},
 	{"an oversized packet ends the connection", oversized_packet_ends_the_connection},
 	{"descriptors end the connection and are closed", descriptors_end_the_connection},

@@ -6,7 +6,7 @@
 # QEMU under test. It is $PINBROKER_CACHE, else pinbroker/ under
 # $XDG_CACHE_HOME or ~/.cache, for root and everyone else alike. That it may lie
 # under a 0700 home does not matter: `vm` opens the way to it in the guest's
-# throw-away copy of the tree (see init). Remove it at any time.
+# throw-away copy of the tree (see job). Remove it at any time.
 
 # The kernels tests run on by default: the oldest supported, and the latest.
 # shellcheck disable=SC2034
