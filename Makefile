@@ -76,8 +76,15 @@ attack := tests/integration/attack.c client/libpinbroker.c common/fdmsg.c common
 	common/sys.c
 activate := tests/integration/activate.c
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
+fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
+# A kernel, a loop and a log of its own stand in for the real ones.
+fuzz_proto := tests/fuzz/fuzz_proto.c tests/fuzz/fuzz_kernel.c \
+	$(filter-out daemon/main.c daemon/loop%.c common/log.c,$(daemon))
+fuzz_seeds := tests/fuzz/seeds.c common/proto.c
+bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
+bare := tests/bench/bare.c common/proto.c
 tests := $(sort $(wildcard tests/integration/*.sh))
-scripts := $(tests) tests/integration/lib.bash $(addprefix tests/,check-all check-docs check-layers \
+scripts := $(tests) tests/fuzz/run tests/bench/run tests/integration/lib.bash $(addprefix tests/,check-all check-docs check-layers \
 	demo deps run) $(addprefix tests/vm/,job kernel lib.sh qemu10 shell vm) .ci/run
 man := pinbroker.1 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h)
@@ -96,6 +103,20 @@ $(B)/tests/client: $(call obj,$(client))
 $(B)/tests/attack: $(call obj,$(attack))
 test_programs := $(B)/tests/activate $(B)/tests/attack $(B)/tests/client $(B)/tests/vmm
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
+	$(Q)mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Fuzzers are built by tests/fuzz/run, with clang and a SAN and B of their own.
+$(B)/fuzz_policy: $(call obj,$(fuzz_policy))
+$(B)/fuzz_policy: LDLIBS += -fsanitize=fuzzer $(DAEMON_LIBS)
+$(B)/fuzz_proto: $(call obj,$(fuzz_proto))
+$(B)/fuzz_proto: LDLIBS += -fsanitize=fuzzer $(DAEMON_LIBS)
+$(B)/fuzz_seeds: $(call obj,$(fuzz_seeds))
+$(B)/bench/bench: $(call obj,$(bench))
+$(B)/bench/bare: $(call obj,$(bare))
+bench_programs := $(B)/bench/bench $(B)/bench/bare
+$(B)/fuzz_policy $(B)/fuzz_proto $(B)/fuzz_seeds $(bench_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -131,6 +152,14 @@ check-docs: all
 check-all:
 	$(Q)tests/check-all
 
+# Ten seconds each from the corpus; FUZZ_SECONDS=600 for more. Needs clang.
+fuzz:
+	$(Q)tests/fuzz/run || [ $$? = 4 ]
+
+# Grants beside a bare helper that makes the same system calls; BENCH=--json
+bench: all $(bench_programs)
+	$(Q)B=$(B) tests/bench/run $(BENCH)
+
 demo:
 	$(Q)tests/demo
 
@@ -148,7 +177,8 @@ vm-shell: all $(test_programs)
 
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
-sources := $(sort $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client))
+sources := $(sort $(fuzz_policy) tests/fuzz/fuzz_proto.c tests/fuzz/fuzz_kernel.c $(fuzz_seeds) \
+	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint:
 	$(call say,LINT)
@@ -174,8 +204,8 @@ install: all
 clean:
 	$(RM) -r build build-san build-clang
 
-.PHONY: all check unit-run check-headers check-layers check-docs check-all demo soak vm-test vm-shell \
-	lint install clean
+.PHONY: all check unit-run check-headers check-layers check-docs check-all fuzz bench demo soak vm-test \
+	vm-shell lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

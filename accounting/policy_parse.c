@@ -241,6 +241,8 @@ static int option_seen(struct policy_parser *parser, cfg_t *cfg, cfg_opt_t *opt)
 	size_t i;
 
 	parser->line = (unsigned int)cfg->line;
+	if (parser->line > parser->last_line && strcmp(name, POLICY_MARK) != 0)
+		parser->line = parser->last_line; /* a value that the file ends before */
 	if (!option_belongs(cfg, opt)) {
 		policy_report(parser, POLICY_ERROR, "%s: a key cannot reach into another block",
 			      name);
@@ -332,15 +334,20 @@ static int parse_text(struct policy_parser *parser, char *text, size_t len)
 		return -ENOMEM;
 	parser->ended = false;
 	current = parser;
+	errno = 0;
 	ret = cfg_parse_fp(cfg, f);
 	current = NULL;
 	if (parser->err)
 		return parser->err;
 	if (ret == CFG_SUCCESS && parser->ended)
 		return 0;
-	/* Silent failures are libconfuse's own allocations. */
-	if (ret != CFG_SUCCESS && parser->errors == errors)
-		return -ENOMEM;
+	/* Silent failures are a key of no characters, and libconfuse's own allocations. */
+	if (ret != CFG_SUCCESS && parser->errors == errors) {
+		if (errno != EINVAL)
+			return -ENOMEM;
+		parser->line = (unsigned int)cfg->line;
+		policy_report(parser, POLICY_ERROR, "a key is empty");
+	}
 	if (ret == CFG_SUCCESS) /* the scanner and libconfuse's lexer disagree */
 		report_end(parser);
 	return 0;

@@ -132,6 +132,14 @@ void proto_text_set(char *field, size_t size, const char *text)
 	memset(field + len, 0, size - len);
 }
 
+void proto_line_set(char *field, size_t size, const char *text)
+{
+	proto_text_set(field, size, text);
+	for (; *field; field++)
+		if ((unsigned char)*field < ' ' || *field == 0x7f)
+			*field = '?';
+}
+
 bool proto_name_valid(const char *name)
 {
 	size_t len = strspn(name, PROTO_NAME_CHARS);

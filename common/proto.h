@@ -238,6 +238,9 @@ bool proto_text_valid(const char *field, size_t size);
 /* Copies text into a field, cut to fit, and fills the rest with NUL. */
 void proto_text_set(char *field, size_t size, const char *text);
 
+/* As proto_text_set(), for people: control characters, which somebody may have sent, become '?'. */
+void proto_line_set(char *field, size_t size, const char *text);
+
 /* Whether a session may be called that: 1-64 of PROTO_NAME_CHARS. */
 bool proto_name_valid(const char *name);
 

@@ -69,7 +69,7 @@ int explain_serve(struct peer *peer, const struct proto_header *header, const vo
 	explanation.granted = admission->refusal == REFUSAL_NONE;
 	proto_text_set(explanation.reason, sizeof(explanation.reason),
 		       refusal_name(admission->refusal));
-	proto_text_set(explanation.text, sizeof(explanation.text), admission->text);
+	proto_line_set(explanation.text, sizeof(explanation.text), admission->text);
 	proto_text_set(explanation.warning, sizeof(explanation.warning), admission->warning);
 	return peer_send(peer, &answer);
 }

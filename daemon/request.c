@@ -39,7 +39,7 @@ static int request_refusal(const struct peer *peer, const struct proto_header *h
 	};
 
 	proto_text_set(body.reason, sizeof(body.reason), reason);
-	proto_text_set(body.text, sizeof(body.text), text);
+	proto_line_set(body.text, sizeof(body.text), text);
 	return peer_send(peer, &answer);
 }
 

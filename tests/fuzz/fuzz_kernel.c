@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/fuzz/fuzz_kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/sys.h"
+#include "daemon/loop.h"
+#include "iommufd/uapi.h"
+#include "tests/fuzz/fuzz.h"
+
+#define VFIO_MAJOR 249
+#define FDS_MAX 1024
+#define WATCHES_MAX 64
+
+struct watch {
+	uint64_t number; /* LOOP_NONE: free */
+	loop_ready_fn fn;
+	void *arg;
+};
+
+struct loop {
+	uint64_t last;
+	struct watch watches[WATCHES_MAX];
+};
+
+/* Also the only loop there is. */
+static struct {
+	unsigned int n_calls;
+	unsigned int fail_at;
+	int fail_err;
+	uint64_t mode;
+	struct rlimit limit;
+	unsigned int vfio_of[FDS_MAX]; /* N of what a descriptor was opened as */
+	fuzz_send_fn send;
+	void *send_arg;
+	struct loop loop;
+	char sysfs[32];
+} kernel;
+
+static const struct rlimit limit_before = {.rlim_cur = 64 << 10, .rlim_max = 128 << 10};
+
+/* The tree */
+
+struct entry {
+	const char *path;
+	const char *text; /* NULL: a directory */
+	bool link;
+};
+
+#define DEVICE(name, driver, group)                                                 \
+	{"devices/" name, NULL, false},                                             \
+		{"devices/" name "/uevent",                                         \
+		 "DRIVER=" driver "\nPCI_CLASS=20000\nPCI_ID=8086:10D3\n", false},  \
+		{"devices/" name "/driver", "../../bus/pci/drivers/" driver, true}, \
+		{"devices/" name "/iommu_group", "../../groups/" group, true},      \
+		{"bus/pci/devices/" name, "../../../devices/" name, true},          \
+	{                                                                           \
+		"groups/" group "/devices/" name, "../../../devices/" name, true    \
+	}
+#define CDEV(name, number)                                                                   \
+	{"devices/" name "/vfio-dev", NULL, false},                                          \
+		{"devices/" name "/vfio-dev/vfio" number, NULL, false},                      \
+		{"devices/" name "/vfio-dev/vfio" number "/dev", "249:" number "\n", false}, \
+	{                                                                                    \
+		"dev/char/249:" number, "../../devices/" name "/vfio-dev/vfio" number, true  \
+	}
+
+static const struct entry entries[] = {
+	{"bus", NULL, false},
+	{"bus/pci", NULL, false},
+	{"bus/pci/devices", NULL, false},
+	{"dev", NULL, false},
+	{"dev/char", NULL, false},
+	{"devices", NULL, false},
+	{"groups", NULL, false},
+	{"groups/7", NULL, false},
+	{"groups/7/devices", NULL, false},
+	{"groups/8", NULL, false},
+	{"groups/8/devices", NULL, false},
+	DEVICE(FUZZ_DEVICE, "vfio-pci", "7"),
+	CDEV(FUZZ_DEVICE, "0"),
+	{"devices/" FUZZ_DEVICE "/reset_method", "flr\n", false},
+	DEVICE(FUZZ_DEVICE_PEER, "vfio-pci", "7"),
+	CDEV(FUZZ_DEVICE_PEER, "1"),
+	DEVICE(FUZZ_DEVICE_HOST, "e1000e", "8"),
+};
+
+static int entry_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void sysfs_remove(void)
+{
+	(void)nftw(kernel.sysfs, entry_remove, 16, FTW_DEPTH | FTW_PHYS); /* nobody else would */
+}
+
+static void entry_make(int dir_fd, const struct entry *e)
+{
+	if (!e->text) {
+		FUZZ_CHECK(mkdirat(dir_fd, e->path, 0700) == 0);
+	} else if (e->link) {
+		FUZZ_CHECK(symlinkat(e->text, dir_fd, e->path) == 0);
+	} else {
+		CLEANUP(fd_closep) int fd = openat(dir_fd, e->path, O_WRONLY | O_CREAT, 0600);
+		size_t len = strlen(e->text);
+
+		FUZZ_CHECK(fd >= 0 && write(fd, e->text, len) == (ssize_t)len);
+	}
+}
+
+int fuzz_kernel_sysfs(void)
+{
+	int fd;
+
+	(void)snprintf(kernel.sysfs, sizeof(kernel.sysfs), "%s/pinbroker-fuzz.XXXXXX",
+		       access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"); /* it fits */
+	FUZZ_CHECK(mkdtemp(kernel.sysfs) && atexit(sysfs_remove) == 0);
+	fd = open(kernel.sysfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	FUZZ_CHECK(fd >= 0);
+	for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
+		entry_make(fd, &entries[i]);
+	return fd;
+}
+
+/* System calls */
+
+void fuzz_kernel_reset(fuzz_send_fn send, void *arg)
+{
+	kernel.n_calls = kernel.fail_at = 0;
+	kernel.mode = UINT64_MAX;
+	kernel.limit = limit_before;
+	kernel.send = send;
+	kernel.send_arg = arg;
+}
+
+void fuzz_kernel_fail(unsigned int nth, int err)
+{
+	kernel.n_calls = 0;
+	kernel.fail_at = nth;
+	kernel.fail_err = err;
+}
+
+int fuzz_kernel_limit_untouched(void)
+{
+	return kernel.limit.rlim_cur == limit_before.rlim_cur &&
+	       kernel.limit.rlim_max == limit_before.rlim_max;
+}
+
+static bool call_fails(void)
+{
+	return ++kernel.n_calls == kernel.fail_at;
+}
+
+static int fake_openat(int dir_fd, const char *path, int flags)
+{
+	static const char cdev[] = "vfio/devices/vfio";
+	int fd;
+
+	(void)dir_fd; /* there is only one tree */
+	if (call_fails())
+		return kernel.fail_err;
+	if (strcmp(path, "iommu") != 0 && strncmp(path, cdev, strlen(cdev)) != 0)
+		return -ENOENT;
+	FUZZ_CHECK(flags & O_NOFOLLOW);
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	FUZZ_CHECK(fd >= 0 && fd < FDS_MAX);
+	kernel.vfio_of[fd] = (unsigned int)strtoul(path + strcspn(path, "0123456789"), NULL, 10);
+	return fd;
+}
+
+static ssize_t fake_readlinkat(int dir_fd, const char *path, char *ret_target, size_t size)
+{
+	return call_fails() ? kernel.fail_err : sys_real.readlinkat(dir_fd, path, ret_target, size);
+}
+
+static int fake_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	struct uapi_iommu_option *option = arg;
+
+	FUZZ_CHECK(fd >= 0 && cmd == UAPI_IOMMU_OPTION);
+	FUZZ_CHECK(option->option_id == UAPI_IOMMU_OPTION_RLIMIT_MODE);
+	if (call_fails())
+		return kernel.fail_err;
+	if (option->op == UAPI_IOMMU_OPTION_OP_SET)
+		kernel.mode = option->val64;
+	else
+		option->val64 = kernel.mode;
+	return 0;
+}
+
+static int fake_fstat(int fd, struct stat *ret_st)
+{
+	if (call_fails())
+		return kernel.fail_err;
+	memset(ret_st, 0, sizeof(*ret_st));
+	ret_st->st_mode = S_IFCHR | 0600;
+	ret_st->st_rdev = makedev(VFIO_MAJOR, kernel.vfio_of[fd]);
+	return 0;
+}
+
+static int fake_prlimit(pid_t pid, int resource, const struct rlimit *new_limit,
+			struct rlimit *ret_old)
+{
+	FUZZ_CHECK(pid == getpid() && resource == RLIMIT_MEMLOCK);
+	if (call_fails())
+		return kernel.fail_err;
+	if (ret_old)
+		*ret_old = kernel.limit;
+	if (new_limit) {
+		FUZZ_CHECK(new_limit->rlim_cur <= new_limit->rlim_max);
+		kernel.limit = *new_limit;
+	}
+	return 0;
+}
+
+static ssize_t fake_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	(void)fd; /* there is only one peer */
+	return call_fails() ? kernel.fail_err : kernel.send(msg, flags, kernel.send_arg);
+}
+
+static int fake_poll(struct pollfd *fds, nfds_t n_fds, int timeout_ms)
+{
+	return call_fails() ? kernel.fail_err : sys_real.poll(fds, n_fds, timeout_ms);
+}
+
+const struct sys_ops fuzz_kernel_ops = {
+	.openat = fake_openat,
+	.readlinkat = fake_readlinkat,
+	.ioctl = fake_ioctl,
+	.fstat = fake_fstat,
+	.prlimit = fake_prlimit,
+	.sendmsg = fake_sendmsg,
+	.poll = fake_poll,
+};
+
+/* The log: whatever is formatted for it must be there. */
+void log_line(enum log_level level, const char *format, ...)
+{
+	char text[2048];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args); /* cut when too long */
+	va_end(args);
+	FUZZ_CHECK(level <= LOG_LEVEL_DEBUG && text[0]);
+}
+
+/* The loop */
+
+int loop_new(enum loop_kind kind, struct loop **ret_loop)
+{
+	(void)kind;
+	*ret_loop = &kernel.loop;
+	return 0;
+}
+
+void loop_free(struct loop *loop)
+{
+	(void)loop; /* static */
+}
+
+void loop_freep(struct loop **loop)
+{
+	loop_free(*loop);
+}
+
+int loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready_fn fn, void *arg,
+	       uint64_t *ret_watch)
+{
+	FUZZ_CHECK(fd >= 0 && events == POLLIN);
+	for (size_t i = 0; i < WATCHES_MAX; i++) {
+		struct watch *watch = &loop->watches[i];
+
+		if (watch->number != LOOP_NONE)
+			continue;
+		*watch = (struct watch){.number = ++loop->last, .fn = fn, .arg = arg};
+		*ret_watch = watch->number;
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+int loop_accept(struct loop *loop, int fd, loop_accept_fn fn, void *arg, uint64_t *ret_watch)
+{
+	(void)loop;
+	(void)fd;
+	(void)fn;
+	(void)arg;
+	(void)ret_watch;
+	return -ENOSYS; /* nobody connects */
+}
+
+void loop_cancel(struct loop *loop, uint64_t *watch)
+{
+	for (size_t i = 0; i < WATCHES_MAX && *watch != LOOP_NONE; i++)
+		if (loop->watches[i].number == *watch)
+			loop->watches[i].number = LOOP_NONE;
+	*watch = LOOP_NONE;
+}
+
+int loop_after(struct loop *loop, uint32_t ms, loop_timer_fn fn, void *arg, uint64_t *ret_watch)
+{
+	(void)loop;
+	(void)ms;
+	(void)fn;
+	(void)arg;
+	(void)ret_watch;
+	return -ENOSYS; /* no time passes */
+}
+
+int loop_kind_parse(const char *name, enum loop_kind *ret_kind)
+{
+	(void)name;
+	*ret_kind = LOOP_AUTO;
+	return 0;
+}
+
+const char *loop_backend_name(const struct loop *loop)
+{
+	(void)loop;
+	return "none";
+}
+
+int loop_run(struct loop *loop)
+{
+	(void)loop;
+	return -ENOSYS;
+}
+
+void loop_stop(struct loop *loop)
+{
+	(void)loop;
+}
+
+size_t fuzz_kernel_watches(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < WATCHES_MAX; i++)
+		n += kernel.loop.watches[i].number != LOOP_NONE;
+	return n;
+}
+
+void fuzz_kernel_ready(void)
+{
+	for (size_t i = 0; i < WATCHES_MAX; i++) {
+		const struct watch *watch = &kernel.loop.watches[i];
+
+		if (watch->number != LOOP_NONE)
+			watch->fn(POLLIN, watch->arg);
+	}
+}
