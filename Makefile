@@ -84,7 +84,8 @@ fuzz_seeds := tests/fuzz/seeds.c common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
 tests := $(sort $(wildcard tests/integration/*.sh))
-scripts := $(tests) tests/fuzz/run tests/bench/run tests/integration/lib.bash $(addprefix tests/,check-all check-docs check-layers \
+scripts := $(tests) tests/fuzz/run tests/bench/run tests/integration/lib.bash $(addprefix tests/,check-all check-docs \
+	check-layers uapi-check uapi-check-all \
 	demo deps run) $(addprefix tests/vm/,job kernel lib.sh qemu10 shell vm) .ci/run
 man := pinbroker.1 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h)

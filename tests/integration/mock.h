@@ -2,7 +2,7 @@
 /*
  * IOMMUFD's test command (CONFIG_IOMMUFD_TEST): a mock device, which pins without any hardware.
  * Not exported by the kernel: from drivers/iommu/iommufd/iommufd_test.h, checked against it by
- * uapi-check.sh. Where the host has an IOMMU, 6.12 gives the mock device to that one: EINVAL.
+ * tests/uapi-check. Where the host has an IOMMU, 6.12 gives the mock device to that one: EINVAL.
  */
 #ifndef TESTS_INTEGRATION_MOCK_H
 #define TESTS_INTEGRATION_MOCK_H
