@@ -10,15 +10,29 @@
 
 static const size_t request_sizes[PROTO_OPS] = {
 	[PROTO_OPEN] = sizeof(struct proto_open),
+	[PROTO_OPEN_FOR] = sizeof(struct proto_open_for),
 	[PROTO_LIST] = sizeof(struct proto_list),
 	[PROTO_SHOW] = sizeof(struct proto_show),
+	[PROTO_SET] = sizeof(struct proto_set),
+	[PROTO_ATTACH] = sizeof(struct proto_attach),
+	[PROTO_ADOPT] = sizeof(struct proto_adopt),
+	[PROTO_CLOSE] = sizeof(struct proto_close),
+	[PROTO_REVOKE] = sizeof(struct proto_revoke),
+	[PROTO_STATUS] = sizeof(struct proto_status_ask),
 	[PROTO_EXPLAIN] = sizeof(struct proto_explain),
 };
 
 static const size_t reply_sizes[PROTO_OPS] = {
 	[PROTO_OPEN] = sizeof(struct proto_grant),
+	[PROTO_OPEN_FOR] = sizeof(struct proto_grant),
 	[PROTO_LIST] = sizeof(struct proto_sessions),
 	[PROTO_SHOW] = sizeof(struct proto_sessions),
+	[PROTO_SET] = sizeof(struct proto_done),
+	[PROTO_ATTACH] = sizeof(struct proto_done),
+	[PROTO_ADOPT] = sizeof(struct proto_done),
+	[PROTO_CLOSE] = sizeof(struct proto_done),
+	[PROTO_REVOKE] = sizeof(struct proto_done),
+	[PROTO_STATUS] = sizeof(struct proto_status),
 	[PROTO_EXPLAIN] = sizeof(struct proto_explanation),
 };
 
@@ -27,6 +41,13 @@ static const char *const state_names[PROTO_STATES] = {
 	[PROTO_STATE_IDLE] = "idle",           [PROTO_STATE_ORPHANED] = "orphaned",
 	[PROTO_STATE_REVOKED] = "revoked",     [PROTO_STATE_POISONED] = "poisoned",
 	[PROTO_STATE_UNMANAGED] = "unmanaged",
+};
+
+static const char *const gate_names[PROTO_GATES] = {
+	[PROTO_GATE_NONE] = "none",
+	[PROTO_GATE_OBSERVE] = "observe",
+	[PROTO_GATE_BEST_EFFORT] = "best-effort",
+	[PROTO_GATE_EXACT] = "exact",
 };
 
 /* What exit status a refusal may carry; sysexits.h is no part of the wire. */
@@ -58,7 +79,7 @@ size_t proto_body_size(enum proto_kind kind, unsigned int op)
 static bool has_records(const struct proto_header *header)
 {
 	return header->kind == PROTO_REPLY &&
-	       (header->op == PROTO_LIST || header->op == PROTO_SHOW);
+	       (header->op == PROTO_LIST || header->op == PROTO_SHOW || header->op == PROTO_STATUS);
 }
 
 static bool kind_expected(unsigned int kind, enum proto_kind expected)
@@ -172,9 +193,12 @@ bool proto_open_valid(const struct proto_open *open)
 		       (PROTO_DEVICES_MAX - open->n_devices) * sizeof(open->devices[0]));
 }
 
+#define SUBJECT_FLAGS \
+	(PROTO_SUBJECT_UID | PROTO_SUBJECT_CGROUP | PROTO_SUBJECT_DOMAIN | PROTO_SUBJECT_PROCESS)
+
 bool proto_subject_valid(const struct proto_subject *subject)
 {
-	if (subject->flags & ~(PROTO_SUBJECT_UID | PROTO_SUBJECT_CGROUP) || subject->zero)
+	if (subject->flags & ~SUBJECT_FLAGS || subject->zero)
 		return false;
 	if (subject->n_gids > PROTO_GIDS_MAX)
 		return false;
@@ -187,14 +211,42 @@ bool proto_subject_valid(const struct proto_subject *subject)
 	if (!is_zero(subject->gids + subject->n_gids,
 		     (PROTO_GIDS_MAX - subject->n_gids) * sizeof(subject->gids[0])))
 		return false;
-	if (!proto_text_valid(subject->cgroup, sizeof(subject->cgroup)))
+	if (!proto_text_valid(subject->cgroup, sizeof(subject->cgroup)) ||
+	    !proto_text_valid(subject->domain, sizeof(subject->domain)))
+		return false;
+	if ((subject->domain[0] != '\0') != ((subject->flags & PROTO_SUBJECT_DOMAIN) != 0))
 		return false;
 	return subject->cgroup[0] == (subject->flags & PROTO_SUBJECT_CGROUP ? '/' : '\0');
 }
 
 bool proto_explain_valid(const struct proto_explain *explain)
 {
-	return proto_subject_valid(&explain->subject) && proto_open_valid(&explain->open);
+	return proto_subject_valid(&explain->subject) && proto_open_valid(&explain->open) &&
+	       !(explain->subject.flags & PROTO_SUBJECT_PROCESS);
+}
+
+#define SET_KEYS                                                            \
+	(PROTO_SET_LIMIT | PROTO_SET_MAX_MAPPINGS | PROTO_SET_MAX_OBJECTS | \
+	 PROTO_SET_MIGRATION_BUFFERS)
+
+bool proto_set_valid(const struct proto_set *set)
+{
+	if (!set->keys || set->keys & ~SET_KEYS || set->zero || set->limit == PROTO_UNLIMITED)
+		return false;
+	return (set->keys & PROTO_SET_LIMIT || !set->limit) &&
+	       (set->keys & PROTO_SET_MAX_MAPPINGS || !set->max_mappings) &&
+	       (set->keys & PROTO_SET_MAX_OBJECTS || !set->max_objects) &&
+	       (set->keys & PROTO_SET_MIGRATION_BUFFERS || !set->migration_buffers);
+}
+
+bool proto_attach_valid(const struct proto_attach *attach)
+{
+	return text_given(attach->device, sizeof(attach->device));
+}
+
+bool proto_revoke_valid(const struct proto_revoke *revoke)
+{
+	return !(revoke->flags & ~PROTO_REVOKE_KILL) && !revoke->zero;
 }
 
 bool proto_grant_valid(const struct proto_grant *grant)
@@ -236,6 +288,25 @@ bool proto_explanation_valid(const struct proto_explanation *explanation)
 	       proto_text_valid(explanation->text, sizeof(explanation->text)) &&
 	       proto_text_valid(explanation->warning, sizeof(explanation->warning)) &&
 	       (explanation->reason[0] == '\0') == (explanation->granted == 1);
+}
+
+bool proto_done_valid(const struct proto_done *done)
+{
+	return done->state < PROTO_STATES && !done->zero;
+}
+
+bool proto_status_valid(const struct proto_status *status)
+{
+	return status->gate < PROTO_GATES && status->more <= 1 &&
+	       proto_text_valid(status->version, sizeof(status->version)) &&
+	       proto_text_valid(status->kernel, sizeof(status->kernel)) &&
+	       proto_text_valid(status->loop, sizeof(status->loop)) &&
+	       proto_text_valid(status->gate_reason, sizeof(status->gate_reason));
+}
+
+bool proto_share_valid(const struct proto_share *share)
+{
+	return proto_text_valid(share->policy, sizeof(share->policy));
 }
 
 static bool session_valid(const struct proto_session *session)
@@ -281,4 +352,9 @@ int proto_session_next(const char **pos, const char *end, struct proto_session *
 const char *proto_state_name(uint32_t state)
 {
 	return state < PROTO_STATES ? state_names[state] : "unknown";
+}
+
+const char *proto_gate_name(uint32_t gate)
+{
+	return gate < PROTO_GATES ? gate_names[gate] : "unknown";
 }

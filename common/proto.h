@@ -4,7 +4,7 @@
  *
  * Every message is a struct proto_header and the body of its kind and operation. Bodies have fixed
  * width fields and no padding; text is NUL-terminated and NUL-filled; fields called zero are 0.
- * Only list and show answers have a variable part (struct proto_session). What does not fit is
+ * Only the answers to list, show and status have a variable part: records. What does not fit is
  * dropped together with its sender. Operations are added, never changed.
  */
 #ifndef COMMON_PROTO_H
@@ -34,15 +34,15 @@ enum proto_kind {
 
 enum proto_op {
 	PROTO_OPEN = 1, /* a session for the requester: proto_open -> proto_grant and fds */
-	PROTO_OPEN_FOR = 2, /* reserved: for another subject */
+	PROTO_OPEN_FOR = 2, /* for another subject: proto_open_for [and a pidfd] -> as open */
 	PROTO_LIST = 3, /* proto_list -> proto_sessions */
 	PROTO_SHOW = 4, /* proto_show -> proto_sessions with exactly one */
-	PROTO_SET = 5, /* reserved */
-	PROTO_ATTACH = 6, /* reserved */
-	PROTO_ADOPT = 7, /* reserved */
-	PROTO_CLOSE = 8, /* reserved */
-	PROTO_REVOKE = 9, /* reserved */
-	PROTO_STATUS = 10, /* reserved */
+	PROTO_SET = 5, /* proto_set -> proto_done */
+	PROTO_ATTACH = 6, /* proto_attach -> proto_done and the device's fd */
+	PROTO_ADOPT = 7, /* proto_adopt and a pidfd -> proto_done */
+	PROTO_CLOSE = 8, /* proto_close -> proto_done */
+	PROTO_REVOKE = 9, /* proto_revoke -> proto_done */
+	PROTO_STATUS = 10, /* proto_status_ask -> proto_status */
 	PROTO_EXPLAIN = 11, /* proto_explain -> proto_explanation */
 	PROTO_OPS,
 };
@@ -152,8 +152,12 @@ struct proto_session {
 };
 static_assert(sizeof(struct proto_session) == 232, "wire format");
 
-#define PROTO_SUBJECT_UID 1U /* uid is given; only root and admins name another than their own */
+/* What is given of a subject; all of it is for root and for the admins of its policy. */
+#define PROTO_SUBJECT_UID 1U
 #define PROTO_SUBJECT_CGROUP 2U
+#define PROTO_SUBJECT_DOMAIN 4U
+/* A pidfd comes along: that process is the subject, but for what else is given, and the owner. */
+#define PROTO_SUBJECT_PROCESS 8U
 
 /* For whom; flags 0: for the requester. */
 struct proto_subject {
@@ -163,14 +167,126 @@ struct proto_subject {
 	uint32_t zero;
 	uint32_t gids[PROTO_GIDS_MAX]; /* those beyond n_gids are 0 */
 	char cgroup[4096]; /* "/a/b"; "" without PROTO_SUBJECT_CGROUP */
+	char domain[256]; /* a virtual machine's name; "" without PROTO_SUBJECT_DOMAIN */
 };
-static_assert(sizeof(struct proto_subject) == 4368, "wire format");
+static_assert(sizeof(struct proto_subject) == 4624, "wire format");
 
+/* Never PROTO_SUBJECT_PROCESS: nothing comes along. */
 struct proto_explain {
 	struct proto_subject subject;
 	struct proto_open open;
 };
-static_assert(sizeof(struct proto_explain) == 5104, "wire format");
+static_assert(sizeof(struct proto_explain) == 5360, "wire format");
+
+/* At least one flag of the subject. The owner is its process, or else the requester. */
+struct proto_open_for {
+	struct proto_subject subject;
+	struct proto_open open;
+};
+static_assert(sizeof(struct proto_open_for) == 5360, "wire format");
+
+#define PROTO_SET_LIMIT 1U
+#define PROTO_SET_MAX_MAPPINGS 2U
+#define PROTO_SET_MAX_OBJECTS 4U
+#define PROTO_SET_MIGRATION_BUFFERS 8U
+
+/* New limits of a live session. */
+struct proto_set {
+	uint64_t id;
+	uint32_t keys; /* PROTO_SET_*, at least one; the fields of the others are 0 */
+	uint32_t zero;
+	uint64_t limit; /* bytes; not PROTO_UNLIMITED */
+	uint64_t max_mappings; /* PROTO_UNLIMITED */
+	uint64_t max_objects; /* PROTO_UNLIMITED */
+	uint64_t migration_buffers; /* bytes per device; PROTO_UNLIMITED */
+};
+static_assert(sizeof(struct proto_set) == 48, "wire format");
+
+/* One more device. */
+struct proto_attach {
+	uint64_t id;
+	char device[40];
+};
+static_assert(sizeof(struct proto_attach) == 48, "wire format");
+
+/* The process whose pidfd comes along becomes the owner. */
+struct proto_adopt {
+	uint64_t id;
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_adopt) == 16, "wire format");
+
+struct proto_close {
+	uint64_t id;
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_close) == 16, "wire format");
+
+#define PROTO_REVOKE_KILL 1U
+
+struct proto_revoke {
+	uint64_t id;
+	uint32_t flags; /* PROTO_REVOKE_* */
+	uint32_t zero;
+};
+static_assert(sizeof(struct proto_revoke) == 16, "wire format");
+
+/* What was asked of a session has been done. */
+struct proto_done {
+	uint64_t id;
+	uint32_t state; /* enum proto_state: of the session now */
+	uint32_t zero;
+};
+static_assert(sizeof(struct proto_done) == 16, "wire format");
+
+struct proto_status_ask {
+	uint64_t skip; /* records that a page before had; 0: from the first */
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_status_ask) == 16, "wire format");
+
+/* How well the kernel keeps limits here. */
+enum proto_gate {
+	PROTO_GATE_NONE,
+	PROTO_GATE_OBSERVE,
+	PROTO_GATE_BEST_EFFORT,
+	PROTO_GATE_EXACT,
+	PROTO_GATES,
+};
+
+/* Followed by n of struct proto_share: root gets all, others their own. */
+struct proto_status {
+	uint64_t mem_total; /* bytes */
+	uint64_t host_limit; /* bytes; PROTO_UNLIMITED: host-reserve = "off" */
+	uint64_t host_sum; /* bytes, granted to all sessions */
+	uint64_t n_sessions;
+	uint64_t lost_events; /* PROTO_UNKNOWN, as the next */
+	uint64_t recursion_misses;
+	uint32_t gate; /* enum proto_gate */
+	uint32_t pid; /* of the broker */
+	uint32_t n; /* records that follow */
+	uint32_t more; /* 1: ask again, skipping those that came */
+	char version[32];
+	char kernel[72]; /* uname -r */
+	char loop[24]; /* "io_uring", "epoll" */
+	char gate_reason[256]; /* one line; "": nothing is missing */
+};
+static_assert(sizeof(struct proto_status) == 64 + 32 + 72 + 24 + 256, "wire format");
+
+#define PROTO_SHARE_POLICY 1U /* the policy is still there, and the limits are known */
+
+/* What the sessions of one uid under one policy have of the sums. Bytes, sums of limits. */
+struct proto_share {
+	uint32_t uid;
+	uint32_t flags; /* PROTO_SHARE_* */
+	uint64_t n_sessions; /* of the uid under the policy */
+	uint64_t max_sessions;
+	uint64_t sum; /* of all sessions of the uid */
+	uint64_t user_mode_sum; /* of those in user mode */
+	uint64_t user_limit; /* of the policy; PROTO_UNLIMITED */
+	char policy[72];
+};
+static_assert(sizeof(struct proto_share) == 120, "wire format");
 
 /* The decision, whole; accounting/admission.h has the same fields with their meaning. */
 struct proto_explanation {
@@ -246,17 +362,23 @@ bool proto_name_valid(const char *name);
 
 /*
  * Whether every field of a request is within its rules. The form of a device's name is not looked
- * at, only that there is one: device_name() of common/device.h knows it. Of list and show only the
- * field called zero can be wrong.
+ * at, only that there is one: device_name() of common/device.h knows it. Of the requests without a
+ * function only the field called zero can be wrong.
  */
 bool proto_open_valid(const struct proto_open *open);
 bool proto_subject_valid(const struct proto_subject *subject);
 bool proto_explain_valid(const struct proto_explain *explain);
+bool proto_set_valid(const struct proto_set *set);
+bool proto_attach_valid(const struct proto_attach *attach);
+bool proto_revoke_valid(const struct proto_revoke *revoke);
 
 /* The same for the answers. Flags that are not known are ignored in them. */
 bool proto_grant_valid(const struct proto_grant *grant);
 bool proto_refusal_valid(const struct proto_refusal *refusal);
 bool proto_explanation_valid(const struct proto_explanation *explanation);
+bool proto_done_valid(const struct proto_done *done);
+bool proto_status_valid(const struct proto_status *status);
+bool proto_share_valid(const struct proto_share *share);
 
 /**
  * proto_session_next() - take one record off an answer to list or show
@@ -270,6 +392,8 @@ bool proto_explanation_valid(const struct proto_explanation *explanation);
 int proto_session_next(const char **pos, const char *end, struct proto_session *ret_session,
 		       const char **ret_cgroup, const char (**ret_devices)[40]);
 
+/* "unknown" for a number that this version does not have. */
 const char *proto_state_name(uint32_t state);
+const char *proto_gate_name(uint32_t gate);
 
 #endif

@@ -19,7 +19,6 @@
 /* The body has the size of its operation; it is copied out before it is looked at. */
 typedef int (*request_fn)(struct peer *peer, const struct proto_header *header, const void *body);
 
-/* What version 1 reserves is absent, and refused by name. */
 static const request_fn request_handlers[PROTO_OPS] = {
 	[PROTO_OPEN] = grant_open,
 	[PROTO_LIST] = report_list,
@@ -112,7 +111,7 @@ int request_serve(struct peer *peer, const void *bytes, size_t len, const struct
 		return request_refuse(peer, &header, REFUSAL_RATE_LIMIT,
 				      "uid %u makes more than %u requests a second (max-requests)",
 				      peer->cred.uid, broker->policies->max_requests);
-	if (err)
+	if (err || !request_handlers[header.op])
 		return request_refuse(peer, &header, REFUSAL_BAD_REQUEST,
 				      "this broker does not serve operation %u", header.op);
 	fault = request_sender_fault(peer, cred);

@@ -171,7 +171,7 @@ static const struct {
 	{"wrong serial", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 2}, 1, 2, GRANT, 3},
 	{"serial 0", {1, PROTO_REPLY, PROTO_OPEN, GRANT, 0}, 1, 2, GRANT, 3},
 	{"wrong operation", {1, PROTO_REPLY, PROTO_LIST, GRANT, 1}, 1, 2, GRANT, 3},
-	{"reserved operation", {1, PROTO_REPLY, PROTO_ATTACH, GRANT, 1}, 1, 2, GRANT, 3},
+	{"another operation", {1, PROTO_REPLY, PROTO_ATTACH, GRANT, 1}, 1, 2, GRANT, 3},
 	{"a request", {1, PROTO_REQUEST, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 3},
 	{"unknown kind", {1, 3, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 3},
 	{"another version", {2, PROTO_REPLY, PROTO_OPEN, GRANT, 1}, 1, 2, GRANT, 3},

@@ -26,6 +26,16 @@ static void test_body_size(void)
 		{PROTO_REQUEST, PROTO_LIST, sizeof(struct proto_list)},
 		{PROTO_REQUEST, PROTO_SHOW, sizeof(struct proto_show)},
 		{PROTO_REQUEST, PROTO_EXPLAIN, sizeof(struct proto_explain)},
+		{PROTO_REQUEST, PROTO_OPEN_FOR, sizeof(struct proto_open_for)},
+		{PROTO_REQUEST, PROTO_SET, sizeof(struct proto_set)},
+		{PROTO_REQUEST, PROTO_ATTACH, sizeof(struct proto_attach)},
+		{PROTO_REQUEST, PROTO_ADOPT, sizeof(struct proto_adopt)},
+		{PROTO_REQUEST, PROTO_CLOSE, sizeof(struct proto_close)},
+		{PROTO_REQUEST, PROTO_REVOKE, sizeof(struct proto_revoke)},
+		{PROTO_REQUEST, PROTO_STATUS, sizeof(struct proto_status_ask)},
+		{PROTO_REPLY, PROTO_OPEN_FOR, sizeof(struct proto_grant)},
+		{PROTO_REPLY, PROTO_ADOPT, sizeof(struct proto_done)},
+		{PROTO_REPLY, PROTO_STATUS, sizeof(struct proto_status)},
 		{PROTO_REPLY, PROTO_OPEN, sizeof(struct proto_grant)},
 		{PROTO_REPLY, PROTO_LIST, sizeof(struct proto_sessions)},
 		{PROTO_REPLY, PROTO_SHOW, sizeof(struct proto_sessions)},
@@ -35,7 +45,6 @@ static void test_body_size(void)
 		{PROTO_REFUSAL, 0, 0},
 		{PROTO_REQUEST, 0, 0},
 		{PROTO_REPLY, 0, 0},
-		{PROTO_REQUEST, PROTO_OPEN_FOR, 0},
 		{PROTO_REQUEST, PROTO_OPS, 0},
 		{PROTO_REPLY, PROTO_OPS, 0},
 		{PROTO_REQUEST, 255, 0},
@@ -64,6 +73,7 @@ static void test_header(void)
 #define HEADER 16
 #define SHOW (HEADER + sizeof(struct proto_show))
 #define PAGE (HEADER + sizeof(struct proto_sessions))
+#define STATUS (HEADER + sizeof(struct proto_status))
 #define REFUSAL (HEADER + sizeof(struct proto_refusal))
 
 static const struct check_case {
@@ -99,7 +109,6 @@ static const struct check_case {
 	{"unknown kind", PROTO_REPLY, 1, 3, PROTO_SHOW, SHOW, SHOW, -EPROTO},
 	{"unknown kind to a broker", PROTO_REQUEST, 1, 255, PROTO_SHOW, SHOW, SHOW, -EPROTO},
 	{"operation 0", PROTO_REQUEST, 1, PROTO_REQUEST, 0, SHOW, SHOW, -EOPNOTSUPP},
-	{"reserved operation", PROTO_REQUEST, 1, PROTO_REQUEST, PROTO_SET, SHOW, SHOW, -EOPNOTSUPP},
 	{"later operation", PROTO_REQUEST, 1, PROTO_REQUEST, PROTO_OPS, HEADER, HEADER,
 	 -EOPNOTSUPP},
 	{"last operation", PROTO_REQUEST, 1, PROTO_REQUEST, 255, SHOW, SHOW, -EOPNOTSUPP},
@@ -109,6 +118,8 @@ static const struct check_case {
 	 -EPROTO},
 	{"page of none", PROTO_REPLY, 1, PROTO_REPLY, PROTO_LIST, PAGE, PAGE, 0},
 	{"page with records", PROTO_REPLY, 1, PROTO_REPLY, PROTO_SHOW, PAGE + 232, PAGE + 232, 0},
+	{"status with records", PROTO_REPLY, 1, PROTO_REPLY, PROTO_STATUS, STATUS + 120,
+	 STATUS + 120, 0},
 	{"page cut", PROTO_REPLY, 1, PROTO_REPLY, PROTO_LIST, PAGE - 1, PAGE - 1, -EPROTO},
 };
 
@@ -282,6 +293,89 @@ static void test_subject(void)
 	CU_ASSERT_FALSE(proto_subject_valid(&subject));
 	subject.cgroup[4095] = '\0';
 	CU_ASSERT_TRUE(proto_subject_valid(&subject));
+	subject.domain[0] = 'd'; /* without the flag */
+	CU_ASSERT_FALSE(proto_subject_valid(&subject));
+	subject.flags |= PROTO_SUBJECT_DOMAIN | PROTO_SUBJECT_PROCESS;
+	CU_ASSERT_TRUE(proto_subject_valid(&subject));
+	subject.domain[255] = 'd'; /* behind the NUL */
+	CU_ASSERT_FALSE(proto_subject_valid(&subject));
+	memset(subject.domain, 0, sizeof(subject.domain)); /* the flag alone */
+	CU_ASSERT_FALSE(proto_subject_valid(&subject));
+}
+
+static void test_set(void)
+{
+	static const struct {
+		const char *name;
+		struct proto_set set;
+		bool valid;
+	} cases[] = {
+		{"one", {.keys = PROTO_SET_LIMIT, .limit = 1}, true},
+		{"a limit of nothing", {.keys = PROTO_SET_LIMIT}, true},
+		{"all",
+		 {.keys = 15,
+		  .limit = 1,
+		  .max_mappings = UINT64_MAX,
+		  .max_objects = UINT64_MAX,
+		  .migration_buffers = UINT64_MAX},
+		 true},
+		{"none", {.id = 1}, false},
+		{"a key of later", {.keys = 1 | 16, .limit = 1}, false},
+		{"zero", {.keys = 1, .zero = 1}, false},
+		{"unlimited", {.keys = 1, .limit = UINT64_MAX}, false},
+		{"limit without key", {.keys = 2, .limit = 1}, false},
+		{"mappings without key", {.keys = 1, .max_mappings = 1}, false},
+		{"objects without key", {.keys = 1, .max_objects = 1}, false},
+		{"buffers without key", {.keys = 1, .migration_buffers = 1}, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (proto_set_valid(&cases[i].set) != cases[i].valid)
+			(void)fprintf(stderr, "set: %s\n", cases[i].name);
+		CU_ASSERT_EQUAL(proto_set_valid(&cases[i].set), cases[i].valid);
+	}
+}
+
+static void test_small_requests(void)
+{
+	struct proto_attach attach = {.id = 1};
+	struct proto_revoke revoke = {.id = 1, .flags = PROTO_REVOKE_KILL};
+
+	CU_ASSERT_FALSE(proto_attach_valid(&attach));
+	attach.device[0] = 'x';
+	CU_ASSERT_TRUE(proto_attach_valid(&attach));
+	memset(attach.device, 'x', sizeof(attach.device));
+	CU_ASSERT_FALSE(proto_attach_valid(&attach));
+	CU_ASSERT_TRUE(proto_revoke_valid(&revoke));
+	revoke.zero = 1;
+	CU_ASSERT_FALSE(proto_revoke_valid(&revoke));
+	revoke = (struct proto_revoke){.flags = 2};
+	CU_ASSERT_FALSE(proto_revoke_valid(&revoke));
+}
+
+static void test_status(void)
+{
+	struct proto_status status = {.gate = PROTO_GATE_EXACT, .more = 1};
+	struct proto_done done = {.state = PROTO_STATE_REVOKED};
+	struct proto_share share = {.uid = 1};
+
+	CU_ASSERT_TRUE(proto_status_valid(&status));
+	status.gate = PROTO_GATES;
+	CU_ASSERT_FALSE(proto_status_valid(&status));
+	status = (struct proto_status){.more = 2};
+	CU_ASSERT_FALSE(proto_status_valid(&status));
+	status = (struct proto_status){.gate_reason = {[255] = 'x'}};
+	CU_ASSERT_FALSE(proto_status_valid(&status));
+	CU_ASSERT_TRUE(proto_share_valid(&share));
+	share.policy[71] = 'x';
+	CU_ASSERT_FALSE(proto_share_valid(&share));
+	CU_ASSERT_TRUE(proto_done_valid(&done));
+	done.state = PROTO_STATES;
+	CU_ASSERT_FALSE(proto_done_valid(&done));
+	done = (struct proto_done){.zero = 1};
+	CU_ASSERT_FALSE(proto_done_valid(&done));
+	CU_ASSERT_STRING_EQUAL(proto_gate_name(PROTO_GATE_BEST_EFFORT), "best-effort");
+	CU_ASSERT_STRING_EQUAL(proto_gate_name(PROTO_GATES), "unknown");
 }
 
 static void test_explain(void)
@@ -289,7 +383,7 @@ static void test_explain(void)
 	struct proto_explain explain = good_explain();
 
 	CU_ASSERT_TRUE(proto_explain_valid(&explain));
-	explain.subject.flags |= 4;
+	explain.subject.flags |= 16;
 	CU_ASSERT_FALSE(proto_explain_valid(&explain));
 	explain = good_explain();
 	explain.subject.zero = 1;
@@ -309,6 +403,9 @@ static void test_explain(void)
 	CU_ASSERT_FALSE(proto_explain_valid(&explain));
 	explain = good_explain();
 	explain.open.zero = 1;
+	CU_ASSERT_FALSE(proto_explain_valid(&explain));
+	explain = good_explain();
+	explain.subject.flags |= PROTO_SUBJECT_PROCESS;
 	CU_ASSERT_FALSE(proto_explain_valid(&explain));
 }
 
@@ -534,6 +631,9 @@ static const CU_TestInfo tests[] = {
 	{"open", test_open},
 	{"open: devices beyond the count are zero", test_open_devices},
 	{"a subject has what its flags say", test_subject},
+	{"set has what its keys say", test_set},
+	{"attach and revoke are within their rules", test_small_requests},
+	{"status, its records, and what was done", test_status},
 	{"explain", test_explain},
 	{"grant", test_grant},
 	{"refusal", test_refusal},
