@@ -153,6 +153,41 @@ void ledger_uncharge(struct ledger *ledger, struct ledger_entry *entry)
 	*entry = (struct ledger_entry){.user = NULL};
 }
 
+int ledger_resize(struct ledger *ledger, struct ledger_entry *entry, uint64_t limit)
+{
+	struct ledger_user *user = entry->user;
+	uint64_t host_sum;
+
+	assert(user && ledger->sum >= entry->limit);
+	if (__builtin_add_overflow(ledger->sum - entry->limit, limit, &host_sum))
+		return -EOVERFLOW;
+	user->sum = user->sum - entry->limit + limit;
+	if (entry->user_mode)
+		user->user_mode_sum = user->user_mode_sum - entry->limit + limit;
+	ledger->sum = host_sum;
+	entry->limit = limit;
+	return 0;
+}
+
+void ledger_walk(const struct ledger *ledger, ledger_line_fn fn, void *arg)
+{
+	for (size_t i = 0; i < LEDGER_BUCKETS; i++)
+		for (const struct ledger_user *user = ledger->users[i]; user; user = user->next)
+			for (const struct ledger_share *share = user->shares; share;
+			     share = share->next) {
+				const struct ledger_line line = {
+					.uid = user->uid,
+					.policy = share->policy,
+					.n_sessions = share->n_sessions,
+					.sum = user->sum,
+					.user_mode_sum = user->user_mode_sum,
+				};
+
+				if (!fn(&line, arg))
+					return;
+			}
+}
+
 uint64_t ledger_host_sum(const struct ledger *ledger)
 {
 	return ledger->sum;

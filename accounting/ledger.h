@@ -41,6 +41,27 @@ int ledger_charge(struct ledger *ledger, uid_t uid, const char *policy, uint64_t
 /* Gives a share back; nothing happens on an entry that is not charged. */
 void ledger_uncharge(struct ledger *ledger, struct ledger_entry *entry);
 
+/**
+ * ledger_resize() - change a charged share
+ *
+ * Return: 0; -EOVERFLOW (the host's sum would not fit) with nothing changed.
+ */
+int ledger_resize(struct ledger *ledger, struct ledger_entry *entry, uint64_t limit);
+
+/* What one uid has under one policy. Bytes. */
+struct ledger_line {
+	uid_t uid;
+	const char *policy; /* borrowed */
+	uint64_t n_sessions; /* of the uid under the policy */
+	uint64_t sum; /* of all sessions of the uid */
+	uint64_t user_mode_sum; /* of those in user mode */
+};
+
+/* Called for each line, in no order; false ends the walk. */
+typedef bool (*ledger_line_fn)(const struct ledger_line *line, void *arg);
+
+void ledger_walk(const struct ledger *ledger, ledger_line_fn fn, void *arg);
+
 uint64_t ledger_host_sum(const struct ledger *ledger);
 uint64_t ledger_user_sum(const struct ledger *ledger, uid_t uid);
 

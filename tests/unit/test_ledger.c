@@ -100,6 +100,9 @@ static void sum_that_does_not_fit_is_refused(void)
 	CU_ASSERT_EQUAL(ledger_n_sessions(ledger, 1, "q"), 0);
 	charge(ledger, 3, "p", 1, false, &c);
 	CU_ASSERT_EQUAL(ledger_host_sum(ledger), UINT64_MAX);
+	CU_ASSERT_EQUAL(ledger_resize(ledger, &c, 2), -EOVERFLOW);
+	CU_ASSERT_EQUAL(c.limit, 1);
+	CU_ASSERT_EQUAL(ledger_host_sum(ledger), UINT64_MAX);
 	ledger_uncharge(ledger, &a);
 	ledger_uncharge(ledger, &b);
 	ledger_uncharge(ledger, &c);
@@ -118,6 +121,7 @@ struct model {
 		bool user_mode;
 		struct ledger_entry entry;
 	} sessions[MODEL_SESSIONS];
+	uint64_t walked;
 };
 
 static void model_compare(const struct model *m, uid_t uid, const char *policy)
@@ -140,13 +144,50 @@ static void model_compare(const struct model *m, uid_t uid, const char *policy)
 	CU_ASSERT_EQUAL(ledger_n_sessions(m->ledger, uid, policy), n);
 }
 
-/* Ends a session or makes one, and looks at one uid and policy; all by what the seed says. */
+/* The walk says what the questions say, of each uid and policy once. */
+static bool model_line(const struct ledger_line *line, void *arg)
+{
+	struct model *m = arg;
+
+	m->walked += line->n_sessions;
+	CU_ASSERT_EQUAL(line->n_sessions, ledger_n_sessions(m->ledger, line->uid, line->policy));
+	CU_ASSERT_EQUAL(line->sum, ledger_user_sum(m->ledger, line->uid));
+	CU_ASSERT_EQUAL(line->user_mode_sum, ledger_user_mode_sum(m->ledger, line->uid));
+	return true;
+}
+
+static bool first_line(const struct ledger_line *line, void *arg)
+{
+	(void)line;
+	++*(int *)arg;
+	return false;
+}
+
+static void model_walk(struct model *m)
+{
+	uint64_t live = 0;
+	int lines = 0;
+
+	for (size_t i = 0; i < MODEL_SESSIONS; i++)
+		live += m->sessions[i].live;
+	m->walked = 0;
+	ledger_walk(m->ledger, model_line, m);
+	CU_ASSERT_EQUAL(m->walked, live);
+	ledger_walk(m->ledger, first_line, &lines);
+	CU_ASSERT_EQUAL(lines, live > 0);
+}
+
+/* Ends, resizes or makes a session, and looks at one uid and policy; all by what the seed says. */
 static void model_step(struct model *m, uint64_t *seed)
 {
 	size_t at = suite_random(seed) % MODEL_SESSIONS;
 	__typeof__(m->sessions[0]) *s = &m->sessions[at];
 
-	if (s->live) {
+	if (s->live && suite_random(seed) % 2) {
+		s->limit = suite_random(seed) % (64 * GIB);
+		CU_ASSERT_EQUAL(ledger_resize(m->ledger, &s->entry, s->limit), 0);
+		s->live = false; /* turned below */
+	} else if (s->live) {
 		ledger_uncharge(m->ledger, &s->entry);
 	} else {
 		s->uid = model_uids[suite_random(seed) % ARRAY_SIZE(model_uids)];
@@ -170,6 +211,7 @@ static void agrees_with_a_model(void)
 	CU_ASSERT_EQUAL_FATAL(ledger_new(&m.ledger), 0);
 	for (int i = 0; i < MODEL_STEPS; i++)
 		model_step(&m, &seed);
+	model_walk(&m);
 	for (size_t i = 0; i < MODEL_SESSIONS; i++)
 		ledger_uncharge(m.ledger, &m.sessions[i].entry);
 	CU_ASSERT_EQUAL(ledger_host_sum(m.ledger), 0);
