@@ -50,26 +50,21 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 # What both programs have of common/, and what each has alone.
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
 	common/stdfds.c common/sys.c
-daemon := daemon/main.c daemon/broker.c daemon/budget.c daemon/closer.c daemon/config.c daemon/explain.c daemon/grant.c \
-	daemon/listener.c daemon/loop.c daemon/loop_epoll.c daemon/loop_timer.c \
-	daemon/loop_uring.c daemon/owner.c daemon/peer.c daemon/petition.c \
-	daemon/procfs.c daemon/report.c daemon/request.c daemon/session.c \
+daemon := $(addprefix daemon/,main.c broker.c budget.c closer.c config.c explain.c grant.c \
+	listener.c loop.c loop_epoll.c loop_timer.c loop_uring.c owner.c peer.c petition.c \
+	procfs.c record.c report.c request.c session.c) \
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 command := client/main.c client/cmd.c client/cmd_explain.c client/cmd_list.c client/cmd_run.c \
 	client/explain_config.c client/explanation.c client/output.c client/placeholder.c \
 	client/request.c client/libpinbroker.c $(accounting) $(common)
-unit := tests/unit/broker_fixture.c tests/unit/captured.c tests/unit/child.c \
-	tests/unit/fake_sys.c tests/unit/loop_fixture.c tests/unit/main.c tests/unit/policy_fixture.c tests/unit/test_admission.c \
-	tests/unit/test_budget.c tests/unit/test_capable.c tests/unit/test_cdev.c tests/unit/test_closer.c tests/unit/test_conffile.c \
-	tests/unit/test_device.c tests/unit/test_fdmsg.c tests/unit/test_glob.c tests/unit/test_grant.c \
-	tests/unit/test_iommu.c tests/unit/test_ledger.c tests/unit/test_libpinbroker.c \
-	tests/unit/test_limits.c tests/unit/test_listener.c tests/unit/test_log.c \
-	tests/unit/test_loop.c tests/unit/test_loop_epoll.c \
-	tests/unit/test_loop_timer.c tests/unit/test_loop_uring.c tests/unit/test_output.c tests/unit/test_owner.c \
-	tests/unit/test_placeholder.c tests/unit/test_policy.c tests/unit/test_policy_files.c \
-	tests/unit/test_policy_match.c tests/unit/test_procfs.c tests/unit/test_proto.c \
-	tests/unit/test_request.c tests/unit/test_session.c tests/unit/test_size.c \
-	$(filter-out daemon/main.c,$(daemon)) client/libpinbroker.c client/output.c client/placeholder.c
+unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c loop_fixture.c \
+	main.c policy_fixture.c) \
+	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer conffile device fdmsg \
+	glob grant iommu ledger libpinbroker limits listener log loop loop_epoll loop_timer \
+	loop_uring output owner placeholder policy policy_files policy_match procfs proto record \
+	request session size) \
+	$(filter-out daemon/main.c,$(daemon)) client/libpinbroker.c client/output.c \
+	client/placeholder.c
 client := tests/integration/client.c client/libpinbroker.c accounting/size.c common/fdmsg.c \
 	common/proto.c common/sys.c
 attack := tests/integration/attack.c client/libpinbroker.c common/fdmsg.c common/proto.c \
@@ -84,9 +79,9 @@ fuzz_seeds := tests/fuzz/seeds.c common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
 tests := $(sort $(wildcard tests/integration/*.sh))
-scripts := $(tests) tests/fuzz/run tests/bench/run tests/integration/lib.bash $(addprefix tests/,check-all check-docs \
-	check-layers uapi-check uapi-check-all \
-	demo deps run) $(addprefix tests/vm/,job kernel lib.sh qemu10 shell vm) .ci/run
+scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-layers demo deps \
+	fuzz/run integration/lib.bash run uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh \
+	vm/qemu10 vm/shell vm/vm) .ci/run
 man := pinbroker.1 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h)
 

@@ -96,8 +96,9 @@ static int broker_watch_signals(struct broker *broker)
 	(void)sigaddset(&mask, SIGHUP);
 	(void)sigaddset(&mask, SIGTERM);
 	(void)sigaddset(&mask, SIGINT);
-	/* stderr may be a pipe whose reader goes. */
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+	/* stderr may be a pipe whose reader goes, or the record reach RLIMIT_FSIZE: errors both. */
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ||
+	    sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
 		return -errno;
 	broker->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (broker->signal_fd < 0)
