@@ -52,13 +52,13 @@ common := common/conffile.c common/device.c common/fdmsg.c common/names.c common
 	common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c broker.c budget.c closer.c config.c explain.c grant.c \
 	listener.c loop.c loop_epoll.c loop_timer.c loop_uring.c owner.c peer.c petition.c \
-	procfs.c record.c report.c request.c session.c) \
+	procfs.c record.c report.c request.c restore.c session.c) \
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 command := client/main.c client/cmd.c client/cmd_explain.c client/cmd_list.c client/cmd_run.c \
 	client/explain_config.c client/explanation.c client/output.c client/placeholder.c \
 	client/request.c client/libpinbroker.c $(accounting) $(common)
 unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c loop_fixture.c \
-	main.c policy_fixture.c) \
+	main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer conffile device fdmsg \
 	glob grant iommu ledger libpinbroker limits listener log loop loop_epoll loop_timer \
 	loop_uring output owner placeholder policy policy_files policy_match procfs proto record \

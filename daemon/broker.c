@@ -27,6 +27,8 @@
 #include "daemon/owner.h"
 #include "daemon/peer.h"
 #include "daemon/procfs.h"
+#include "daemon/record.h"
+#include "daemon/restore.h"
 #include "daemon/session.h"
 
 #define BROKER_PIDFS_MAGIC 0x50494446 /* PID_FS_MAGIC; Debian 12's headers are older */
@@ -190,17 +192,55 @@ static int broker_init(struct broker *broker)
 	if (!err)
 		err = budget_new(&broker->budget);
 	if (!err)
-		err = session_table_new(broker->ledger, &broker->sessions);
-	if (!err)
-		err = owner_table_new(broker, &broker->owners);
-	if (!err)
 		err = broker_watch_signals(broker);
 	if (err)
 		log_error("cannot start: %s", strerror(-err));
 	return err;
 }
 
-int broker_new(const char *config_path, struct broker **ret_broker)
+static int broker_open_record(struct broker *broker, const char *socket_path)
+{
+	CLEANUP(freep) char *path = NULL;
+	char boot_id[PROCFS_BOOT_ID_MAX];
+	bool cleared;
+	int err = procfs_boot_id(boot_id);
+
+	if (!err && asprintf(&path, "%s.record", socket_path) < 0) {
+		path = NULL; /* its value is undefined then */
+		err = -ENOMEM;
+	}
+	if (!err)
+		err = record_open(path, boot_id, &cleared, &broker->record);
+	if (err) {
+		log_error("cannot use the record %s: %s", path ? path : "",
+			  err == -EWOULDBLOCK ? "another pinbrokerd has it" : strerror(-err));
+		return err;
+	}
+	if (cleared)
+		log_notice("the record %s was of another boot or version: no session of before is "
+			   "known",
+			   path);
+	return 0;
+}
+
+/* The sessions there are: those of the daemon before. */
+static int broker_take_over(struct broker *broker, const char *socket_path)
+{
+	int err = broker_open_record(broker, socket_path);
+
+	if (err)
+		return err;
+	err = session_table_new(broker->ledger, broker->record, &broker->sessions);
+	if (!err)
+		err = owner_table_new(broker, &broker->owners);
+	if (!err)
+		err = restore_sessions(broker);
+	if (err)
+		log_error("cannot take over the sessions of before: %s", strerror(-err));
+	return err;
+}
+
+int broker_new(const char *config_path, const char *socket_path, struct broker **ret_broker)
 {
 	CLEANUP(broker_freep) struct broker *broker = calloc(1, sizeof(*broker));
 	struct policy_set *set = NULL;
@@ -216,10 +256,12 @@ int broker_new(const char *config_path, struct broker **ret_broker)
 		return err;
 	err = config_load(config_path, 0, broker->mem_total, &set);
 	if (err)
-		return -EINVAL;
+		return -ECANCELED;
 	broker_set_policies(broker, set);
-	*ret_broker = STEAL(broker);
-	return 0;
+	err = broker_take_over(broker, socket_path);
+	if (!err)
+		*ret_broker = STEAL(broker);
+	return err;
 }
 
 void broker_free(struct broker *broker)
@@ -232,6 +274,7 @@ void broker_free(struct broker *broker)
 	closer_free(broker->closer);
 	owner_table_free(broker->owners);
 	session_table_free(broker->sessions);
+	record_close(broker->record);
 	ledger_free(broker->ledger);
 	budget_free(broker->budget);
 	policy_unref(broker->policies);

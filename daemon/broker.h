@@ -17,6 +17,7 @@ struct loop;
 struct owner_table;
 struct peer;
 struct policy_set;
+struct record;
 struct session_table;
 struct sys_ops;
 
@@ -28,6 +29,7 @@ struct broker {
 	bool ask_cgroup; /* some policy matches by cgroup */
 	struct ledger *ledger;
 	struct budget *budget;
+	struct record *record;
 	struct session_table *sessions;
 	struct owner_table *owners;
 	struct listener *listener;
@@ -51,12 +53,14 @@ struct broker {
 };
 
 /**
- * broker_new() - open what the daemon needs; nothing listens yet
+ * broker_new() - open what the daemon needs and take over from the one before; nothing listens yet
  * @config_path: borrowed for the broker's life
+ * @socket_path: its record is beside it, with ".record" appended
  *
- * Return: 0; -EINVAL: the configuration is bad, and every finding has been logged; -errno, logged.
+ * Return: 0; -ECANCELED: the configuration is bad, and every finding has been logged; -errno,
+ * logged.
  */
-int broker_new(const char *config_path, struct broker **ret_broker);
+int broker_new(const char *config_path, const char *socket_path, struct broker **ret_broker);
 
 /* Ends the broker; processes that have a session keep their descriptors and limits. */
 void broker_free(struct broker *broker);

@@ -92,8 +92,13 @@ static uint64_t grant_locked_besides(const struct peer *peer, const struct petit
 static int grant_set_limit(struct grant *grant, const struct peer *peer,
 			   const struct petition *petition)
 {
-	int err = owner_get(grant->broker->owners, peer->pidfd, peer->cred.pid, peer->cred.uid,
-			    grant_locked_besides(peer, petition), &grant->owner);
+	const struct owner_plan plan = {
+		.pidfd = peer->pidfd,
+		.pid = peer->cred.pid,
+		.uid = peer->cred.uid,
+		.locked_besides = grant_locked_besides(peer, petition),
+	};
+	int err = owner_get(grant->broker->owners, &plan, &grant->owner);
 
 	if (!err) {
 		owner_add_session(grant->owner, grant->session);
@@ -124,8 +129,8 @@ static int grant_prepare(struct grant *grant, const struct peer *peer,
 	int err = session_new(grant->broker->sessions, &plan, &grant->session);
 
 	if (err) {
-		(void)snprintf(grant->fault, sizeof(grant->fault), "cannot reserve a session: %s",
-			       strerror(-err));
+		(void)snprintf(grant->fault, sizeof(grant->fault),
+			       "cannot reserve and record a session: %s", strerror(-err));
 		return err;
 	}
 	err = grant_open_context(grant);
@@ -170,12 +175,13 @@ static int grant_make(struct peer *peer, const struct proto_header *header,
 	if (err)
 		return request_refuse(peer, header, REFUSAL_KERNEL, "policy \"%s\": %s",
 				      petition->admission.policy->name, grant.fault);
+	/* Before it is sent: if this process dies in between, the peer may have it. */
+	session_enter(peer->broker->sessions, grant.session, SESSION_ACTIVE);
 	err = grant_send(&grant, peer, header, petition);
 	if (err)
 		return err;
 	session = STEAL(grant.session);
 	grant.owner = NULL;
-	session_enter(session, SESSION_ACTIVE);
 	log_info("granted session %llx (%s) to process %d of uid %u: policy %s, limit %llu bytes, "
 		 "%zu devices",
 		 (unsigned long long)session->id, session->name, (int)peer->cred.pid,

@@ -93,8 +93,8 @@ int main(int argc, char **argv)
 		return status;
 	if (arguments.check)
 		return check(arguments.config);
-	err = broker_new(arguments.config, &broker);
+	err = broker_new(arguments.config, arguments.socket, &broker);
 	if (err)
-		return err == -EINVAL ? EX_CONFIG : EX_SOFTWARE;
+		return err == -ECANCELED ? EX_CONFIG : EX_SOFTWARE;
 	return broker_run(broker, arguments.socket) ? EX_SOFTWARE : 0;
 }

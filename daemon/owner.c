@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "accounting/ledger.h"
 #include "accounting/limits.h"
@@ -17,6 +19,7 @@
 #include "daemon/broker.h"
 #include "daemon/loop.h"
 #include "daemon/procfs.h"
+#include "daemon/record.h"
 #include "daemon/session.h"
 
 #define OWNER_BUCKETS 4096
@@ -24,6 +27,7 @@
 struct owner_table {
 	struct broker *broker; /* borrowed */
 	struct owner *owners[OWNER_BUCKETS]; /* by inode */
+	struct owner *by_uid[OWNER_BUCKETS];
 };
 
 int owner_table_new(struct broker *broker, struct owner_table **ret_table)
@@ -40,25 +44,53 @@ int owner_table_new(struct broker *broker, struct owner_table **ret_table)
 void owner_add_session(struct owner *owner, struct session *session)
 {
 	assert(!session->owner);
-	session->owner = owner;
+	session_set_owner(owner->broker->sessions, session, owner, owner->inode);
 	session->next_owned = owner->sessions;
 	owner->sessions = session;
 }
 
 static void owner_remove_session(struct session *session)
 {
-	struct session **slot = &session->owner->sessions;
+	struct owner *owner = session->owner;
+	struct session **slot = &owner->sessions;
 
 	while (*slot != session)
 		slot = &(*slot)->next_owned;
 	*slot = session->next_owned;
 	session->next_owned = NULL;
-	session->owner = NULL;
+	session_set_owner(owner->broker->sessions, session, NULL, 0);
 }
 
+static void owner_link(struct owner_table *table, struct owner *owner)
+{
+	struct owner **inode = &table->owners[owner->inode % OWNER_BUCKETS];
+	struct owner **uid = &table->by_uid[owner->uid % OWNER_BUCKETS];
+
+	owner->next = *inode;
+	*inode = owner;
+	owner->next_uid = *uid;
+	if (*uid)
+		(*uid)->link_uid = &owner->next_uid;
+	owner->link_uid = uid;
+	*uid = owner;
+}
+
+static void owner_unlink(struct owner_table *table, struct owner *owner)
+{
+	struct owner **slot = &table->owners[owner->inode % OWNER_BUCKETS];
+
+	while (*slot != owner)
+		slot = &(*slot)->next;
+	*slot = owner->next;
+	*owner->link_uid = owner->next_uid;
+	if (owner->next_uid)
+		owner->next_uid->link_uid = owner->link_uid;
+}
+
+/* Leaves its limit and the record alone. */
 static void owner_free(struct owner *owner)
 {
-	assert(!owner->sessions);
+	owner_unlink(owner->broker->owners, owner);
 	loop_cancel(owner->broker->loop, &owner->watch);
 	fd_closep(&owner->pidfd);
 	free(owner);
@@ -70,32 +102,21 @@ void owner_table_free(struct owner_table *table)
 		return;
 	for (size_t i = 0; i < OWNER_BUCKETS; i++) {
 		while (table->owners[i]) {
-			struct owner *owner = table->owners[i];
-
-			table->owners[i] = owner->next;
-			while (owner->sessions)
-				owner_remove_session(owner->sessions);
-			owner_free(owner);
+			for (struct session *s = table->owners[i]->sessions; s; s = s->next_owned)
+				s->owner = NULL;
+			owner_free(table->owners[i]);
 		}
 	}
 	free(table);
 }
 
-static struct owner **owner_slot(struct owner_table *table, uint64_t inode)
+struct owner *owner_find(struct owner_table *table, uint64_t inode)
 {
-	struct owner **slot = &table->owners[inode % OWNER_BUCKETS];
+	struct owner *owner = table->owners[inode % OWNER_BUCKETS];
 
-	while (*slot && (*slot)->inode != inode)
-		slot = &(*slot)->next;
-	return slot;
-}
-
-static void owner_unlink(struct owner *owner)
-{
-	struct owner **slot = owner_slot(owner->broker->owners, owner->inode);
-
-	assert(*slot == owner);
-	*slot = owner->next;
+	while (owner && owner->inode != inode)
+		owner = owner->next;
+	return owner;
 }
 
 /* prlimit(2) by pid, believed only if the process behind the pidfd was there all the time. */
@@ -119,24 +140,92 @@ static int owner_prlimit(const struct owner *owner, const struct rlimit *wanted,
 	return -ESRCH;
 }
 
+static bool owner_limits_equal(const struct rlimit *a, const struct rlimit *b)
+{
+	return a->rlim_cur == b->rlim_cur && a->rlim_max == b->rlim_max;
+}
+
+static rlim_t owner_lesser(rlim_t a, rlim_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Remembers what the limit goes back to: the value before the first change. What somebody else set
+ * since then counts, as far as the process could not have set it itself: it can always lower both
+ * values, and must not come out of a session with more than it went in with.
+ */
+static void owner_remember(struct owner *owner, const struct rlimit *now)
+{
+	struct record_owner *body = &record_at(owner->broker->record, owner->slot)->owner;
+
+	if (owner->changed && owner_limits_equal(now, &owner->ours))
+		return;
+	if (!owner->changed || now->rlim_max > owner->ours.rlim_max) {
+		owner->original = *now;
+	} else {
+		owner->original.rlim_cur = owner_lesser(owner->original.rlim_cur, now->rlim_cur);
+		owner->original.rlim_max = owner_lesser(owner->original.rlim_max, now->rlim_max);
+	}
+	body->original_cur = owner->original.rlim_cur;
+	body->original_max = owner->original.rlim_max;
+}
+
+/* Recorded before it is done: a value that is either ours or next is ours after a kill. */
+static int owner_set(struct owner *owner, rlim_t value)
+{
+	struct record_owner *body = &record_at(owner->broker->record, owner->slot)->owner;
+	const struct rlimit wanted = {.rlim_cur = value, .rlim_max = value};
+	struct rlimit old;
+	int err;
+
+	body->next = value;
+	record_barrier();
+	body->changed = true;
+	err = owner_prlimit(owner, &wanted, &old);
+	if (err) {
+		body->changed = owner->changed;
+		return err;
+	}
+	body->ours = value;
+	owner->ours = wanted;
+	owner->changed = true;
+	return 0;
+}
+
+/*
+ * By the hard value, which is still ours or not. The soft one a process may lower by itself: it
+ * keeps that, and does not keep the hard one for it.
+ */
+static bool owner_put_back(const struct owner *owner, const struct rlimit *now,
+			   struct rlimit *ret_wanted)
+{
+	if (now->rlim_max != owner->ours.rlim_max)
+		return false;
+	*ret_wanted = owner->original;
+	if (now->rlim_cur != owner->ours.rlim_cur)
+		ret_wanted->rlim_cur = owner_lesser(now->rlim_cur, owner->original.rlim_max);
+	return true;
+}
+
 static void owner_restore(struct owner *owner)
 {
-	struct rlimit now;
+	struct rlimit now, wanted;
 	int err;
 
 	if (!owner->changed)
 		return;
-	owner->changed = false;
 	err = owner_prlimit(owner, NULL, &now);
-	if (err == 0 && now.rlim_cur == owner->ours.rlim_cur &&
-	    now.rlim_max == owner->ours.rlim_max)
-		err = owner_prlimit(owner, &owner->original, &now);
+	if (err == 0 && owner_put_back(owner, &now, &wanted))
+		err = owner_prlimit(owner, &wanted, &now);
 	else if (err == 0)
 		log_notice("RLIMIT_MEMLOCK of process %d was changed by somebody else: it stays",
 			   (int)owner->pid);
 	if (err && err != -ESRCH)
 		log_warning("RLIMIT_MEMLOCK of process %d cannot be put back: %s", (int)owner->pid,
 			    strerror(-err));
+	owner->changed = false;
+	record_at(owner->broker->record, owner->slot)->owner.changed = false;
 }
 
 void owner_put(struct owner *owner)
@@ -144,35 +233,61 @@ void owner_put(struct owner *owner)
 	if (owner->sessions)
 		return;
 	owner_restore(owner);
-	owner_unlink(owner);
+	record_drop(owner->broker->record, &owner->slot);
 	owner_free(owner);
+}
+
+/*
+ * The rule: what it has locked besides + extra-memlock + the larger of its task-mode sessions and
+ * its uid's user-mode sessions. A revoked session gives its owner nothing; in user mode its pages
+ * are on the counter of the uid as long as they are pinned, and so in the sum of the others.
+ *
+ * Return: false: nothing is to be mapped by it any more.
+ */
+static bool owner_rule(const struct owner *owner, rlim_t *ret_value)
+{
+	struct limits_memlock parts = {.locked_besides = owner->locked_besides};
+	uint64_t of_others = 0;
+	bool live = false;
+
+	for (const struct session *s = owner->sessions; s; s = s->next_owned) {
+		if (s->state == SESSION_REVOKED)
+			continue;
+		live = true;
+		if (s->extra_memlock > parts.extra)
+			parts.extra = s->extra_memlock;
+		if (s->accounting == POLICY_ACCOUNTING_TASK)
+			parts.task_sum = limits_add(parts.task_sum, s->share.limit);
+		else if (s->uid != owner->uid) /* held for another: charged to itself for now */
+			of_others = limits_add(of_others, s->share.limit);
+	}
+	parts.user_sum =
+		limits_add(ledger_user_mode_sum(owner->broker->ledger, owner->uid), of_others);
+	*ret_value = limits_memlock(&parts);
+	return live;
 }
 
 /* Nothing is changed after an error. */
 static int owner_limit(struct owner *owner)
 {
-	struct limits_memlock parts = {.locked_besides = owner->locked_besides};
-	struct rlimit wanted, old = {0};
+	struct rlimit now;
+	rlim_t value;
 	int err;
 
-	for (const struct session *s = owner->sessions; s; s = s->next_owned) {
-		if (s->extra_memlock > parts.extra)
-			parts.extra = s->extra_memlock;
-		if (s->accounting == POLICY_ACCOUNTING_TASK)
-			parts.task_sum = limits_add(parts.task_sum, s->share.limit);
-	}
-	parts.user_sum = ledger_user_mode_sum(owner->broker->ledger, owner->uid);
-	wanted.rlim_cur = wanted.rlim_max = limits_memlock(&parts);
-	if (owner->changed && owner->ours.rlim_cur == wanted.rlim_cur)
+	if (owner->exempt)
 		return 0;
-	err = owner_prlimit(owner, &wanted, &old);
+	if (!owner_rule(owner, &value)) {
+		owner_restore(owner);
+		return 0;
+	}
+	err = owner_prlimit(owner, NULL, &now);
 	if (err)
 		return err;
-	if (!owner->changed)
-		owner->original = old;
-	owner->changed = true;
-	owner->ours = wanted;
-	return 0;
+	owner_remember(owner, &now);
+	if (owner->changed && now.rlim_cur == value && now.rlim_max == value &&
+	    owner->ours.rlim_cur == value)
+		return 0;
+	return owner_set(owner, value);
 }
 
 /* For those whose sessions stay as they are: a failure is theirs alone. */
@@ -189,10 +304,9 @@ static void owner_limit_logged(struct owner *owner)
 /* Every owner of a uid that has a session, but one. */
 static void owner_limit_siblings(struct owner_table *table, uid_t uid, const struct owner *but)
 {
-	for (size_t i = 0; i < OWNER_BUCKETS; i++)
-		for (struct owner *o = table->owners[i]; o; o = o->next)
-			if (o->uid == uid && o != but && o->sessions)
-				owner_limit_logged(o);
+	for (struct owner *o = table->by_uid[uid % OWNER_BUCKETS]; o; o = o->next_uid)
+		if (o->uid == uid && o != but && o->sessions)
+			owner_limit_logged(o);
 }
 
 int owner_limit_session(struct session *session)
@@ -201,8 +315,30 @@ int owner_limit_session(struct session *session)
 	int err = owner_limit(owner);
 
 	if (!err && session->accounting == POLICY_ACCOUNTING_USER)
-		owner_limit_siblings(owner->broker->owners, owner->uid, owner);
+		owner_limit_siblings(owner->broker->owners, session->uid, owner);
 	return err;
+}
+
+int owner_move_session(struct session *session, struct owner *owner)
+{
+	struct owner *old = session->owner;
+	int err;
+
+	if (old == owner)
+		return 0;
+	owner_remove_session(session);
+	owner_add_session(owner, session);
+	err = owner_limit(owner);
+	if (err) {
+		owner_remove_session(session);
+		owner_add_session(old, session);
+		return err;
+	}
+	if (old->sessions)
+		owner_limit_logged(old);
+	else
+		owner_put(old);
+	return 0;
 }
 
 void owner_end_session(struct broker *broker, struct session *session)
@@ -231,49 +367,128 @@ static void owner_exited(uint32_t events, void *arg)
 	while (owner->sessions) {
 		struct session *session = owner->sessions;
 
-		log_info("session %llx (%s) ended: its owner %d has exited",
-			 (unsigned long long)session->id, session->name, (int)owner->pid);
+		log_info("session " SESSION_FORMAT " ended: its owner %d has exited",
+			 SESSION_ARGS(session), (int)owner->pid);
 		owner_end_session(owner->broker, session);
 	}
-	owner_unlink(owner);
+	record_drop(owner->broker->record, &owner->slot);
 	owner_free(owner);
 }
 
-int owner_get(struct owner_table *table, int pidfd, pid_t pid, uid_t uid, uint64_t locked_besides,
-	      struct owner **ret_owner)
+/* Takes over *pidfd and links a copy of what is there; the slot is the caller's affair. */
+static int owner_new(struct owner_table *table, const struct owner *like, int *pidfd,
+		     struct owner **ret_owner)
 {
-	CLEANUP(freep) struct owner *owner = NULL;
-	struct owner **slot;
+	CLEANUP(freep) struct owner *owner = calloc(1, sizeof(*owner));
+	int err;
+
+	if (!owner)
+		return -ENOMEM;
+	*owner = *like;
+	owner->broker = table->broker;
+	err = loop_watch(table->broker->loop, *pidfd, POLLIN, owner_exited, owner, &owner->watch);
+	if (err)
+		return err;
+	owner->pidfd = STEAL_FD(*pidfd);
+	owner_link(table, owner);
+	*ret_owner = STEAL(owner);
+	return 0;
+}
+
+static int owner_make(struct owner_table *table, const struct owner_plan *plan, uint64_t inode,
+		      struct owner **ret_owner)
+{
+	CLEANUP(fd_closep) int pidfd = fcntl(plan->pidfd, F_DUPFD_CLOEXEC, 0);
+	const union record_body body = {.owner = {.inode = inode,
+						  .locked_besides = plan->locked_besides,
+						  .pid = (uint32_t)plan->pid,
+						  .uid = plan->uid,
+						  .exempt = plan->exempt}};
+	struct owner owner = {.inode = inode,
+			      .pid = plan->pid,
+			      .uid = plan->uid,
+			      .locked_besides = plan->locked_besides,
+			      .exempt = plan->exempt};
+	int err;
+
+	if (pidfd < 0)
+		return -errno;
+	err = record_add(table->broker->record, RECORD_OWNER, &body, &owner.slot);
+	if (err)
+		return err;
+	err = owner_new(table, &owner, &pidfd, ret_owner);
+	if (err)
+		record_drop(table->broker->record, &owner.slot);
+	return err;
+}
+
+int owner_get(struct owner_table *table, const struct owner_plan *plan, struct owner **ret_owner)
+{
+	struct owner *owner;
+	struct stat st;
+
+	if (fstat(plan->pidfd, &st) < 0)
+		return -errno;
+	owner = owner_find(table, st.st_ino);
+	if (!owner)
+		return owner_make(table, plan, st.st_ino, ret_owner);
+	if (owner->uid != plan->uid)
+		return -EPERM;
+	*ret_owner = owner;
+	return 0;
+}
+
+/* The value may be what was just being set when the daemon before was killed. */
+static void owner_revive_limit(struct owner *owner, const struct record_owner *body)
+{
+	struct rlimit now;
+
+	owner->original.rlim_cur = body->original_cur;
+	owner->original.rlim_max = body->original_max;
+	owner->ours.rlim_cur = owner->ours.rlim_max = body->ours;
+	owner->changed = body->changed;
+	if (body->changed && owner_prlimit(owner, NULL, &now) == 0 && now.rlim_cur == body->next &&
+	    now.rlim_max == body->next)
+		owner->ours = now;
+}
+
+int owner_revive(struct owner_table *table, uint32_t slot, struct owner **ret_owner)
+{
+	const struct record_owner *body = &record_at(table->broker->record, slot)->owner;
+	struct owner owner = {.inode = body->inode,
+			      .pid = (pid_t)body->pid,
+			      .uid = body->uid,
+			      .locked_besides = body->locked_besides,
+			      .exempt = body->exempt,
+			      .slot = slot};
+	CLEANUP(fd_closep) int pidfd = -1;
 	struct stat st;
 	int err;
 
-	if (fstat(pidfd, &st) < 0)
+	if (owner.pid <= 0 || owner_find(table, owner.inode))
+		return -EBADMSG;
+	pidfd = (int)syscall(SYS_pidfd_open, owner.pid, 0);
+	if (pidfd < 0 || fstat(pidfd, &st) < 0)
 		return -errno;
-	slot = owner_slot(table, st.st_ino);
-	if (*slot) {
-		if ((*slot)->uid != uid)
-			return -EPERM;
-		*ret_owner = *slot;
-		return 0;
+	if (st.st_ino != owner.inode) /* the pid is another process's by now */
+		return -ESRCH;
+	err = owner_new(table, &owner, &pidfd, ret_owner);
+	if (!err)
+		owner_revive_limit(*ret_owner, body);
+	return err;
+}
+
+void owner_revived(struct owner_table *table)
+{
+	for (size_t i = 0; i < OWNER_BUCKETS; i++) {
+		struct owner *next;
+
+		for (struct owner *o = table->owners[i]; o; o = next) {
+			next = o->next;
+			if (o->sessions)
+				owner_limit_logged(o);
+			else
+				owner_put(o);
+		}
 	}
-	owner = calloc(1, sizeof(*owner));
-	if (!owner)
-		return -ENOMEM;
-	*owner = (struct owner){.broker = table->broker,
-				.inode = st.st_ino,
-				.pid = pid,
-				.uid = uid,
-				.locked_besides = locked_besides};
-	owner->pidfd = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
-	if (owner->pidfd < 0)
-		return -errno;
-	err = loop_watch(table->broker->loop, owner->pidfd, POLLIN, owner_exited, owner,
-			 &owner->watch);
-	if (err) {
-		fd_closep(&owner->pidfd);
-		return err;
-	}
-	*slot = owner;
-	*ret_owner = STEAL(owner);
-	return 0;
 }

@@ -4,8 +4,10 @@
  * process for the whole boot (pidfs, 6.9); its pid is only for people and for calls that have no
  * pidfd form, and those are checked against the pidfd afterwards.
  *
- * Keeps RLIMIT_MEMLOCK of the process right: the value before the first change is remembered, and
- * put back only where the value is still ours. Exists while it has a session or is being given one.
+ * Keeps RLIMIT_MEMLOCK of the process right, by one rule (owner_rule()), at each open, end and
+ * change of a session and with nobody touching a running VM by hand. The value before the first
+ * change is remembered, and put back only where the value is still ours. All of it is in the
+ * record before it is done. Exists while it has a session or is being given one.
  */
 #ifndef DAEMON_OWNER_H
 #define DAEMON_OWNER_H
@@ -20,7 +22,8 @@ struct owner_table;
 struct session;
 
 struct owner {
-	struct owner *next; /* of the table's bucket */
+	struct owner *next; /* of the table's bucket of inodes */
+	struct owner *next_uid, **link_uid; /* of its bucket of uids */
 	struct broker *broker; /* borrowed */
 	struct session *sessions;
 	uint64_t inode; /* of its pidfd */
@@ -29,44 +32,80 @@ struct owner {
 	int pidfd; /* owned */
 	uint64_t watch; /* for its exit */
 	uint64_t locked_besides; /* bytes of mlock(2) when its first session was opened */
+	bool exempt;
 	struct rlimit original; /* of RLIMIT_MEMLOCK, before the first change */
 	struct rlimit ours; /* what was set last */
 	bool changed; /* original and ours are meaningful */
+	uint32_t slot; /* of the record */
+};
+
+/* A process that is to be an owner. */
+struct owner_plan {
+	int pidfd; /* borrowed */
+	pid_t pid;
+	uid_t uid; /* the real one: by whose counter it is charged */
+	uint64_t locked_besides; /* bytes that stay locked besides its sessions */
+	/*
+	 * It has CAP_IPC_LOCK, so that the kernel checks nothing for it: a manager that holds a
+	 * session until another process adopts it. Its limit is left alone.
+	 */
+	bool exempt;
 };
 
 int owner_table_new(struct broker *broker, struct owner_table **ret_table);
 
-/* Forgets every owner; their limits stay as they are. NULL is fine. */
+/* Forgets every owner; their limits stay as they are, and so does the record. NULL is fine. */
 void owner_table_free(struct owner_table *table);
 
 /**
  * owner_get() - the owner that a process is, made if there is none
- * @pidfd: borrowed
- * @locked_besides: bytes that stay locked besides its sessions; used when it is made
+ * @plan: of one that exists only pidfd and uid are looked at
  *
- * Return: 0; -EPERM: it owns sessions as another uid; -ENOMEM, -EMFILE, -errno. Nothing is made
- * then.
+ * Return: 0; -EPERM: it owns sessions as another uid; -ENOMEM, -EMFILE, -errno of record_add().
+ * Nothing is made then.
  */
-int owner_get(struct owner_table *table, int pidfd, pid_t pid, uid_t uid, uint64_t locked_besides,
-	      struct owner **ret_owner);
+int owner_get(struct owner_table *table, const struct owner_plan *plan, struct owner **ret_owner);
 
 /* Frees an owner that has no session, putting its limit back. */
 void owner_put(struct owner *owner);
 
+/* The owner with this pidfd inode; NULL: none. */
+struct owner *owner_find(struct owner_table *table, uint64_t inode);
+
 void owner_add_session(struct owner *owner, struct session *session);
 
 /**
- * owner_limit_session() - bring RLIMIT_MEMLOCK in line with a session that was just added
+ * owner_limit_session() - bring RLIMIT_MEMLOCK in line with a session that was added or changed
  *
  * Of its owner, and in user mode of every other owner of the uid: their pages are charged to the
  * same counter, each against its own limit.
  *
  * Return: 0; -ESRCH: the owner has exited; -errno of prlimit(2) on the owner. Siblings that fail
- * are logged. After an error owner_end_session() puts right what was changed.
+ * are logged. After an error the same call, with the session as it was, or owner_end_session()
+ * puts right what was changed.
  */
 int owner_limit_session(struct session *session);
 
+/**
+ * owner_move_session() - let a session live with another owner
+ *
+ * Return: 0, and the old owner is gone if it was its last session; -errno of owner_limit_session()
+ * for the new one, with nothing changed.
+ */
+int owner_move_session(struct session *session, struct owner *owner);
+
 /* Frees a session and brings the limits of those who stay in line. The owner stays. */
 void owner_end_session(struct broker *broker, struct session *session);
+
+/**
+ * owner_revive() - an owner as a daemon before this one recorded it
+ * @slot: of the record, of kind RECORD_OWNER; the owner's from here on
+ *
+ * Return: 0; -ESRCH: that process has exited; -errno. The slot is untouched then.
+ */
+int owner_revive(struct owner_table *table, uint32_t slot, struct owner **ret_owner);
+
+/* After all sessions are back: every owner's limit, and those without a session go. */
+void owner_revived(struct owner_table *table);
 
 #endif

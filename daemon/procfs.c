@@ -149,6 +149,16 @@ int procfs_mem_total(uint64_t *ret_bytes)
 	return 0;
 }
 
+int procfs_boot_id(char ret_id[static PROCFS_BOOT_ID_MAX])
+{
+	ssize_t n = procfs_read("/proc/sys/kernel/random/boot_id", ret_id, PROCFS_BOOT_ID_MAX);
+
+	if (n < 0)
+		return (int)n;
+	ret_id[strcspn(ret_id, "\n")] = '\0';
+	return 0;
+}
+
 int procfs_overflow_uid(uid_t *ret_uid)
 {
 	char text[32], *end;

@@ -49,6 +49,11 @@ int procfs_capable(pid_t pid, bool *ret_capable);
 /* MemTotal of /proc/meminfo in bytes. Return: 0; -errno. */
 int procfs_mem_total(uint64_t *ret_bytes);
 
+#define PROCFS_BOOT_ID_MAX 64
+
+/* A line that no other boot has. Return: 0; -errno. */
+int procfs_boot_id(char ret_id[static PROCFS_BOOT_ID_MAX]);
+
 /* What a uid without a mapping looks like (/proc/sys/kernel/overflowuid). Return: 0; -errno. */
 int procfs_overflow_uid(uid_t *ret_uid);
 

@@ -15,6 +15,7 @@
 static const uint32_t report_states[] = {
 	[SESSION_PENDING] = PROTO_STATE_PENDING,
 	[SESSION_ACTIVE] = PROTO_STATE_ACTIVE,
+	[SESSION_REVOKED] = PROTO_STATE_REVOKED,
 };
 static_assert(ARRAY_SIZE(report_states) == SESSION_STATES, "a word for each state");
 
@@ -84,8 +85,8 @@ static size_t report_append(const struct session *session, char *out, size_t roo
 	memcpy(out, &record, sizeof(record));
 	memcpy(out + sizeof(record), cgroup, record.cgroup_len);
 	out += sizeof(record) + record.cgroup_len;
-	for (size_t i = 0; i < session->n_devices; i++)
-		proto_text_set(out + i * 40, 40, session->claims[i].name);
+	for (const struct session_claim *c = session->claims; c; c = c->next_claim, out += 40)
+		proto_text_set(out, 40, c->name);
 	return len;
 }
 

@@ -9,11 +9,13 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "daemon/record.h"
 
 #define SESSION_BUCKETS 4096 /* a power of two; 10,000 sessions are still found at once */
 
 struct session_table {
 	struct ledger *ledger; /* borrowed from the broker */
+	struct record *record; /* likewise */
 	struct session *oldest, *newest;
 	size_t n;
 	uint64_t last_id;
@@ -25,30 +27,22 @@ struct session_table {
 /* Allowed successors. */
 static const uint8_t session_next[] = {
 	[SESSION_PENDING] = BIT(SESSION_ACTIVE),
-	[SESSION_ACTIVE] = 0,
+	[SESSION_ACTIVE] = BIT(SESSION_REVOKED),
+	[SESSION_REVOKED] = 0,
 };
 static_assert(ARRAY_SIZE(session_next) == SESSION_STATES, "one row per state");
 
-int session_table_new(struct ledger *ledger, struct session_table **ret_table)
+int session_table_new(struct ledger *ledger, struct record *record,
+		      struct session_table **ret_table)
 {
 	struct session_table *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		return -ENOMEM;
 	table->ledger = ledger;
+	table->record = record;
 	*ret_table = table;
 	return 0;
-}
-
-void session_table_free(struct session_table *table)
-{
-	if (!table)
-		return;
-	while (table->oldest) {
-		table->oldest->owner = NULL;
-		session_free(table, table->oldest);
-	}
-	free(table);
 }
 
 /* FNV-1a: short keys, nothing an attacker gains by collisions but his own uid's time. */
@@ -133,13 +127,6 @@ static void session_link(struct session_table *table, struct session *s)
 	table->by_id[id] = s;
 	s->next_name = table->by_name[name];
 	table->by_name[name] = s;
-	for (size_t i = 0; i < s->n_devices; i++) {
-		struct session_claim *claim = &s->claims[i];
-		size_t bucket = session_hash_claim(claim->group, claim->name);
-
-		claim->next = table->claims[bucket];
-		table->claims[bucket] = claim;
-	}
 	table->n++;
 }
 
@@ -156,23 +143,115 @@ static void session_unlink(struct session_table *table, struct session *s)
 	while (*name != s)
 		name = &(*name)->next_name;
 	*name = s->next_name;
-	for (size_t i = 0; i < s->n_devices; i++) {
-		struct session_claim *claim = &s->claims[i];
-		struct session_claim **slot =
-			&table->claims[session_hash_claim(claim->group, claim->name)];
-
-		while (*slot != claim)
-			slot = &(*slot)->next;
-		*slot = claim->next;
-	}
 	table->n--;
 }
 
-int session_new(struct session_table *table, const struct session_plan *plan,
-		struct session **ret_session)
+static void session_link_claim(struct session_table *table, struct session *session,
+			       struct session_claim *claim)
 {
-	size_t size = sizeof(struct session) + plan->n_devices * sizeof(struct session_claim);
-	CLEANUP(freep) struct session *s = calloc(1, size);
+	size_t bucket = session_hash_claim(claim->group, claim->name);
+	struct session_claim **last = &session->claims;
+
+	while (*last)
+		last = &(*last)->next_claim;
+	*last = claim;
+	claim->session = session;
+	claim->next = table->claims[bucket];
+	table->claims[bucket] = claim;
+	session->n_devices++;
+}
+
+/* Where a session's last claim hangs; there is one. */
+static struct session_claim **session_last_claim(struct session *session)
+{
+	struct session_claim **last = &session->claims;
+
+	while ((*last)->next_claim)
+		last = &(*last)->next_claim;
+	return last;
+}
+
+/* Takes the last one out and frees it. */
+static void session_forget_claim(struct session_table *table, struct session *session)
+{
+	struct session_claim **last = session_last_claim(session), *claim = *last;
+	struct session_claim **slot = &table->claims[session_hash_claim(claim->group, claim->name)];
+
+	while (*slot != claim)
+		slot = &(*slot)->next;
+	*slot = claim->next;
+	*last = NULL;
+	session->n_devices--;
+	free(claim);
+}
+
+int session_claim(struct session_table *table, struct session *session, const struct device *device)
+{
+	CLEANUP(freep) struct session_claim *claim = calloc(1, sizeof(*claim));
+	union record_body body = {.device = {.session = session->id, .group = device->group}};
+	int err;
+
+	if (!claim)
+		return -ENOMEM;
+	claim->group = device->group;
+	memcpy(claim->name, device->name, DEVICE_NAME_MAX);
+	memcpy(body.device.name, device->name, DEVICE_NAME_MAX);
+	err = record_add(table->record, RECORD_DEVICE, &body, &claim->slot);
+	if (err)
+		return err;
+	session_link_claim(table, session, STEAL(claim));
+	return 0;
+}
+
+void session_unclaim(struct session_table *table, struct session *session)
+{
+	record_drop(table->record, &(*session_last_claim(session))->slot);
+	session_forget_claim(table, session);
+}
+
+/* What of a session the record has. */
+static void session_record(const struct session *s, struct record_session *ret_body)
+{
+	*ret_body = (struct record_session){
+		.id = s->id,
+		.limit = s->share.limit,
+		.extra_memlock = s->extra_memlock,
+		.max_mappings = s->max_mappings,
+		.max_objects = s->max_objects,
+		.migration_buffers = s->migration_buffers,
+		.uid = s->uid,
+		.state = s->state,
+		.accounting = s->accounting,
+	};
+	memcpy(ret_body->name, s->name, sizeof(s->name));
+	memcpy(ret_body->policy, s->policy, sizeof(s->policy));
+}
+
+/* Leaves the record alone. */
+static void session_forget(struct session_table *table, struct session *session)
+{
+	while (session->claims)
+		session_forget_claim(table, session);
+	session_unlink(table, session);
+	ledger_uncharge(table->ledger, &session->share);
+	free(session);
+}
+
+void session_table_free(struct session_table *table)
+{
+	if (!table)
+		return;
+	while (table->oldest)
+		session_forget(table, table->oldest);
+	free(table);
+}
+
+/* Charged, named and in the record, but for its devices. */
+static int session_reserve(struct session_table *table, const struct session_plan *plan,
+			   struct session **ret_session)
+{
+	CLEANUP(freep) struct session *s = calloc(1, sizeof(*s));
+	union record_body body;
 	int err;
 
 	if (!s)
@@ -180,22 +259,102 @@ int session_new(struct session_table *table, const struct session_plan *plan,
 	s->uid = plan->uid;
 	s->accounting = plan->accounting;
 	s->max_mappings = plan->max_mappings;
+	s->max_objects = plan->policy->max_objects;
+	s->migration_buffers = plan->policy->migration_buffers;
 	s->extra_memlock = plan->policy->extra_memlock;
 	(void)snprintf(s->policy, sizeof(s->policy), "%s", plan->policy->name); /* it fits */
-	s->n_devices = plan->n_devices;
-	for (size_t i = 0; i < plan->n_devices; i++) {
-		s->claims[i].session = s;
-		s->claims[i].group = plan->devices[i].group;
-		memcpy(s->claims[i].name, plan->devices[i].name, DEVICE_NAME_MAX);
-	}
 	err = ledger_charge(table->ledger, s->uid, s->policy, plan->limit,
 			    plan->accounting == POLICY_ACCOUNTING_USER, &s->share);
 	if (err)
 		return err;
 	session_name(table, s->uid, plan->name, s->name);
 	s->id = session_id(table);
+	session_record(s, &body.session);
+	err = record_add(table->record, RECORD_SESSION, &body, &s->slot);
+	if (err) {
+		ledger_uncharge(table->ledger, &s->share);
+		return err;
+	}
 	session_link(table, s);
 	*ret_session = STEAL(s);
+	return 0;
+}
+
+int session_new(struct session_table *table, const struct session_plan *plan,
+		struct session **ret_session)
+{
+	struct session *session;
+	int err = session_reserve(table, plan, &session);
+
+	if (err)
+		return err;
+	for (size_t i = 0; !err && i < plan->n_devices; i++)
+		err = session_claim(table, session, &plan->devices[i]);
+	if (err)
+		session_free(table, session);
+	else
+		*ret_session = session;
+	return err;
+}
+
+/* What is read from the file is checked like anything that was not made here. */
+static bool session_record_valid(const struct record_session *body)
+{
+	return body->state < SESSION_STATES &&
+	       (body->accounting == POLICY_ACCOUNTING_TASK ||
+		body->accounting == POLICY_ACCOUNTING_USER) &&
+	       proto_text_valid(body->name, sizeof(body->name)) && proto_name_valid(body->name) &&
+	       proto_text_valid(body->policy, sizeof(body->policy));
+}
+
+int session_revive(struct session_table *table, uint32_t slot, struct session **ret_session)
+{
+	const struct record_session *body = &record_at(table->record, slot)->session;
+	CLEANUP(freep) struct session *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	if (!session_record_valid(body))
+		return -EBADMSG;
+	if (body->id <= table->last_id)
+		return -EEXIST;
+	s->id = body->id;
+	s->uid = body->uid;
+	s->state = (enum session_state)body->state;
+	s->accounting = (enum policy_accounting)body->accounting;
+	s->max_mappings = body->max_mappings;
+	s->max_objects = body->max_objects;
+	s->migration_buffers = body->migration_buffers;
+	s->extra_memlock = body->extra_memlock;
+	s->slot = slot;
+	memcpy(s->name, body->name, sizeof(s->name));
+	memcpy(s->policy, body->policy, sizeof(s->policy));
+	err = ledger_charge(table->ledger, s->uid, s->policy, body->limit,
+			    s->accounting == POLICY_ACCOUNTING_USER, &s->share);
+	if (err)
+		return err;
+	table->last_id = s->id;
+	session_link(table, s);
+	*ret_session = STEAL(s);
+	return 0;
+}
+
+int session_revive_device(struct session_table *table, struct session *session, uint32_t slot)
+{
+	const struct record_device *body = &record_at(table->record, slot)->device;
+	struct session_claim *claim;
+
+	if (!proto_text_valid(body->name, sizeof(body->name)) ||
+	    session->n_devices == PROTO_DEVICES_MAX)
+		return -EBADMSG;
+	claim = calloc(1, sizeof(*claim));
+	if (!claim)
+		return -ENOMEM;
+	claim->slot = slot;
+	claim->group = body->group;
+	memcpy(claim->name, body->name, sizeof(claim->name));
+	session_link_claim(table, session, claim);
 	return 0;
 }
 
@@ -221,18 +380,54 @@ void session_free(struct session_table *table, struct session *session)
 	if (!session)
 		return;
 	assert(!session->owner);
-	session_unlink(table, session);
+	/* First the session: devices of none are dropped at a start, one without its devices is
+	 * not. */
+	record_drop(table->record, &session->slot);
+	while (session->claims)
+		session_unclaim(table, session);
 	session_name_freed(table, session);
-	ledger_uncharge(table->ledger, &session->share);
-	free(session);
+	session_forget(table, session);
 }
 
-void session_enter(struct session *session, enum session_state state)
+void session_enter(struct session_table *table, struct session *session, enum session_state state)
 {
 	assert(session_next[session->state] & BIT(state));
 	log_debug("session %llx: state %d -> %d", (unsigned long long)session->id, session->state,
 		  state);
 	session->state = state;
+	record_at(table->record, session->slot)->session.state = state;
+}
+
+void session_set_owner(struct session_table *table, struct session *session, struct owner *owner,
+		       uint64_t inode)
+{
+	session->owner = owner;
+	record_at(table->record, session->slot)->session.owner = inode;
+}
+
+struct session_numbers session_numbers(const struct session *session)
+{
+	return (struct session_numbers){
+		.limit = session->share.limit,
+		.max_mappings = session->max_mappings,
+		.max_objects = session->max_objects,
+		.migration_buffers = session->migration_buffers,
+	};
+}
+
+int session_set_numbers(struct session_table *table, struct session *session,
+			const struct session_numbers *numbers)
+{
+	struct record_session *body = &record_at(table->record, session->slot)->session;
+	int err = ledger_resize(table->ledger, &session->share, numbers->limit);
+
+	if (err)
+		return err;
+	session->max_mappings = body->max_mappings = numbers->max_mappings;
+	session->max_objects = body->max_objects = numbers->max_objects;
+	session->migration_buffers = body->migration_buffers = numbers->migration_buffers;
+	body->limit = numbers->limit;
+	return 0;
 }
 
 struct session *session_find(const struct session_table *table, uint64_t id)

@@ -3,8 +3,8 @@
  * A session: one iommufd context handed out, with its share of the limits and its devices.
  *
  * The table finds sessions by id, by uid and name, and by device or IOMMU group, and keeps them in
- * the order they were made. A session always has its share charged and its devices claimed; it
- * gets an owner when the grant is made.
+ * the order they were made. A session always has its share charged, its devices claimed and an
+ * entry in the record, which every change reaches at once; it gets an owner when the grant is made.
  */
 #ifndef DAEMON_SESSION_H
 #define DAEMON_SESSION_H
@@ -20,24 +20,31 @@
 #include "common/proto.h"
 
 struct owner;
+struct record;
+struct record_session;
 struct session_table;
 
 /*
  * PENDING  share and devices are reserved, nothing was sent. The grant moves it on, or frees it.
  * ACTIVE   the descriptors were sent; the owner has RLIMIT_MEMLOCK for it. Ends with the owner.
+ * REVOKED  given up or taken away: its owner's RLIMIT_MEMLOCK has nothing for it any more, and it
+ *          is not changed again. Share and devices stay, as the descriptors may. Ends likewise.
  *
  * The wire knows more states (enum proto_state); nothing enters them yet.
  */
 enum session_state {
 	SESSION_PENDING,
 	SESSION_ACTIVE,
+	SESSION_REVOKED,
 	SESSION_STATES,
 };
 
 /* A device in a session. */
 struct session_claim {
 	struct session_claim *next; /* of the table's bucket */
+	struct session_claim *next_claim; /* struct session::claims */
 	struct session *session;
+	uint32_t slot; /* of the record */
 	int group; /* DEVICE_NO_GROUP: the name alone counts */
 	char name[DEVICE_NAME_MAX];
 };
@@ -54,12 +61,15 @@ struct session {
 	enum policy_accounting accounting; /* TASK or USER */
 	struct ledger_entry share; /* the limit is in here */
 	uint64_t max_mappings;
+	uint64_t max_objects;
+	uint64_t migration_buffers; /* bytes per device */
 	uint64_t extra_memlock;
 	unsigned int suffix; /* last one tried for this name; on the session that has it bare */
+	uint32_t slot; /* of the record */
 	size_t n_devices;
+	struct session_claim *claims; /* in the order they were given */
 	char name[PROTO_NAME_MAX + 1];
 	char policy[POLICY_NAME_MAX + 1];
-	struct session_claim claims[];
 };
 
 /* What a session is made of. */
@@ -74,9 +84,10 @@ struct session_plan {
 	size_t n_devices;
 };
 
-int session_table_new(struct ledger *ledger, struct session_table **ret_table);
+int session_table_new(struct ledger *ledger, struct record *record,
+		      struct session_table **ret_table);
 
-/* Frees every session too; the owners are told nothing. */
+/* Frees every session too; the owners are told nothing, and the record keeps what it has. */
 void session_table_free(struct session_table *table);
 
 /**
@@ -84,16 +95,58 @@ void session_table_free(struct session_table *table);
  * @plan: admission was passed
  * @ret_session: owned by the table until session_free()
  *
- * Return: 0; -ENOMEM, -EOVERFLOW of ledger_charge(), with nothing reserved.
+ * Return: 0; -ENOMEM, -EOVERFLOW of ledger_charge(), -errno of record_add(), with nothing reserved.
  */
 int session_new(struct session_table *table, const struct session_plan *plan,
 		struct session **ret_session);
+
+/**
+ * session_revive() - a session as a daemon before this one recorded it
+ * @slot: of the record, of kind RECORD_SESSION; the session's from here on
+ *
+ * In the order of their ids. Its devices come with session_revive_device(), its owner with
+ * session_set_owner().
+ *
+ * Return: 0; -EEXIST: the id is there, or is not above all others; -ENOMEM, -EOVERFLOW. The slot
+ * is untouched then.
+ */
+int session_revive(struct session_table *table, uint32_t slot, struct session **ret_session);
+int session_revive_device(struct session_table *table, struct session *session, uint32_t slot);
 
 /* Gives share and devices back. It must not be linked to an owner any more. NULL is fine. */
 void session_free(struct session_table *table, struct session *session);
 
 /* The only writer of session->state; asserts that the change is allowed. */
-void session_enter(struct session *session, enum session_state state);
+void session_enter(struct session_table *table, struct session *session, enum session_state state);
+
+/* The only writer of session->owner; @inode: of its pidfd, 0 with NULL. */
+void session_set_owner(struct session_table *table, struct session *session, struct owner *owner,
+		       uint64_t inode);
+
+/* New numbers; those that stay as they are included. */
+struct session_numbers {
+	uint64_t limit; /* bytes */
+	uint64_t max_mappings;
+	uint64_t max_objects;
+	uint64_t migration_buffers; /* bytes per device */
+};
+
+struct session_numbers session_numbers(const struct session *session);
+
+/* Return: 0; -EOVERFLOW of ledger_resize(), with nothing changed. */
+int session_set_numbers(struct session_table *table, struct session *session,
+			const struct session_numbers *numbers);
+
+/**
+ * session_claim() - one more device
+ *
+ * Return: 0; -ENOMEM, -errno of record_add(), with nothing claimed.
+ */
+int session_claim(struct session_table *table, struct session *session,
+		  const struct device *device);
+
+/* Takes back the device that was claimed last. */
+void session_unclaim(struct session_table *table, struct session *session);
 
 struct session *session_find(const struct session_table *table, uint64_t id);
 
@@ -107,6 +160,10 @@ struct session *session_after(const struct session_table *table, uint64_t id);
  */
 const struct session_claim *session_claim_find(const struct session_table *table,
 					       const struct device *device);
+
+/* A session with its id and name, as log lines have it: "5f3a (vm-2)". */
+#define SESSION_FORMAT "%llx (%s)"
+#define SESSION_ARGS(session) (unsigned long long)(session)->id, (session)->name
 
 size_t session_count(const struct session_table *table);
 

@@ -14,6 +14,7 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 #include "daemon/loop.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
+#include "daemon/record.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
 #include "tests/fuzz/fuzz.h"
@@ -201,6 +203,7 @@ static void broker_make(void)
 {
 	const struct policy_file file = {"config", config, sizeof(config) - 1};
 	const struct policy_env env = {nobody, nobody, report, NULL, 0};
+	bool cleared;
 
 	drop_ipc_lock();
 	broker = calloc(1, sizeof(*broker));
@@ -212,7 +215,9 @@ static void broker_make(void)
 	broker->overflow_uid = 65534;
 	FUZZ_CHECK(loop_new(LOOP_AUTO, &broker->loop) == 0 && ledger_new(&broker->ledger) == 0);
 	FUZZ_CHECK(budget_new(&broker->budget) == 0);
-	FUZZ_CHECK(session_table_new(broker->ledger, &broker->sessions) == 0);
+	FUZZ_CHECK(record_open_fd(memfd_create("record", MFD_CLOEXEC), "fuzz", &cleared,
+				  &broker->record) == 0);
+	FUZZ_CHECK(session_table_new(broker->ledger, broker->record, &broker->sessions) == 0);
 	FUZZ_CHECK(owner_table_new(broker, &broker->owners) == 0);
 	FUZZ_CHECK(policy_parse(&file, 1, &env, &broker->policies) == 0);
 }

@@ -25,6 +25,7 @@
 #include "iommufd/uapi.h"
 #include "tests/unit/captured.h"
 #include "tests/unit/fake_sys.h"
+#include "tests/unit/record_fixture.h"
 #include "tests/unit/suite.h"
 
 #define RUN_MS_MAX 10000
@@ -211,7 +212,10 @@ static void make_broker(struct broker_fixture *f)
 	CU_ASSERT_EQUAL_FATAL(closer_new(broker->loop, &broker->closer), 0);
 	CU_ASSERT_EQUAL_FATAL(ledger_new(&broker->ledger), 0);
 	CU_ASSERT_EQUAL_FATAL(budget_new(&broker->budget), 0);
-	CU_ASSERT_EQUAL_FATAL(session_table_new(broker->ledger, &broker->sessions), 0);
+	f->record_fd = record_fixture_file();
+	broker->record = record_fixture_open(f->record_fd);
+	CU_ASSERT_EQUAL_FATAL(session_table_new(broker->ledger, broker->record, &broker->sessions),
+			      0);
 	CU_ASSERT_EQUAL_FATAL(owner_table_new(broker, &broker->owners), 0);
 }
 
@@ -245,6 +249,7 @@ bool broker_fixture_init_as_is(struct broker_fixture *f)
 void broker_fixture_fini(struct broker_fixture *f)
 {
 	broker_free(f->broker);
+	fd_closep(&f->record_fd);
 	CU_ASSERT_EQUAL(nftw(f->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 	captured_end();
 	CU_ASSERT_EQUAL(suite_count_fds(), f->n_fds);
@@ -260,6 +265,8 @@ void broker_fixture_check_idle(const struct broker_fixture *f, const char *row)
 	CHECK(row, ledger_user_mode_sum(f->broker->ledger, getuid()) == 0);
 	CHECK(row, ledger_n_sessions(f->broker->ledger, getuid(), f->policy->name) == 0);
 	CHECK(row, limit.rlim_cur == FIXTURE_SOFT && limit.rlim_max == FIXTURE_HARD);
+	for (int kind = RECORD_FREE + 1; kind < RECORD_KINDS; kind++)
+		CHECK(row, record_fixture_count(f->broker->record, (enum record_kind)kind) == 0);
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
 		struct device device = {.group = devices[i].group};
 

@@ -38,6 +38,7 @@ struct broker_fixture {
 	struct policy *policy;
 	char path[32]; /* a directory for the test */
 	int n_fds; /* that were open before */
+	int record_fd; /* owned; the record's file */
 };
 
 /**

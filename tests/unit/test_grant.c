@@ -490,7 +490,7 @@ static void failed_send_lowers_the_siblings(void)
 	fdmsg_close(&answer.msg);
 	fd_closep(&fd);
 	fd = connect_as(&f, &child);
-	fake_sys_fail(6, -EAGAIN); /* open, set, get, prlimit of both, sendmsg */
+	fake_sys_fail(8, -EAGAIN); /* open, set, get, two prlimits of each, sendmsg */
 	CU_ASSERT_EQUAL(grant_open(broker_fixture_peer(&f), &header, &open), -EAGAIN);
 	fake_sys_fail(0, 0);
 	CU_ASSERT_EQUAL(fake_sys_writes(getpid()), 3); /* set, raised, lowered */

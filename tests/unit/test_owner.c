@@ -21,10 +21,10 @@
 
 static struct owner *get_owner(struct broker_fixture *f, const struct child *child, uid_t uid)
 {
+	const struct owner_plan plan = {.pidfd = child->pidfd, .pid = child->pid, .uid = uid};
 	struct owner *owner = NULL;
 
-	CU_ASSERT_EQUAL_FATAL(
-		owner_get(f->broker->owners, child->pidfd, child->pid, uid, 0, &owner), 0);
+	CU_ASSERT_EQUAL_FATAL(owner_get(f->broker->owners, &plan, &owner), 0);
 	return owner;
 }
 
@@ -65,7 +65,9 @@ static void one_process_is_one_owner(void)
 	start_owner(&f, &child, &owner);
 	CLEANUP(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, child.pid, 0);
 
-	CU_ASSERT_EQUAL(owner_get(f.broker->owners, pidfd, child.pid, UID, 0, &again), 0);
+	const struct owner_plan plan = {.pidfd = pidfd, .pid = child.pid, .uid = UID};
+
+	CU_ASSERT_EQUAL(owner_get(f.broker->owners, &plan, &again), 0);
 	CU_ASSERT_PTR_EQUAL(owner, again); /* by another descriptor of the same process */
 	start_owner(&f, &other, &again);
 	CU_ASSERT_PTR_NOT_EQUAL(owner, again);
@@ -117,8 +119,10 @@ static void extra_and_locked_are_added_once(void)
 		return;
 	child_start(&child);
 	fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
-	CU_ASSERT_EQUAL_FATAL(owner_get(f.broker->owners, child.pidfd, child.pid, UID, 3, &owner),
-			      0);
+	const struct owner_plan plan = {
+		.pidfd = child.pidfd, .pid = child.pid, .uid = UID, .locked_besides = 3};
+
+	CU_ASSERT_EQUAL_FATAL(owner_get(f.broker->owners, &plan, &owner), 0);
 	f.policy->extra_memlock = 20;
 	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &a), 0);
 	CU_ASSERT_TRUE(memlock_is(child.pid, 1023, 1023));
@@ -138,12 +142,14 @@ static void put_back_only_where_still_ours(void)
 	static const struct {
 		const char *name;
 		uint64_t soft, hard; /* what somebody else sets meanwhile; 0: nobody does */
-		bool restored;
+		uint64_t left_soft, left_hard; /* what is there at the end */
 	} cases[] = {
-		{"nobody touched it", 0, 0, true},
-		{"raised by somebody else", 5000, 5000, false},
-		{"soft limit lowered", 900, 1000, false},
-		{"hard limit raised", 1000, 5000, false},
+		{"nobody touched it", 0, 0, FIXTURE_SOFT, FIXTURE_HARD},
+		{"raised by somebody else", 5000, 5000, 5000, 5000},
+		{"lowered by somebody else", 900, 900, 900, 900},
+		{"hard limit raised", 1000, 5000, 1000, 5000},
+		/* Anybody can lower his own soft limit, and must not keep the hard one by it. */
+		{"soft limit lowered", 900, 1000, 900, FIXTURE_HARD},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -160,10 +166,8 @@ static void put_back_only_where_still_ours(void)
 			fake_sys_set_memlock(child.pid, cases[i].soft, cases[i].hard);
 		owner_end_session(f.broker, session);
 		owner_put(owner);
-		CHECK(cases[i].name,
-		      memlock_is(child.pid, cases[i].restored ? FIXTURE_SOFT : cases[i].soft,
-				 cases[i].restored ? FIXTURE_HARD : cases[i].hard));
-		CHECK(cases[i].name, captured_lines() == (cases[i].restored ? 0 : 1));
+		CHECK(cases[i].name, memlock_is(child.pid, cases[i].left_soft, cases[i].left_hard));
+		CHECK(cases[i].name, captured_lines() == (cases[i].left_hard != FIXTURE_HARD));
 		CU_ASSERT_EQUAL(child_end(&child), 0);
 		broker_fixture_fini(&f);
 	}
@@ -242,16 +246,19 @@ static void refused_prlimit_leaves_the_rest_as_it_was(void)
 	start_owner(&f, &a_child, &a_owner);
 	start_owner(&f, &b_child, &b_owner);
 	CU_ASSERT_EQUAL(give_session(&f, a_owner, USER, 1000, &a), 0);
-	fake_sys_fail(1, -EPERM);
-	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &b), -EPERM);
-	owner_end_session(f.broker, b);
+	for (unsigned int call = 1; call <= 2; call++) { /* the look at the limit, the change */
+		fake_sys_fail(call, -EPERM);
+		CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &b), -EPERM);
+		fake_sys_fail(0, 0);
+		owner_end_session(f.broker, b);
+	}
 	owner_put(b_owner);
 	CU_ASSERT_TRUE(memlock_is(a_child.pid, 1000, 1000));
 	CU_ASSERT_TRUE(memlock_is(b_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(ledger_user_mode_sum(f.broker->ledger, UID), 1000);
 	CU_ASSERT_EQUAL(captured_lines(), 0);
 	b_owner = get_owner(&f, &b_child, UID);
-	fake_sys_fail(2, -EPERM); /* the sibling's */
+	fake_sys_fail(4, -EPERM); /* the sibling's change */
 	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &b), 0);
 	CU_ASSERT_EQUAL(captured_lines(), 1);
 	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1500, 1500));
@@ -314,7 +321,7 @@ static void reused_pid_keeps_its_own_limit(void)
 	fake_sys_set_memlock(child.pid, 111, 222); /* of the one who has the pid now */
 	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), -ESRCH);
 	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
-	CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 2);
+	CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 0);
 	owner_end_session(f.broker, session);
 	owner_put(owner);
 	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
@@ -330,7 +337,29 @@ static void end_child(void *arg)
 	fake_sys_set_memlock(child->pid, 111, 222);
 }
 
-/* The same, with the exit between two calls; and on the way back. */
+/* The same, with the exit between the look and the change. */
+static void reused_pid_gets_its_own_limit_back(void)
+{
+	struct broker_fixture f;
+	struct session *session;
+	struct owner *owner;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	start_owner(&f, &child, &owner);
+	fake_sys_before_prlimit(true, end_child, &child);
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), -ESRCH);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
+	CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 2);
+	owner_end_session(f.broker, session);
+	owner_put(owner);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
+/* And on the way back. */
 static void reused_pid_is_not_restored_into(void)
 {
 	struct broker_fixture f;
@@ -381,7 +410,8 @@ static const CU_TestInfo tests[] = {
 	 user_mode_raises_and_lowers_siblings},
 	{"a refused prlimit leaves the rest as it was", refused_prlimit_leaves_the_rest_as_it_was},
 	{"the owner's exit ends its sessions", exit_ends_the_sessions},
-	{"a pid that was reused gets its old limit back", reused_pid_keeps_its_own_limit},
+	{"a pid that was reused keeps its own limit", reused_pid_keeps_its_own_limit},
+	{"a pid that is reused meanwhile gets it back", reused_pid_gets_its_own_limit_back},
 	{"nothing is restored into a pid that was reused", reused_pid_is_not_restored_into},
 	{"stopping the broker leaves limits alone", stopping_leaves_limits_alone},
 	CU_TEST_INFO_NULL,

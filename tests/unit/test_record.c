@@ -7,15 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/record_fixture.h"
 #include "tests/unit/suite.h"
 
-#define BOOT "5c4dd8c0-boot"
+#define BOOT RECORD_FIXTURE_BOOT
 #define STEPS 4000
 #define ENTRIES 3000 /* more than the file begins with */
 
@@ -28,14 +28,6 @@ static struct record *open_again(int fd, const char *boot_id, bool *ret_cleared)
 	return record;
 }
 
-static int new_file(void)
-{
-	int fd = memfd_create("record", MFD_CLOEXEC);
-
-	CU_ASSERT_FATAL(fd >= 0);
-	return fd;
-}
-
 static uint32_t add(struct record *record, enum record_kind kind, uint64_t id)
 {
 	const union record_body body = {.session = {.id = id}};
@@ -45,19 +37,9 @@ static uint32_t add(struct record *record, enum record_kind kind, uint64_t id)
 	return slot;
 }
 
-static size_t count(const struct record *record, enum record_kind kind)
-{
-	size_t n = 0;
-
-	for (uint32_t s = record_next(record, kind, RECORD_NONE); s != RECORD_NONE;
-	     s = record_next(record, kind, s))
-		n++;
-	return n;
-}
-
 static void entries_are_found_again(void)
 {
-	CLEANUP(fd_closep) int fd = new_file();
+	CLEANUP(fd_closep) int fd = record_fixture_file();
 	struct record *record;
 	uint32_t a, b;
 	bool cleared;
@@ -75,9 +57,9 @@ static void entries_are_found_again(void)
 
 	record = open_again(fd, BOOT, &cleared);
 	CU_ASSERT_FALSE(cleared);
-	CU_ASSERT_EQUAL(count(record, RECORD_SESSION), 1);
-	CU_ASSERT_EQUAL(count(record, RECORD_OWNER), 1);
-	CU_ASSERT_EQUAL(count(record, RECORD_DEVICE), 0);
+	CU_ASSERT_EQUAL(record_fixture_count(record, RECORD_SESSION), 1);
+	CU_ASSERT_EQUAL(record_fixture_count(record, RECORD_OWNER), 1);
+	CU_ASSERT_EQUAL(record_fixture_count(record, RECORD_DEVICE), 0);
 	CU_ASSERT_EQUAL(record_next(record, RECORD_SESSION, RECORD_NONE), b);
 	CU_ASSERT_EQUAL(record_at(record, b)->session.id, 2);
 	CU_ASSERT_EQUAL(record_at(record, b)->session.limit, 77);
@@ -102,7 +84,7 @@ static void what_is_not_ours_is_cleared(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		CLEANUP(fd_closep) int fd = new_file();
+		CLEANUP(fd_closep) int fd = record_fixture_file();
 		struct record *record;
 		bool cleared;
 
@@ -115,7 +97,7 @@ static void what_is_not_ours_is_cleared(void)
 			CU_ASSERT_EQUAL(pwrite(fd, "x", 1, cases[i].spoil_at), 1);
 		record = open_again(fd, cases[i].boot_id, &cleared);
 		CHECK(cases[i].name, cleared == cases[i].cleared);
-		CHECK(cases[i].name, count(record, RECORD_SESSION) == !cleared);
+		CHECK(cases[i].name, record_fixture_count(record, RECORD_SESSION) == !cleared);
 		(void)add(record, RECORD_SESSION, 10); /* and it works */
 		record_close(record);
 	}
@@ -173,7 +155,7 @@ static void agrees_with_a_model(void)
 {
 	static uint32_t slots[ENTRIES]; /* RECORD_NONE: not there */
 	uint64_t seed = suite_seed("record");
-	CLEANUP(fd_closep) int fd = new_file();
+	CLEANUP(fd_closep) int fd = record_fixture_file();
 	struct record *record;
 	size_t n = 0, seen = 0;
 	bool cleared;
@@ -209,7 +191,7 @@ static void full_file_system_loses_nothing(void)
 {
 	const union record_body body = {.session = {.id = 5}};
 	struct rlimit limit, old;
-	CLEANUP(fd_closep) int fd = new_file();
+	CLEANUP(fd_closep) int fd = record_fixture_file();
 	uint32_t slot = RECORD_NONE, last;
 	struct record *record;
 	size_t n = 0;
@@ -228,7 +210,7 @@ static void full_file_system_loses_nothing(void)
 	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &old), 0);
 	CU_ASSERT_FATAL(signal(SIGXFSZ, SIG_DFL) != SIG_ERR);
 	CU_ASSERT_TRUE(err == -EFBIG || err == -ENOSPC);
-	CU_ASSERT_EQUAL(count(record, RECORD_SESSION), n);
+	CU_ASSERT_EQUAL(record_fixture_count(record, RECORD_SESSION), n);
 	CU_ASSERT_EQUAL(slot, last); /* untouched by the failure */
 	record_drop(record, &slot); /* makes room again */
 	CU_ASSERT_EQUAL(record_add(record, RECORD_OWNER, &body, &slot), 0);

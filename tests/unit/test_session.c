@@ -5,24 +5,31 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/record_fixture.h"
 #include "tests/unit/suite.h"
 
 #define NAME64 "0123456789012345678901234567890123456789012345678901234567890123"
 
 struct tables {
 	struct ledger *ledger;
+	struct record *record;
+	int record_fd;
 	struct session_table *sessions;
 };
 
 static void tables_init(struct tables *t)
 {
 	CU_ASSERT_EQUAL_FATAL(ledger_new(&t->ledger), 0);
-	CU_ASSERT_EQUAL_FATAL(session_table_new(t->ledger, &t->sessions), 0);
+	t->record_fd = record_fixture_file();
+	t->record = record_fixture_open(t->record_fd);
+	CU_ASSERT_EQUAL_FATAL(session_table_new(t->ledger, t->record, &t->sessions), 0);
 }
 
 static void tables_fini(struct tables *t)
 {
 	session_table_free(t->sessions);
+	record_close(t->record);
+	fd_closep(&t->record_fd);
 	ledger_free(t->ledger); /* asserts that nothing is charged */
 }
 

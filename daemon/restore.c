@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/restore.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "daemon/broker.h"
+#include "daemon/owner.h"
+#include "daemon/record.h"
+#include "daemon/session.h"
+
+/* Not the entry's fault: at the next start it may be taken over. */
+static bool restore_must_stop(int err)
+{
+	return err == -ENOMEM || err == -EMFILE || err == -ENFILE;
+}
+
+static int restore_owners(struct broker *broker)
+{
+	struct record *record = broker->record;
+	uint32_t slot = RECORD_NONE;
+
+	while ((slot = record_next(record, RECORD_OWNER, slot)) != RECORD_NONE) {
+		struct owner *owner;
+		int err = owner_revive(broker->owners, slot, &owner);
+		uint32_t dropped = slot;
+
+		if (restore_must_stop(err))
+			return err;
+		if (err && err != -ESRCH)
+			log_warning("an owner in the record makes no sense: %s", strerror(-err));
+		if (err)
+			record_drop(record, &dropped);
+	}
+	return 0;
+}
+
+static void restore_drop(struct broker *broker, uint32_t slot, const char *why)
+{
+	const struct record_session *body = &record_at(broker->record, slot)->session;
+
+	log_info("session %llx of uid %u ended: %s", (unsigned long long)body->id, body->uid, why);
+	record_drop(broker->record, &slot);
+}
+
+static int restore_session(struct broker *broker, uint32_t slot)
+{
+	const struct record_session *body = &record_at(broker->record, slot)->session;
+	struct owner *owner = owner_find(broker->owners, body->owner);
+	struct session *session;
+	int err;
+
+	if (body->state == SESSION_PENDING) {
+		restore_drop(broker, slot, "it was never handed out");
+		return 0;
+	}
+	if (!owner) {
+		restore_drop(broker, slot, "its owner exited while no daemon ran");
+		return 0;
+	}
+	err = session_revive(broker->sessions, slot, &session);
+	if (restore_must_stop(err))
+		return err;
+	if (err)
+		restore_drop(broker, slot, strerror(-err));
+	else
+		owner_add_session(owner, session);
+	return 0;
+}
+
+/* A slot and the id in it. */
+struct restore_entry {
+	uint64_t id;
+	uint32_t slot;
+};
+
+static int restore_compare(const void *a, const void *b)
+{
+	const struct restore_entry *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* In the order of their ids, which is that of the table. */
+static int restore_in_order(struct broker *broker)
+{
+	CLEANUP(freep) struct restore_entry *entries = NULL;
+	struct record *record = broker->record;
+	size_t n = 0, i = 0;
+	int err = 0;
+
+	for (uint32_t s = record_next(record, RECORD_SESSION, RECORD_NONE); s != RECORD_NONE;
+	     s = record_next(record, RECORD_SESSION, s))
+		n++;
+	entries = calloc(n ? n : 1, sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	for (uint32_t s = record_next(record, RECORD_SESSION, RECORD_NONE); s != RECORD_NONE;
+	     s = record_next(record, RECORD_SESSION, s))
+		entries[i++] = (struct restore_entry){record_at(record, s)->session.id, s};
+	qsort(entries, n, sizeof(*entries), restore_compare);
+	for (i = 0; !err && i < n; i++)
+		err = restore_session(broker, entries[i].slot);
+	return err;
+}
+
+static int restore_devices(struct broker *broker)
+{
+	struct record *record = broker->record;
+	uint32_t slot = RECORD_NONE;
+
+	while ((slot = record_next(record, RECORD_DEVICE, slot)) != RECORD_NONE) {
+		struct session *session =
+			session_find(broker->sessions, record_at(record, slot)->device.session);
+		int err = session ? session_revive_device(broker->sessions, session, slot) : -ESRCH;
+		uint32_t dropped = slot;
+
+		if (restore_must_stop(err))
+			return err;
+		if (err)
+			record_drop(record, &dropped);
+	}
+	return 0;
+}
+
+int restore_sessions(struct broker *broker)
+{
+	int err = restore_owners(broker);
+
+	if (!err)
+		err = restore_in_order(broker);
+	if (!err)
+		err = restore_devices(broker);
+	if (err)
+		return err;
+	owner_revived(broker->owners);
+	if (session_count(broker->sessions))
+		log_info("took over %zu sessions", session_count(broker->sessions));
+	return 0;
+}

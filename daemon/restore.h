@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * After a start: what the daemon before left in the record becomes sessions and owners again, and
+ * what it was just doing when it was killed is undone.
+ */
+#ifndef DAEMON_RESTORE_H
+#define DAEMON_RESTORE_H
+
+struct broker;
+
+/**
+ * restore_sessions() - take over from the daemon before
+ *
+ * A session comes back, with its id, name, share and devices, while its owner lives and its
+ * descriptors may have been sent; any other is dropped. RLIMIT_MEMLOCK of each owner that is left
+ * is brought in line, and of those without a session put back. Entries that make no sense are
+ * dropped and logged.
+ *
+ * Return: 0; -ENOMEM, -EMFILE: not all could be taken over, and none was dropped for that.
+ */
+int restore_sessions(struct broker *broker);
+
+#endif
