@@ -62,7 +62,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c l
 	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer conffile device fdmsg \
 	glob grant iommu ledger libpinbroker limits listener log loop loop_epoll loop_timer \
 	loop_uring output owner placeholder policy policy_files policy_match procfs proto record \
-	request session size) \
+	request restore session size) \
 	$(filter-out daemon/main.c,$(daemon)) client/libpinbroker.c client/output.c \
 	client/placeholder.c
 client := tests/integration/client.c client/libpinbroker.c accounting/size.c common/fdmsg.c \

@@ -78,6 +78,8 @@ static int record_map(struct record *record, uint32_t n_slots)
 			   record->fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
+	/* A mapping holds the lock, too: no child may have it. Without it, only that is missing. */
+	(void)madvise(map, record_size(n_slots), MADV_DONTFORK);
 	record->map = map;
 	record->n_slots = n_slots;
 	return 0;

@@ -22,6 +22,7 @@
 #include "daemon/closer.h"
 #include "daemon/loop.h"
 #include "daemon/owner.h"
+#include "daemon/restore.h"
 #include "iommufd/uapi.h"
 #include "tests/unit/captured.h"
 #include "tests/unit/fake_sys.h"
@@ -199,6 +200,54 @@ void broker_fixture_ipc_lock(bool permitted)
 	CU_ASSERT_EQUAL_FATAL(syscall(SYS_capset, &header, data), 0);
 }
 
+/* What depends on the record. */
+static void make_tables(struct broker_fixture *f)
+{
+	struct broker *broker = f->broker;
+
+	CU_ASSERT_EQUAL_FATAL(ledger_new(&broker->ledger), 0);
+	broker->record = record_fixture_open(f->record_fd);
+	CU_ASSERT_EQUAL_FATAL(session_table_new(broker->ledger, broker->record, &broker->sessions),
+			      0);
+	CU_ASSERT_EQUAL_FATAL(owner_table_new(broker, &broker->owners), 0);
+}
+
+static void copy_file(int to, int from)
+{
+	struct stat st;
+
+	CU_ASSERT_EQUAL_FATAL(fstat(from, &st), 0);
+	CU_ASSERT_EQUAL_FATAL(ftruncate(to, 0), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		copy_file_range(from, &(off64_t){0}, to, &(off64_t){0}, (size_t)st.st_size, 0),
+		st.st_size);
+}
+
+void broker_fixture_snapshot(void *arg)
+{
+	struct broker_fixture *f = arg;
+
+	f->snapshot_fd = record_fixture_file();
+	copy_file(f->snapshot_fd, f->record_fd);
+}
+
+void broker_fixture_restart(struct broker_fixture *f)
+{
+	struct broker *broker = f->broker;
+
+	while (broker->peers)
+		peer_free(broker->peers);
+	owner_table_free(broker->owners);
+	session_table_free(broker->sessions);
+	record_close(broker->record);
+	ledger_free(broker->ledger);
+	if (f->snapshot_fd >= 0)
+		copy_file(f->record_fd, f->snapshot_fd);
+	fd_closep(&f->snapshot_fd);
+	make_tables(f);
+	CU_ASSERT_EQUAL_FATAL(restore_sessions(broker), 0);
+}
+
 static void make_broker(struct broker_fixture *f)
 {
 	struct broker *broker = f->broker;
@@ -210,13 +259,9 @@ static void make_broker(struct broker_fixture *f)
 	f->policy = &broker->policies->policies[0];
 	broker->max_connections = 1000;
 	CU_ASSERT_EQUAL_FATAL(closer_new(broker->loop, &broker->closer), 0);
-	CU_ASSERT_EQUAL_FATAL(ledger_new(&broker->ledger), 0);
 	CU_ASSERT_EQUAL_FATAL(budget_new(&broker->budget), 0);
 	f->record_fd = record_fixture_file();
-	broker->record = record_fixture_open(f->record_fd);
-	CU_ASSERT_EQUAL_FATAL(session_table_new(broker->ledger, broker->record, &broker->sessions),
-			      0);
-	CU_ASSERT_EQUAL_FATAL(owner_table_new(broker, &broker->owners), 0);
+	make_tables(f);
 }
 
 bool broker_fixture_init(struct broker_fixture *f)
@@ -234,7 +279,8 @@ bool broker_fixture_init_as_is(struct broker_fixture *f)
 		suite_skip("this kernel lacks io_uring, SO_PEERPIDFD or pidfs");
 		return false;
 	}
-	*f = (struct broker_fixture){.n_fds = n_fds, .broker = calloc(1, sizeof(*f->broker))};
+	*f = (struct broker_fixture){
+		.n_fds = n_fds, .snapshot_fd = -1, .broker = calloc(1, sizeof(*f->broker))};
 	CU_ASSERT_PTR_NOT_NULL_FATAL(f->broker);
 	f->broker->loop = loop;
 	f->broker->sysfs_fd = f->broker->dev_fd = f->broker->signal_fd = -1;
@@ -250,6 +296,7 @@ void broker_fixture_fini(struct broker_fixture *f)
 {
 	broker_free(f->broker);
 	fd_closep(&f->record_fd);
+	fd_closep(&f->snapshot_fd);
 	CU_ASSERT_EQUAL(nftw(f->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 	captured_end();
 	CU_ASSERT_EQUAL(suite_count_fds(), f->n_fds);

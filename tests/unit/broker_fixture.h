@@ -39,6 +39,7 @@ struct broker_fixture {
 	char path[32]; /* a directory for the test */
 	int n_fds; /* that were open before */
 	int record_fd; /* owned; the record's file */
+	int snapshot_fd; /* owned; a copy of it; -1: none */
 };
 
 /**
@@ -56,6 +57,15 @@ void broker_fixture_fini(struct broker_fixture *f);
 
 /* Asserts that nothing is granted, charged or claimed, and nothing is changed in this process. */
 void broker_fixture_check_idle(const struct broker_fixture *f, const char *row);
+
+/*
+ * A daemon is killed, and another one starts: what is in memory is forgotten, the record is read
+ * again. Connections are gone.
+ */
+void broker_fixture_restart(struct broker_fixture *f);
+
+/* Keeps a copy of the record; that restart goes on from it, if there is one. @arg: the fixture */
+void broker_fixture_snapshot(void *arg);
 
 /* Runs the loop until done() holds. Fails the test after 10 s. */
 void broker_fixture_run(struct broker_fixture *f, bool (*done)(void *arg), void *arg);

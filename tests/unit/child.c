@@ -12,13 +12,14 @@
 
 #include "common/cleanup.h"
 
-/* Waits for the end of its standard input. */
+/* Lets go of all else, says so, and waits for the end of its standard input. */
 static int wait_for_stop(void *arg)
 {
-	int stop_fd = *(int *)arg;
-	char byte;
+	const int *fds = arg;
+	char byte = 0;
 
-	if (dup2(stop_fd, STDIN_FILENO) < 0 || close_range(3, ~0U, 0) < 0)
+	if (dup2(fds[0], STDIN_FILENO) < 0 || dup2(fds[1], 3) < 0 || close_range(4, ~0U, 0) < 0 ||
+	    write(3, &byte, sizeof(byte)) < 0 || close(3) < 0)
 		return 1;
 	return read(STDIN_FILENO, &byte, sizeof(byte)) == 0 ? 0 : 1;
 }
@@ -39,12 +40,16 @@ static void fork_child(struct child *ret_child, int (*fn)(void *arg), void *arg)
 
 void child_start(struct child *ret_child)
 {
-	int pipe_fds[2];
+	int stop_fds[2], ready_fds[2];
+	char byte;
 
-	CU_ASSERT_FATAL(pipe2(pipe_fds, O_CLOEXEC) == 0);
-	fork_child(ret_child, wait_for_stop, &pipe_fds[0]);
-	fd_closep(&pipe_fds[0]);
-	ret_child->stop_fd = pipe_fds[1];
+	CU_ASSERT_FATAL(pipe2(stop_fds, O_CLOEXEC) == 0 && pipe2(ready_fds, O_CLOEXEC) == 0);
+	fork_child(ret_child, wait_for_stop, (int[]){stop_fds[0], ready_fds[1]});
+	fd_closep(&stop_fds[0]);
+	fd_closep(&ready_fds[1]);
+	CU_ASSERT_FATAL(read(ready_fds[0], &byte, sizeof(byte)) == sizeof(byte));
+	fd_closep(&ready_fds[0]);
+	ret_child->stop_fd = stop_fds[1];
 }
 
 void child_run(struct child *ret_child, int (*fn)(void *arg), void *arg)

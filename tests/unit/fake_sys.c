@@ -32,6 +32,11 @@ static struct {
 	void (*hook)(void *arg);
 	void *hook_arg;
 	bool hook_on_write;
+	unsigned int snapshot_at; /* 0: at none */
+	bool snapshot_after;
+	void (*snapshot_fn)(void *arg);
+	void *snapshot_arg;
+	struct process snapshot[PROCESSES_MAX];
 } kernel;
 
 void fake_sys_reset(void)
@@ -52,9 +57,34 @@ unsigned int fake_sys_calls(void)
 	return kernel.n_calls;
 }
 
+void fake_sys_snapshot_at(unsigned int nth, bool after, void (*fn)(void *arg), void *arg)
+{
+	kernel.n_calls = 0;
+	kernel.snapshot_at = nth;
+	kernel.snapshot_after = after;
+	kernel.snapshot_fn = fn;
+	kernel.snapshot_arg = arg;
+}
+
+void fake_sys_rewind(void)
+{
+	memcpy(kernel.processes, kernel.snapshot, sizeof(kernel.processes));
+}
+
+static void snapshot(bool after)
+{
+	if (kernel.n_calls != kernel.snapshot_at || kernel.snapshot_after != after)
+		return;
+	kernel.snapshot_at = 0;
+	memcpy(kernel.snapshot, kernel.processes, sizeof(kernel.snapshot));
+	kernel.snapshot_fn(kernel.snapshot_arg);
+}
+
 static bool call_fails(void)
 {
-	return ++kernel.n_calls == kernel.fail_at;
+	kernel.n_calls++;
+	snapshot(false);
+	return kernel.n_calls == kernel.fail_at;
 }
 
 static struct process *find_process(pid_t pid)
@@ -175,11 +205,12 @@ static int fake_prlimit(pid_t pid, int resource, const struct rlimit *new_limit,
 		return -ESRCH;
 	if (ret_old)
 		*ret_old = process->limit;
-	if (!new_limit)
-		return 0;
-	CU_ASSERT_TRUE(new_limit->rlim_cur <= new_limit->rlim_max);
-	process->limit = *new_limit;
-	process->n_writes++;
+	if (new_limit) {
+		CU_ASSERT_TRUE(new_limit->rlim_cur <= new_limit->rlim_max);
+		process->limit = *new_limit;
+		process->n_writes++;
+	}
+	snapshot(true);
 	return 0;
 }
 

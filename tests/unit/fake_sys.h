@@ -37,6 +37,14 @@ unsigned int fake_sys_writes(pid_t pid);
 /* Before the next prlimit() (that writes, if so wanted) takes effect, fn is called, once. */
 void fake_sys_before_prlimit(bool writing, void (*fn)(void *arg), void *arg);
 
+/*
+ * When the nth call from now on begins, or, if it is a prlimit(), has just ended (after), fn is
+ * called and all limits are remembered for fake_sys_rewind(): what a process that is killed there
+ * leaves behind.
+ */
+void fake_sys_snapshot_at(unsigned int nth, bool after, void (*fn)(void *arg), void *arg);
+void fake_sys_rewind(void);
+
 /* IOMMU_OPTION_RLIMIT_MODE of the context opened last. */
 uint64_t fake_sys_mode(void);
 

@@ -47,6 +47,7 @@ extern const struct suite suite_procfs;
 extern const struct suite suite_proto;
 extern const struct suite suite_record;
 extern const struct suite suite_request;
+extern const struct suite suite_restore;
 extern const struct suite suite_session;
 extern const struct suite suite_size;
 
