@@ -196,6 +196,11 @@ bool proto_open_valid(const struct proto_open *open)
 #define SUBJECT_FLAGS \
 	(PROTO_SUBJECT_UID | PROTO_SUBJECT_CGROUP | PROTO_SUBJECT_DOMAIN | PROTO_SUBJECT_PROCESS)
 
+static bool process_valid(const struct proto_process *process)
+{
+	return process->inode && process->pid && process->pid <= INT32_MAX && !process->zero;
+}
+
 bool proto_subject_valid(const struct proto_subject *subject)
 {
 	if (subject->flags & ~SUBJECT_FLAGS || subject->zero)
@@ -214,6 +219,10 @@ bool proto_subject_valid(const struct proto_subject *subject)
 	if (!proto_text_valid(subject->cgroup, sizeof(subject->cgroup)) ||
 	    !proto_text_valid(subject->domain, sizeof(subject->domain)))
 		return false;
+	if (subject->flags & PROTO_SUBJECT_PROCESS
+		    ? !process_valid(&subject->process)
+		    : !is_zero(&subject->process, sizeof(subject->process)))
+		return false;
 	if ((subject->domain[0] != '\0') != ((subject->flags & PROTO_SUBJECT_DOMAIN) != 0))
 		return false;
 	return subject->cgroup[0] == (subject->flags & PROTO_SUBJECT_CGROUP ? '/' : '\0');
@@ -221,8 +230,7 @@ bool proto_subject_valid(const struct proto_subject *subject)
 
 bool proto_explain_valid(const struct proto_explain *explain)
 {
-	return proto_subject_valid(&explain->subject) && proto_open_valid(&explain->open) &&
-	       !(explain->subject.flags & PROTO_SUBJECT_PROCESS);
+	return proto_subject_valid(&explain->subject) && proto_open_valid(&explain->open);
 }
 
 #define SET_KEYS                                                            \
@@ -237,6 +245,11 @@ bool proto_set_valid(const struct proto_set *set)
 	       (set->keys & PROTO_SET_MAX_MAPPINGS || !set->max_mappings) &&
 	       (set->keys & PROTO_SET_MAX_OBJECTS || !set->max_objects) &&
 	       (set->keys & PROTO_SET_MIGRATION_BUFFERS || !set->migration_buffers);
+}
+
+bool proto_adopt_valid(const struct proto_adopt *adopt)
+{
+	return process_valid(&adopt->process);
 }
 
 bool proto_attach_valid(const struct proto_attach *attach)

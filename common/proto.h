@@ -34,12 +34,12 @@ enum proto_kind {
 
 enum proto_op {
 	PROTO_OPEN = 1, /* a session for the requester: proto_open -> proto_grant and fds */
-	PROTO_OPEN_FOR = 2, /* for another subject: proto_open_for [and a pidfd] -> as open */
+	PROTO_OPEN_FOR = 2, /* for another subject: proto_open_for -> as open */
 	PROTO_LIST = 3, /* proto_list -> proto_sessions */
 	PROTO_SHOW = 4, /* proto_show -> proto_sessions with exactly one */
 	PROTO_SET = 5, /* proto_set -> proto_done */
 	PROTO_ATTACH = 6, /* proto_attach -> proto_done and the device's fd */
-	PROTO_ADOPT = 7, /* proto_adopt and a pidfd -> proto_done */
+	PROTO_ADOPT = 7, /* proto_adopt -> proto_done */
 	PROTO_CLOSE = 8, /* proto_close -> proto_done */
 	PROTO_REVOKE = 9, /* proto_revoke -> proto_done */
 	PROTO_STATUS = 10, /* proto_status_ask -> proto_status */
@@ -152,11 +152,23 @@ struct proto_session {
 };
 static_assert(sizeof(struct proto_session) == 232, "wire format");
 
+/*
+ * A process. A pid alone proves nothing: the inode of a pidfd is no other process's in this boot.
+ * Who names a process holds a pidfd of it meanwhile, and the broker opens one of its own: a
+ * descriptor that somebody sent could be one whose last close never returns.
+ */
+struct proto_process {
+	uint64_t inode; /* st_ino of its pidfd (pidfs, Linux 6.9) */
+	uint32_t pid; /* in the broker's pid namespace */
+	uint32_t zero;
+};
+static_assert(sizeof(struct proto_process) == 16, "wire format");
+
 /* What is given of a subject; all of it is for root and for the admins of its policy. */
 #define PROTO_SUBJECT_UID 1U
 #define PROTO_SUBJECT_CGROUP 2U
 #define PROTO_SUBJECT_DOMAIN 4U
-/* A pidfd comes along: that process is the subject, but for what else is given, and the owner. */
+/* The process is the subject, but for what else is given, and will be the owner. */
 #define PROTO_SUBJECT_PROCESS 8U
 
 /* For whom; flags 0: for the requester. */
@@ -168,22 +180,22 @@ struct proto_subject {
 	uint32_t gids[PROTO_GIDS_MAX]; /* those beyond n_gids are 0 */
 	char cgroup[4096]; /* "/a/b"; "" without PROTO_SUBJECT_CGROUP */
 	char domain[256]; /* a virtual machine's name; "" without PROTO_SUBJECT_DOMAIN */
+	struct proto_process process; /* 0 without PROTO_SUBJECT_PROCESS */
 };
-static_assert(sizeof(struct proto_subject) == 4624, "wire format");
+static_assert(sizeof(struct proto_subject) == 4640, "wire format");
 
-/* Never PROTO_SUBJECT_PROCESS: nothing comes along. */
 struct proto_explain {
 	struct proto_subject subject;
 	struct proto_open open;
 };
-static_assert(sizeof(struct proto_explain) == 5360, "wire format");
+static_assert(sizeof(struct proto_explain) == 5376, "wire format");
 
 /* At least one flag of the subject. The owner is its process, or else the requester. */
 struct proto_open_for {
 	struct proto_subject subject;
 	struct proto_open open;
 };
-static_assert(sizeof(struct proto_open_for) == 5360, "wire format");
+static_assert(sizeof(struct proto_open_for) == 5376, "wire format");
 
 #define PROTO_SET_LIMIT 1U
 #define PROTO_SET_MAX_MAPPINGS 2U
@@ -209,12 +221,12 @@ struct proto_attach {
 };
 static_assert(sizeof(struct proto_attach) == 48, "wire format");
 
-/* The process whose pidfd comes along becomes the owner. */
+/* The process becomes the owner. */
 struct proto_adopt {
 	uint64_t id;
-	uint64_t zero;
+	struct proto_process process;
 };
-static_assert(sizeof(struct proto_adopt) == 16, "wire format");
+static_assert(sizeof(struct proto_adopt) == 24, "wire format");
 
 struct proto_close {
 	uint64_t id;
@@ -369,6 +381,7 @@ bool proto_open_valid(const struct proto_open *open);
 bool proto_subject_valid(const struct proto_subject *subject);
 bool proto_explain_valid(const struct proto_explain *explain);
 bool proto_set_valid(const struct proto_set *set);
+bool proto_adopt_valid(const struct proto_adopt *adopt);
 bool proto_attach_valid(const struct proto_attach *attach);
 bool proto_revoke_valid(const struct proto_revoke *revoke);
 

@@ -295,7 +295,13 @@ static void test_subject(void)
 	CU_ASSERT_TRUE(proto_subject_valid(&subject));
 	subject.domain[0] = 'd'; /* without the flag */
 	CU_ASSERT_FALSE(proto_subject_valid(&subject));
-	subject.flags |= PROTO_SUBJECT_DOMAIN | PROTO_SUBJECT_PROCESS;
+	subject.flags |= PROTO_SUBJECT_DOMAIN;
+	CU_ASSERT_TRUE(proto_subject_valid(&subject));
+	subject.process.pid = 7; /* without the flag */
+	CU_ASSERT_FALSE(proto_subject_valid(&subject));
+	subject.flags |= PROTO_SUBJECT_PROCESS; /* without an inode */
+	CU_ASSERT_FALSE(proto_subject_valid(&subject));
+	subject.process.inode = 8;
 	CU_ASSERT_TRUE(proto_subject_valid(&subject));
 	subject.domain[255] = 'd'; /* behind the NUL */
 	CU_ASSERT_FALSE(proto_subject_valid(&subject));
@@ -341,6 +347,15 @@ static void test_small_requests(void)
 	struct proto_attach attach = {.id = 1};
 	struct proto_revoke revoke = {.id = 1, .flags = PROTO_REVOKE_KILL};
 
+	struct proto_adopt adopt = {.process = {.inode = 5, .pid = INT32_MAX}};
+
+	CU_ASSERT_TRUE(proto_adopt_valid(&adopt));
+	adopt.process.pid++;
+	CU_ASSERT_FALSE(proto_adopt_valid(&adopt));
+	adopt.process.pid = 0;
+	CU_ASSERT_FALSE(proto_adopt_valid(&adopt));
+	adopt.process = (struct proto_process){.inode = 5, .pid = 1, .zero = 1};
+	CU_ASSERT_FALSE(proto_adopt_valid(&adopt));
 	CU_ASSERT_FALSE(proto_attach_valid(&attach));
 	attach.device[0] = 'x';
 	CU_ASSERT_TRUE(proto_attach_valid(&attach));
@@ -403,9 +418,6 @@ static void test_explain(void)
 	CU_ASSERT_FALSE(proto_explain_valid(&explain));
 	explain = good_explain();
 	explain.open.zero = 1;
-	CU_ASSERT_FALSE(proto_explain_valid(&explain));
-	explain = good_explain();
-	explain.subject.flags |= PROTO_SUBJECT_PROCESS;
 	CU_ASSERT_FALSE(proto_explain_valid(&explain));
 }
 
