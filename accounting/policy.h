@@ -156,6 +156,9 @@ void policy_unrefp(struct policy_set **set);
 const struct policy *policy_match(const struct policy_set *set,
 				  const struct policy_subject *subject);
 
+/* The policy of that name; NULL: there is none (any more). */
+const struct policy *policy_find(const struct policy_set *set, const char *name);
+
 /**
  * policy_knows() - whether a policy could have to do with a user, as subject or as admin
  *

@@ -77,6 +77,16 @@ const struct policy *policy_match(const struct policy_set *set,
 	return NULL;
 }
 
+const struct policy *policy_find(const struct policy_set *set, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < set->n_policies; i++)
+		if (strcmp(set->policies[i].name, name) == 0)
+			return &set->policies[i];
+	return NULL;
+}
+
 bool policy_knows(const struct policy_set *set, const struct policy_subject *subject)
 {
 	size_t i;

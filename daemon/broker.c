@@ -26,6 +26,7 @@
 #include "daemon/loop.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
+#include "daemon/petition.h"
 #include "daemon/procfs.h"
 #include "daemon/record.h"
 #include "daemon/restore.h"
@@ -171,10 +172,18 @@ static int broker_new_loop(struct loop **ret_loop)
 	return err;
 }
 
+static int broker_new_petition(struct broker *broker)
+{
+	broker->petition = malloc(sizeof(*broker->petition));
+	return broker->petition ? 0 : -ENOMEM;
+}
+
 static int broker_init(struct broker *broker)
 {
 	int err = broker_check_pidfs();
 
+	if (!err)
+		err = broker_new_petition(broker);
 	if (!err)
 		err = broker_open_roots(broker);
 	if (!err)
@@ -284,6 +293,7 @@ void broker_free(struct broker *broker)
 	fd_closep(&broker->signal_fd);
 	fd_closep(&broker->sysfs_fd);
 	fd_closep(&broker->dev_fd);
+	free(broker->petition);
 	free(broker);
 }
 

@@ -16,6 +16,7 @@ struct listener;
 struct loop;
 struct owner_table;
 struct peer;
+struct petition;
 struct policy_set;
 struct record;
 struct session_table;
@@ -45,6 +46,7 @@ struct broker {
 	uint64_t signal_watch;
 	uint64_t mem_total; /* bytes */
 	uid_t overflow_uid; /* what ids without a mapping look like */
+	struct petition *petition; /* owned; of the request in hand */
 	/* A packet in hand or in the making; one thread, used within one handler. */
 	union {
 		char bytes[PROTO_MESSAGE_MAX];

@@ -5,6 +5,7 @@
 
 #include "accounting/policy.h"
 #include "common/proto.h"
+#include "daemon/broker.h"
 #include "daemon/peer.h"
 #include "daemon/petition.h"
 #include "daemon/request.h"
@@ -44,7 +45,8 @@ static bool explain_possible(const struct admission *admission)
 	       admission->refusal == REFUSAL_CAPABLE_OWNER;
 }
 
-int explain_serve(struct peer *peer, const struct proto_header *header, const void *body)
+static int explain_answer(struct peer *peer, const struct proto_header *header,
+			  const struct admission *admission)
 {
 	struct proto_explanation explanation = {.granted = 0};
 	struct peer_answer answer = {
@@ -53,15 +55,7 @@ int explain_serve(struct peer *peer, const struct proto_header *header, const vo
 		.parts = {{.iov_base = &explanation, .iov_len = sizeof(explanation)}},
 		.n_parts = 1,
 	};
-	const struct admission *admission;
-	struct proto_explain request;
-	struct petition petition;
 
-	memcpy(&request, body, sizeof(request));
-	petition.open = request.open;
-	petition.subject = request.subject;
-	petition_weigh(peer, &petition);
-	admission = &petition.admission;
 	if (!explain_possible(admission))
 		return request_refuse(peer, header, admission->refusal, "%s", admission->text);
 	if (admission->policy)
@@ -72,4 +66,19 @@ int explain_serve(struct peer *peer, const struct proto_header *header, const vo
 	proto_line_set(explanation.text, sizeof(explanation.text), admission->text);
 	proto_text_set(explanation.warning, sizeof(explanation.warning), admission->warning);
 	return peer_send(peer, &answer);
+}
+
+int explain_serve(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct petition *petition = peer->broker->petition;
+	struct proto_explain request;
+	int err;
+
+	memcpy(&request, body, sizeof(request));
+	if (!proto_explain_valid(&request))
+		return request_malformed(peer, header);
+	petition_weigh(peer, &request.open, &request.subject, petition);
+	err = explain_answer(peer, header, &petition->admission);
+	petition_fini(petition);
+	return err;
 }

@@ -77,26 +77,28 @@ static int grant_open_device(struct grant *grant, const struct device *device)
  * is believed up to what the kernel lets anybody lock: a process may have inherited a limit that
  * was raised by us, and what it locks under it must not raise the next one. More is extra-memlock.
  */
-static uint64_t grant_locked_besides(const struct peer *peer, const struct petition *petition)
+static uint64_t grant_locked_besides(const struct petition *petition)
 {
+	const struct process *owner = &petition->owner;
 	struct procfs_locked locked;
 
-	if (petition->open.flags & PROTO_OPEN_EXEC)
+	if (petition->open->flags & PROTO_OPEN_EXEC)
 		return 0;
-	if (procfs_locked(peer->cred.pid, &locked) || procfs_exited(peer->pidfd) ||
+	if (procfs_locked(owner->pid, &locked) || procfs_exited(owner->pidfd) ||
 	    locked.locked == PROTO_UNKNOWN)
 		return 0;
 	return locked.locked < GRANT_LOCKED_MAX ? locked.locked : GRANT_LOCKED_MAX;
 }
 
-static int grant_set_limit(struct grant *grant, const struct peer *peer,
-			   const struct petition *petition)
+static int grant_set_limit(struct grant *grant, const struct petition *petition)
 {
+	const struct process *owner = &petition->owner;
 	const struct owner_plan plan = {
-		.pidfd = peer->pidfd,
-		.pid = peer->cred.pid,
-		.uid = peer->cred.uid,
-		.locked_besides = grant_locked_besides(peer, petition),
+		.pidfd = owner->pidfd,
+		.pid = owner->pid,
+		.uid = owner->uid,
+		.locked_besides = grant_locked_besides(petition),
+		.exempt = petition->exempt,
 	};
 	int err = owner_get(grant->broker->owners, &plan, &grant->owner);
 
@@ -106,25 +108,24 @@ static int grant_set_limit(struct grant *grant, const struct peer *peer,
 	}
 	if (err)
 		(void)snprintf(grant->fault, sizeof(grant->fault),
-			       "cannot set RLIMIT_MEMLOCK of process %d: %s", (int)peer->cred.pid,
+			       "cannot set RLIMIT_MEMLOCK of process %d: %s", (int)owner->pid,
 			       strerror(-err));
 	return err;
 }
 
 /* Every step but the last. A failure leaves its reason in grant->fault. */
-static int grant_prepare(struct grant *grant, const struct peer *peer,
-			 const struct petition *petition)
+static int grant_prepare(struct grant *grant, const struct petition *petition)
 {
 	const struct admission *admission = &petition->admission;
 	struct session_plan plan = {
-		.uid = peer->cred.uid,
-		.name = petition->open.name[0] ? petition->open.name : "session",
+		.uid = petition->who.uid,
+		.name = petition->open->name[0] ? petition->open->name : "session",
 		.policy = admission->policy,
 		.accounting = admission->accounting,
 		.limit = admission->limit,
 		.max_mappings = admission->max_mappings,
 		.devices = petition->devices,
-		.n_devices = petition->open.n_devices,
+		.n_devices = petition->open->n_devices,
 	};
 	int err = session_new(grant->broker->sessions, &plan, &grant->session);
 
@@ -134,9 +135,9 @@ static int grant_prepare(struct grant *grant, const struct peer *peer,
 		return err;
 	}
 	err = grant_open_context(grant);
-	for (size_t i = 0; !err && i < petition->open.n_devices; i++)
+	for (size_t i = 0; !err && i < petition->open->n_devices; i++)
 		err = grant_open_device(grant, &petition->devices[i]);
-	return err ? err : grant_set_limit(grant, peer, petition);
+	return err ? err : grant_set_limit(grant, petition);
 }
 
 static int grant_send(const struct grant *grant, const struct peer *peer,
@@ -170,7 +171,7 @@ static int grant_make(struct peer *peer, const struct proto_header *header,
 {
 	CLEANUP(grant_fini) struct grant grant = {.broker = peer->broker};
 	struct session *session;
-	int err = grant_prepare(&grant, peer, petition);
+	int err = grant_prepare(&grant, petition);
 
 	if (err)
 		return request_refuse(peer, header, REFUSAL_KERNEL, "policy \"%s\": %s",
@@ -190,15 +191,39 @@ static int grant_make(struct peer *peer, const struct proto_header *header,
 	return 0;
 }
 
+static int grant_decide(struct peer *peer, const struct proto_header *header,
+			const struct proto_open *open, const struct proto_subject *subject)
+{
+	struct petition *petition = peer->broker->petition;
+	int err;
+
+	petition_weigh(peer, open, subject, petition);
+	if (petition->admission.refusal)
+		err = request_refuse(peer, header, petition->admission.refusal, "%s",
+				     petition->admission.text);
+	else
+		err = grant_make(peer, header, petition);
+	petition_fini(petition);
+	return err;
+}
+
 int grant_open(struct peer *peer, const struct proto_header *header, const void *body)
 {
-	struct petition petition;
+	struct proto_open open;
 
-	memcpy(&petition.open, body, sizeof(petition.open));
-	petition.subject = (struct proto_subject){.flags = 0};
-	petition_weigh(peer, &petition);
-	if (petition.admission.refusal)
-		return request_refuse(peer, header, petition.admission.refusal, "%s",
-				      petition.admission.text);
-	return grant_make(peer, header, &petition);
+	memcpy(&open, body, sizeof(open));
+	if (!proto_open_valid(&open))
+		return request_malformed(peer, header);
+	return grant_decide(peer, header, &open, NULL);
+}
+
+int grant_open_for(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct proto_open_for request;
+
+	memcpy(&request, body, sizeof(request));
+	if (!proto_open_valid(&request.open) || !proto_subject_valid(&request.subject) ||
+	    !request.subject.flags)
+		return request_malformed(peer, header);
+	return grant_decide(peer, header, &request.open, &request.subject);
 }

@@ -10,7 +10,8 @@
 struct peer;
 struct proto_header;
 
-/* Handler of PROTO_OPEN; see request.c. */
+/* Handlers of PROTO_OPEN and PROTO_OPEN_FOR; see request.c. */
 int grant_open(struct peer *peer, const struct proto_header *header, const void *body);
+int grant_open_for(struct peer *peer, const struct proto_header *header, const void *body);
 
 #endif

@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "daemon/broker.h"
 #include "daemon/peer.h"
+#include "daemon/process.h"
 #include "daemon/session.h"
 
 /* Always false, for "return petition_refuse(...)". */
@@ -28,28 +29,16 @@ petition_refuse(struct petition *petition, enum refusal refusal, const char *for
 	return false;
 }
 
-/* The form of the request; what the fields mean is for the policy. */
-static bool petition_check_form(struct petition *petition)
-{
-	if (!proto_subject_valid(&petition->subject))
-		return petition_refuse(petition, REFUSAL_BAD_REQUEST, "the subject is malformed");
-	if (proto_open_valid(&petition->open))
-		return true;
-	return petition_refuse(petition, REFUSAL_BAD_REQUEST,
-			       "the request is malformed; a name is 1 to %d of [A-Za-z0-9._:@-]",
-			       PROTO_NAME_MAX);
-}
-
 static bool petition_check_names(struct petition *petition)
 {
-	for (size_t i = 0; i < petition->open.n_devices; i++) {
+	for (size_t i = 0; i < petition->open->n_devices; i++) {
 		char *name = petition->devices[i].name;
 
-		if (device_name(petition->open.devices[i], name))
+		if (device_name(petition->open->devices[i], name))
 			return petition_refuse(petition, REFUSAL_BAD_REQUEST,
 					       "\"%s\" is neither a PCI address (0000:65:00.0) nor "
 					       "an mdev UUID",
-					       petition->open.devices[i]);
+					       petition->open->devices[i]);
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(petition->devices[k].name, name) == 0)
 				return petition_refuse(petition, REFUSAL_BAD_REQUEST,
@@ -61,7 +50,7 @@ static bool petition_check_names(struct petition *petition)
 /* Reads each device from sysfs. A device that is not there is a matter for the policy's words. */
 static bool petition_probe(const struct broker *broker, struct petition *petition)
 {
-	for (size_t i = 0; i < petition->open.n_devices; i++) {
+	for (size_t i = 0; i < petition->open->n_devices; i++) {
 		char name[DEVICE_NAME_MAX];
 		int err;
 
@@ -75,73 +64,110 @@ static bool petition_probe(const struct broker *broker, struct petition *petitio
 	return true;
 }
 
-/* Only if a policy asks: it is a read of /proc on the way of every grant. */
-static bool petition_read_cgroup(const struct peer *peer, struct petition *petition)
+static unsigned int petition_given(const struct petition *petition)
+{
+	return petition->subject ? petition->subject->flags : 0;
+}
+
+/* The process that is named, or the requester. */
+static bool petition_find_owner(const struct peer *peer, struct petition *petition)
 {
 	int err;
 
-	petition->cgroup[0] = '\0';
-	if (petition->subject.flags & PROTO_SUBJECT_CGROUP) {
-		memcpy(petition->cgroup, petition->subject.cgroup, sizeof(petition->cgroup));
+	if (!(petition_given(petition) & PROTO_SUBJECT_PROCESS)) {
+		petition->owner = process_of_peer(peer);
 		return true;
 	}
-	if (!peer->broker->ask_cgroup || petition->subject.flags & PROTO_SUBJECT_UID)
+	err = process_open(&petition->subject->process, &petition->process);
+	if (err)
+		return petition_refuse(
+			petition, REFUSAL_BAD_REQUEST, "process %u cannot be the owner: %s",
+			petition->subject->process.pid,
+			err == -EPERM ? "its real and effective ids differ" : strerror(-err));
+	petition->owner = petition->process;
+	if (!(petition_given(petition) & PROTO_SUBJECT_UID) ||
+	    petition->subject->uid == petition->owner.uid)
 		return true;
-	err = procfs_cgroup(peer->cred.pid, petition->cgroup);
-	if (!err && procfs_exited(peer->pidfd))
+	return petition_refuse(petition, REFUSAL_BAD_REQUEST,
+			       "process %d runs as uid %u, and not as uid %u, which is given too",
+			       (int)petition->owner.pid, petition->owner.uid,
+			       petition->subject->uid);
+}
+
+/* Only if a policy asks: it is a read of /proc on the way of every grant. */
+static bool petition_read_cgroup(const struct broker *broker, struct petition *petition)
+{
+	const struct process *owner = &petition->owner;
+	int err;
+
+	petition->cgroup[0] = '\0';
+	if (petition_given(petition) & PROTO_SUBJECT_CGROUP) {
+		memcpy(petition->cgroup, petition->subject->cgroup, sizeof(petition->cgroup));
+		return true;
+	}
+	/* Of a uid without a process no cgroup is known. */
+	if (!broker->ask_cgroup || (petition_given(petition) & PROTO_SUBJECT_UID &&
+				    !(petition_given(petition) & PROTO_SUBJECT_PROCESS)))
+		return true;
+	err = procfs_cgroup(owner->pid, petition->cgroup);
+	if (!err && procfs_exited(owner->pidfd))
 		err = -ESRCH;
 	if (err == -ENODATA)
 		petition->cgroup[0] = '\0';
 	else if (err)
 		return petition_refuse(petition, REFUSAL_BAD_REQUEST,
-				       "the requester's cgroup cannot be read: %s", strerror(-err));
+				       "the cgroup of process %d cannot be read: %s",
+				       (int)owner->pid, strerror(-err));
 	return true;
 }
 
-static bool petition_check_capable(const struct peer *peer, struct petition *petition,
-				   bool *ret_capable)
+/* A manager may have the capability itself, and for its subject nobody is there yet to be asked. */
+static bool petition_check_capable(struct petition *petition, bool *ret_capable)
 {
-	int err;
+	bool for_another = petition->who.uid != petition->owner.uid;
+	int err = process_capable(&petition->owner, ret_capable);
 
-	if (petition->subject.flags & PROTO_SUBJECT_UID) {
-		*ret_capable = petition->subject.uid == 0; /* nobody is there yet to be asked */
-		return true;
-	}
-	err = procfs_capable(peer->cred.pid, ret_capable);
-	if (!err && procfs_exited(peer->pidfd))
-		err = -ESRCH;
-	if (!err)
-		return true;
-	return petition_refuse(petition, REFUSAL_BAD_REQUEST,
-			       "the requester's capabilities cannot be read: %s", strerror(-err));
+	if (err)
+		return petition_refuse(petition, REFUSAL_BAD_REQUEST,
+				       "the capabilities of process %d cannot be read: %s",
+				       (int)petition->owner.pid, strerror(-err));
+	petition->exempt = for_another && *ret_capable;
+	if (for_another)
+		*ret_capable = petition->who.uid == 0;
+	return true;
 }
 
-static void petition_subject(const struct peer *peer, const struct petition *petition,
-			     struct policy_subject *ret_subject)
+/* Strings and groups stay where they are. */
+static void petition_set_who(struct petition *petition)
 {
-	static_assert(sizeof(gid_t) == sizeof(petition->subject.gids[0]), "gids are taken as such");
-	*ret_subject = (struct policy_subject){
-		.uid = peer->cred.uid,
-		.gids = peer->gids,
-		.n_gids = peer->n_gids,
+	const struct proto_subject *subject = petition->subject;
+
+	static_assert(sizeof(gid_t) == sizeof(subject->gids[0]), "gids are taken as such");
+	petition->who = (struct policy_subject){
+		.uid = petition->owner.uid,
+		.gids = petition->owner.gids,
+		.n_gids = petition->owner.n_gids,
 		.cgroup = petition->cgroup[0] ? petition->cgroup : NULL,
 	};
-	if (petition->subject.flags & PROTO_SUBJECT_UID) {
-		ret_subject->uid = petition->subject.uid;
-		ret_subject->gids = petition->subject.gids;
-		ret_subject->n_gids = petition->subject.n_gids;
+	if (petition_given(petition) & PROTO_SUBJECT_UID) {
+		petition->who.uid = subject->uid;
+		if (subject->n_gids || !(subject->flags & PROTO_SUBJECT_PROCESS)) {
+			petition->who.gids = subject->gids;
+			petition->who.n_gids = subject->n_gids;
+		}
 	}
+	if (petition_given(petition) & PROTO_SUBJECT_DOMAIN)
+		petition->who.domain = subject->domain;
 }
 
 /* Another subject than oneself is for root and for the admins of the policy that matches it. */
-static bool petition_check_subject(const struct peer *peer, struct petition *petition,
-				   const struct policy_subject *subject)
+static bool petition_check_subject(const struct peer *peer, struct petition *petition)
 {
 	const struct policy *policy;
 
-	if (!petition->subject.flags || peer->cred.uid == 0)
+	if (!petition_given(petition) || peer->cred.uid == 0)
 		return true;
-	policy = policy_match(peer->broker->policies, subject);
+	policy = policy_match(peer->broker->policies, &petition->who);
 	if (policy && policy_admin(policy, peer->cred.uid))
 		return true;
 	return petition_refuse(petition, REFUSAL_NOT_PERMITTED,
@@ -167,7 +193,7 @@ static void petition_sums(uid_t uid, const struct policy *policy, struct admissi
 static void petition_claims(const struct broker *broker, const struct petition *petition,
 			    struct admission_device *ret_devices)
 {
-	for (size_t i = 0; i < petition->open.n_devices; i++) {
+	for (size_t i = 0; i < petition->open->n_devices; i++) {
 		const struct device *device = &petition->devices[i];
 		const struct session_claim *claim = session_claim_find(broker->sessions, device);
 
@@ -180,29 +206,47 @@ static void petition_claims(const struct broker *broker, const struct petition *
 	}
 }
 
-void petition_weigh(const struct peer *peer, struct petition *petition)
+/* Who is asking for whom, before anything is looked at that only a policy can allow. */
+static bool petition_identify(const struct peer *peer, struct petition *petition, bool *ret_capable)
+{
+	if (!petition_find_owner(peer, petition) || !petition_read_cgroup(peer->broker, petition))
+		return false;
+	petition_set_who(petition);
+	return petition_check_subject(peer, petition) &&
+	       petition_check_capable(petition, ret_capable);
+}
+
+void petition_weigh(const struct peer *peer, const struct proto_open *open,
+		    const struct proto_subject *subject, struct petition *petition)
 {
 	struct broker *broker = peer->broker;
 	struct admission_device devices[PROTO_DEVICES_MAX];
-	struct admission_request request = {.devices = devices};
+	struct admission_request request = {
+		.devices = devices,
+		.memory = open->memory,
+		.viommu = open->flags & PROTO_OPEN_VIOMMU,
+		.accounting = (enum policy_accounting)open->accounting,
+	};
 
+	petition->open = open;
+	petition->subject = subject && subject->flags ? subject : NULL;
+	petition->process = (struct process)PROCESS_INIT;
+	petition->exempt = false;
 	petition->admission = (struct admission){.refusal = REFUSAL_NONE};
-	if (!petition_check_form(petition) || !petition_check_names(petition) ||
-	    !petition_read_cgroup(peer, petition))
+	if (!petition_check_names(petition) || !petition_identify(peer, petition, &request.capable))
 		return;
-	petition_subject(peer, petition, &request.subject);
-	if (!petition_check_subject(peer, petition, &request.subject) ||
-	    !petition_check_capable(peer, petition, &request.capable))
-		return;
+	request.subject = petition->who;
 	/* Whom no policy matches is refused without a look at any device. */
 	if (policy_match(broker->policies, &request.subject)) {
 		if (!petition_probe(broker, petition))
 			return;
 		petition_claims(broker, petition, devices);
-		request.n_devices = petition->open.n_devices;
+		request.n_devices = open->n_devices;
 	}
-	request.memory = petition->open.memory;
-	request.viommu = petition->open.flags & PROTO_OPEN_VIOMMU;
-	request.accounting = (enum policy_accounting)petition->open.accounting;
 	admission_decide(broker->policies, &request, petition_sums, broker, &petition->admission);
+}
+
+void petition_fini(struct petition *petition)
+{
+	process_fini(&petition->process);
 }

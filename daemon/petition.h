@@ -6,16 +6,25 @@
 #ifndef DAEMON_PETITION_H
 #define DAEMON_PETITION_H
 
+#include <stdbool.h>
+
 #include "accounting/admission.h"
+#include "accounting/policy.h"
 #include "common/device.h"
 #include "common/proto.h"
+#include "daemon/process.h"
 #include "daemon/procfs.h"
 
 struct peer;
 
+/* Large: the broker keeps one, for the request in hand. Nothing in it is valid without a flag. */
 struct petition {
-	struct proto_open open; /* copied out of the packet */
-	struct proto_subject subject; /* likewise; flags 0: the requester itself */
+	const struct proto_open *open; /* borrowed, as the next */
+	const struct proto_subject *subject; /* NULL: the requester itself */
+	struct process process; /* that the subject names; owned */
+	struct process owner; /* borrowed: that process, or the requester */
+	struct policy_subject who; /* the policy is matched on; borrowed from all of these */
+	bool exempt; /* the owner has CAP_IPC_LOCK and holds the session for another */
 	struct device devices[PROTO_DEVICES_MAX];
 	char cgroup[PROCFS_CGROUP_MAX]; /* of the subject; "": not asked for, or not known */
 	struct admission admission; /* the answer */
@@ -23,10 +32,14 @@ struct petition {
 
 /**
  * petition_weigh() - gather the facts and decide
- * @petition: open and subject are filled in, the rest is the answer
+ * @open, @subject: well-formed, borrowed until petition_fini()
+ * @petition: the answer; not initialised
  *
  * petition->admission.policy is borrowed from the broker's snapshot: a reload ends it.
  */
-void petition_weigh(const struct peer *peer, struct petition *petition);
+void petition_weigh(const struct peer *peer, const struct proto_open *open,
+		    const struct proto_subject *subject, struct petition *petition);
+
+void petition_fini(struct petition *petition);
 
 #endif

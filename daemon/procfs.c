@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
@@ -87,6 +88,78 @@ int procfs_locked(pid_t pid, struct procfs_locked *ret_locked)
 	err = procfs_scan_locked(file, &locked);
 	if (!err)
 		*ret_locked = locked;
+	return err;
+}
+
+/* "Uid:\t1000\t1000\t1000\t1000": the real and the effective one. */
+static bool procfs_two_ids(const char *line, const char *key, uint32_t ret_ids[static 2])
+{
+	size_t len = strlen(key);
+
+	return strncmp(line, key, len) == 0 &&
+	       sscanf(line + len, "%" SCNu32 "%" SCNu32, &ret_ids[0], &ret_ids[1]) == 2;
+}
+
+/* "Groups:\t4 27 1000 ": behind the gids there are. */
+static int procfs_groups(const char *numbers, struct procfs_ids *ids)
+{
+	const size_t max = strlen(numbers) / 2 + 1; /* a digit and a space each */
+	gid_t *gids = reallocarray(ids->gids, ids->n_gids + max, sizeof(*gids));
+	char *end;
+
+	if (!gids)
+		return -ENOMEM;
+	ids->gids = gids;
+	for (;; numbers = end) {
+		unsigned long gid = strtoul(numbers, &end, 10);
+
+		if (end == numbers)
+			return 0;
+		gids[ids->n_gids++] = (gid_t)gid;
+	}
+}
+
+/* The lines come in this order; the supplementary groups, which may be 65,536, are the last. */
+static int procfs_scan_ids(FILE *file, struct procfs_ids *ids)
+{
+	CLEANUP(freep) char *line = NULL;
+	uint32_t two[2];
+	size_t size = 0;
+
+	while (getline(&line, &size, file) >= 0) {
+		if (procfs_two_ids(line, "Uid:", two)) {
+			ids->uid = two[0];
+			ids->effective_uid = two[1];
+		} else if (procfs_two_ids(line, "Gid:", two)) {
+			ids->gids[0] = two[0];
+			ids->n_gids = 1;
+			ids->effective_gid = two[1];
+		} else if (strncmp(line, "Groups:", 7) == 0) {
+			return ids->n_gids ? procfs_groups(line + 7, ids) : -EPROTO;
+		}
+	}
+	return ferror(file) ? -ESRCH : -EPROTO; /* a read fails when it has gone */
+}
+
+int procfs_ids(pid_t pid, struct procfs_ids *ret_ids)
+{
+	struct procfs_ids ids = {.uid = (uid_t)-1, .effective_uid = (uid_t)-1};
+	CLEANUP(file_closep) FILE *file = NULL;
+	char path[64];
+	int err;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return errno == ENOENT ? -ESRCH : -errno;
+	ids.gids = calloc(1, sizeof(*ids.gids));
+	err = ids.gids ? procfs_scan_ids(file, &ids) : -ENOMEM;
+	if (!err && ids.uid == (uid_t)-1)
+		err = -EPROTO;
+	if (err)
+		free(ids.gids);
+	else
+		*ret_ids = ids;
 	return err;
 }
 

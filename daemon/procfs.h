@@ -7,6 +7,7 @@
 #define DAEMON_PROCFS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,6 +28,18 @@ struct procfs_locked {
  * Return: 0; -ESRCH: no such process; -errno.
  */
 int procfs_locked(pid_t pid, struct procfs_locked *ret_locked);
+
+/* By which ids a process acts. */
+struct procfs_ids {
+	uid_t uid; /* the real one */
+	uid_t effective_uid;
+	gid_t effective_gid;
+	gid_t *gids; /* the real one first, then supplementary; the caller frees */
+	size_t n_gids;
+};
+
+/* Return: 0; -ESRCH; -EPROTO: /proc/PID/status is not what it was; -errno. */
+int procfs_ids(pid_t pid, struct procfs_ids *ret_ids);
 
 /**
  * procfs_cgroup() - the process's cgroup in the v2 hierarchy, from the root: "/a/b"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "daemon/access.h"
 #include "daemon/broker.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
@@ -18,11 +19,6 @@ static const uint32_t report_states[] = {
 	[SESSION_REVOKED] = PROTO_STATE_REVOKED,
 };
 static_assert(ARRAY_SIZE(report_states) == SESSION_STATES, "a word for each state");
-
-static bool report_visible(const struct peer *peer, const struct session *session)
-{
-	return peer->cred.uid == 0 || peer->cred.uid == session->uid;
-}
 
 /* What /proc knows of the owner; believed only if the process was there all the time. */
 static void report_owner(const struct owner *owner, struct proto_session *record,
@@ -120,7 +116,7 @@ int report_list(struct peer *peer, const struct proto_header *header, const void
 	     s = s->newer) {
 		size_t n;
 
-		if (!report_visible(peer, s))
+		if (access_of(peer, s) == ACCESS_NONE)
 			continue;
 		n = report_append(s, broker->packet.bytes + len, room - len);
 		if (n == 0) {
@@ -146,7 +142,7 @@ int report_show(struct peer *peer, const struct proto_header *header, const void
 	if (show.zero)
 		return -EPROTO;
 	session = session_find(broker->sessions, show.id);
-	if (!session || !report_visible(peer, session))
+	if (!session || access_of(peer, session) == ACCESS_NONE)
 		return request_fail(peer, header, REQUEST_NO_SESSION, "no session %llx",
 				    (unsigned long long)show.id);
 	len = report_append(session, broker->packet.bytes, PROTO_MESSAGE_MAX / 2);

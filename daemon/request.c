@@ -20,10 +20,8 @@
 typedef int (*request_fn)(struct peer *peer, const struct proto_header *header, const void *body);
 
 static const request_fn request_handlers[PROTO_OPS] = {
-	[PROTO_OPEN] = grant_open,
-	[PROTO_LIST] = report_list,
-	[PROTO_SHOW] = report_show,
-	[PROTO_EXPLAIN] = explain_serve,
+	[PROTO_OPEN] = grant_open,  [PROTO_OPEN_FOR] = grant_open_for, [PROTO_LIST] = report_list,
+	[PROTO_SHOW] = report_show, [PROTO_EXPLAIN] = explain_serve,
 };
 
 static int request_refusal(const struct peer *peer, const struct proto_header *header,
@@ -56,6 +54,13 @@ int request_refuse(const struct peer *peer, const struct proto_header *header, e
 		log_notice("refused process %d of uid %u: %s: %s", (int)peer->cred.pid,
 			   peer->cred.uid, refusal_name(refusal), text);
 	return request_refusal(peer, header, REQUEST_REFUSED, refusal_name(refusal), text);
+}
+
+int request_malformed(const struct peer *peer, const struct proto_header *header)
+{
+	return request_refuse(peer, header, REFUSAL_BAD_REQUEST,
+			      "the request is malformed; a name is 1 to %d of [A-Za-z0-9._:@-]",
+			      PROTO_NAME_MAX);
 }
 
 int request_fail(const struct peer *peer, const struct proto_header *header, unsigned int status,

@@ -40,6 +40,9 @@ __attribute__((format(printf, 4, 5))) int request_refuse(const struct peer *peer
 							 enum refusal refusal, const char *format,
 							 ...);
 
+/* Refuses a request whose fields break the rules of common/proto.h. */
+int request_malformed(const struct peer *peer, const struct proto_header *header);
+
 /* Answers with a failure that is not a decision: one of REQUEST_*, never REFUSED. */
 __attribute__((format(printf, 4, 5))) int request_fail(const struct peer *peer,
 						       const struct proto_header *header,

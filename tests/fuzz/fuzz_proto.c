@@ -28,6 +28,7 @@
 #include "daemon/loop.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
+#include "daemon/petition.h"
 #include "daemon/record.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
@@ -208,6 +209,8 @@ static void broker_make(void)
 	drop_ipc_lock();
 	broker = calloc(1, sizeof(*broker));
 	FUZZ_CHECK(broker);
+	broker->petition = malloc(sizeof(*broker->petition));
+	FUZZ_CHECK(broker->petition);
 	broker->sys = &fuzz_kernel_ops;
 	broker->sysfs_fd = broker->dev_fd = fuzz_kernel_sysfs();
 	broker->signal_fd = -1;
