@@ -50,9 +50,10 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 # What both programs have of common/, and what each has alone.
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
 	common/stdfds.c common/sys.c
-daemon := $(addprefix daemon/,main.c access.c broker.c budget.c closer.c config.c explain.c \
-	grant.c listener.c loop.c loop_epoll.c loop_timer.c loop_uring.c owner.c peer.c \
-	petition.c process.c procfs.c record.c report.c request.c restore.c session.c) \
+daemon := $(addprefix daemon/,main.c access.c audit.c broker.c budget.c closer.c config.c \
+	explain.c grant.c listener.c loop.c loop_epoll.c loop_timer.c loop_uring.c order.c owner.c \
+	peer.c petition.c process.c procfs.c record.c report.c request.c restore.c session.c \
+	status.c) \
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 command := client/main.c client/cmd.c client/cmd_explain.c client/cmd_list.c client/cmd_run.c \
 	client/explain_config.c client/explanation.c client/output.c client/placeholder.c \

@@ -202,8 +202,7 @@ static bool check_devices(struct admission_case *c)
 	return true;
 }
 
-/* MemTotal without the reserve. */
-static uint64_t host_limit(const struct policy_set *set, uint64_t mem_total)
+uint64_t admission_host_limit(const struct policy_set *set, uint64_t mem_total)
 {
 	if (!set->host_reserve_checked)
 		return POLICY_UNLIMITED;
@@ -223,7 +222,7 @@ static void compute_limits(struct admission_case *c)
 		out->limit = out->auto_limit;
 	out->accounting = accounting_of(policy, c->request->accounting);
 	out->user_limit = policy->user_limit;
-	out->host_limit = host_limit(c->set, out->sums.mem_total);
+	out->host_limit = admission_host_limit(c->set, out->sums.mem_total);
 	out->max_mappings = policy->max_mappings_auto
 				    ? limits_mappings_auto(out->memory, out->factor)
 				    : policy->max_mappings;
@@ -271,12 +270,12 @@ static bool check_user_limit(struct admission_case *c)
 
 	if (limits_add(out->sums.user, out->limit) <= out->user_limit)
 		return true;
-	return refuse(c, REFUSAL_USER_LIMIT,
-		      "%s more than the %s that the sessions of uid %u have would be above the "
-		      "user-limit of %s of policy \"%s\"",
-		      size_text(out->limit, limit), size_text(out->sums.user, sum),
-		      c->request->subject.uid, size_text(out->user_limit, user_limit),
-		      out->policy->name);
+	return refuse(
+		c, REFUSAL_USER_LIMIT,
+		"%s more than the %s that the other sessions of uid %u have would be above the "
+		"user-limit of %s of policy \"%s\"",
+		size_text(out->limit, limit), size_text(out->sums.user, sum),
+		c->request->subject.uid, size_text(out->user_limit, user_limit), out->policy->name);
 }
 
 static bool check_host_reserve(struct admission_case *c)
@@ -286,12 +285,13 @@ static bool check_host_reserve(struct admission_case *c)
 
 	if (limits_add(out->sums.host, out->limit) <= out->host_limit)
 		return true;
-	return refuse(
-		c, REFUSAL_HOST_RESERVE,
-		"%s (policy \"%s\") more than the %s that all sessions have would be above the "
-		"%s that this host has besides host-reserve = %s",
-		size_text(out->limit, limit), out->policy->name, size_text(out->sums.host, sum),
-		size_text(out->host_limit, host), size_text(c->set->host_reserve, kept));
+	return refuse(c, REFUSAL_HOST_RESERVE,
+		      "%s (policy \"%s\") more than the %s that all other sessions have would be "
+		      "above the "
+		      "%s that this host has besides host-reserve = %s",
+		      size_text(out->limit, limit), out->policy->name,
+		      size_text(out->sums.host, sum), size_text(out->host_limit, host),
+		      size_text(c->set->host_reserve, kept));
 }
 
 static bool check_gate(struct admission_case *c)
@@ -322,4 +322,53 @@ void admission_decide(const struct policy_set *set, const struct admission_reque
 		       check_gate(&c);
 
 	assert(granted == (ret_admission->refusal == REFUSAL_NONE));
+}
+
+/* The checks of a change are those of a request, on what is known of it. */
+static void change_from(const struct admission *out, struct admission_change *change)
+{
+	change->refusal = out->refusal;
+	memcpy(change->text, out->text, sizeof(change->text));
+}
+
+/* After a reload that took the policy away only what is above all policies can be asked. */
+void admission_raise(const struct policy_set *set, const struct admission_sums *sums, uint64_t from,
+		     uint64_t to, struct admission_change *change)
+{
+	struct policy gone = {.user_limit = POLICY_UNLIMITED};
+	const struct admission_request request = {.subject = {.uid = change->uid}};
+	struct admission out = {
+		.policy = change->policy ? change->policy : &gone,
+		.limit = to,
+		.sums = *sums,
+		.host_limit = admission_host_limit(set, sums->mem_total),
+	};
+	struct admission_case c = {.set = set, .request = &request, .out = &out};
+	char name[POLICY_NAME_MAX + 1];
+
+	(void)snprintf(name, sizeof(name), "%s", change->policy_name); /* it fits */
+	gone.name = name;
+	out.user_limit = out.policy->user_limit;
+	out.sums.user -= from;
+	out.sums.host -= from;
+	if (check_user_limit(&c))
+		(void)check_host_reserve(&c);
+	change_from(&out, change);
+}
+
+void admission_attach(const struct policy_set *set, const struct admission_device *device,
+		      struct admission_change *change)
+{
+	const struct admission_request request = {
+		.subject = {.uid = change->uid}, .devices = device, .n_devices = 1};
+	struct admission out = {.policy = change->policy};
+	struct admission_case c = {.set = set, .request = &request, .out = &out};
+
+	if (out.policy)
+		(void)check_devices(&c);
+	else
+		(void)refuse(&c, REFUSAL_NO_POLICY,
+			     "policy \"%s\" of the session is not in the configuration any more",
+			     change->policy_name);
+	change_from(&out, change);
 }

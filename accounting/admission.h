@@ -92,4 +92,34 @@ struct admission {
 void admission_decide(const struct policy_set *set, const struct admission_request *request,
 		      admission_sums_fn sums_of, void *arg, struct admission *ret_admission);
 
+/* MemTotal without the reserve; POLICY_UNLIMITED: not checked. */
+uint64_t admission_host_limit(const struct policy_set *set, uint64_t mem_total);
+
+/* A change to a live session. */
+struct admission_change {
+	const struct policy *policy; /* by the session's word for it; NULL: it is gone */
+	const char *policy_name;
+	uid_t uid; /* of the session */
+	enum refusal refusal; /* the answer */
+	char text[608]; /* of a refusal */
+};
+
+/**
+ * admission_raise() - may a session have a higher limit?
+ * @sums: as they stand with the session's present limit
+ * @from, @to: bytes, to is the larger
+ *
+ * By user-limit and host-reserve; the policy's own limit per session is for those who ask, not
+ * for who administers them.
+ */
+void admission_raise(const struct policy_set *set, const struct admission_sums *sums, uint64_t from,
+		     uint64_t to, struct admission_change *change);
+
+/**
+ * admission_attach() - may a session have one more device?
+ * @device: busy_id only of another session, or when this one has that very device
+ */
+void admission_attach(const struct policy_set *set, const struct admission_device *device,
+		      struct admission_change *change);
+
 #endif

@@ -29,6 +29,16 @@
 		stolen_fd_;            \
 	})
 
+/* For large buffers that are written before they are read: -ftrivial-auto-var-init is not free. */
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define UNINITIALIZED __attribute__((uninitialized))
+#endif
+#endif
+#ifndef UNINITIALIZED
+#define UNINITIALIZED
+#endif
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define BIT(n) (1U << (n))
 #define container_of(ptr, type, member) \

@@ -19,6 +19,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/sys.h"
+#include "daemon/audit.h"
 #include "daemon/budget.h"
 #include "daemon/closer.h"
 #include "daemon/config.h"
@@ -259,6 +260,7 @@ int broker_new(const char *config_path, const char *socket_path, struct broker *
 		return -ENOMEM;
 	broker->sys = &sys_real;
 	broker->config_path = config_path;
+	broker->journal = audit_to_journal();
 	broker->sysfs_fd = broker->dev_fd = broker->signal_fd = -1;
 	err = broker_init(broker);
 	if (err)

@@ -27,6 +27,7 @@ struct broker {
 	struct loop *loop;
 	const char *config_path; /* borrowed from argv */
 	struct policy_set *policies; /* one reference; replaced by a reload */
+	bool journal; /* audit lines go there with their fields */
 	bool ask_cgroup; /* some policy matches by cgroup */
 	struct ledger *ledger;
 	struct budget *budget;

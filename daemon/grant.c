@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/proto.h"
+#include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
@@ -17,9 +18,6 @@
 #include "daemon/session.h"
 #include "iommufd/cdev.h"
 #include "iommufd/iommu.h"
-
-/* The kernel's default RLIMIT_MEMLOCK since 5.16 (include/uapi/linux/resource.h, MLOCK_LIMIT). */
-#define GRANT_LOCKED_MAX (8ULL << 20)
 
 /* A grant in the making. Until it is made, leaving the scope undoes every step. */
 struct grant {
@@ -87,7 +85,7 @@ static uint64_t grant_locked_besides(const struct petition *petition)
 	if (procfs_locked(owner->pid, &locked) || procfs_exited(owner->pidfd) ||
 	    locked.locked == PROTO_UNKNOWN)
 		return 0;
-	return locked.locked < GRANT_LOCKED_MAX ? locked.locked : GRANT_LOCKED_MAX;
+	return locked.locked < OWNER_LOCKED_MAX ? locked.locked : OWNER_LOCKED_MAX;
 }
 
 static int grant_set_limit(struct grant *grant, const struct petition *petition)
@@ -166,6 +164,19 @@ static int grant_send(const struct grant *grant, const struct peer *peer,
 	return peer_send(peer, &answer);
 }
 
+static void grant_audit(const struct peer *peer, const struct session *session,
+			const struct petition *petition)
+{
+	struct audit audit UNINITIALIZED;
+
+	audit_begin(&audit, peer->broker, "granted");
+	audit_session(&audit, session);
+	audit_peer(&audit, peer);
+	audit_number(&audit, "max_mappings", session->max_mappings);
+	audit_petition(&audit, petition);
+	audit_end(&audit, LOG_LEVEL_INFO);
+}
+
 static int grant_make(struct peer *peer, const struct proto_header *header,
 		      const struct petition *petition)
 {
@@ -183,11 +194,7 @@ static int grant_make(struct peer *peer, const struct proto_header *header,
 		return err;
 	session = STEAL(grant.session);
 	grant.owner = NULL;
-	log_info("granted session %llx (%s) to process %d of uid %u: policy %s, limit %llu bytes, "
-		 "%zu devices",
-		 (unsigned long long)session->id, session->name, (int)peer->cred.pid,
-		 peer->cred.uid, session->policy, (unsigned long long)session->share.limit,
-		 session->n_devices);
+	grant_audit(peer, session, petition);
 	return 0;
 }
 
@@ -199,8 +206,7 @@ static int grant_decide(struct peer *peer, const struct proto_header *header,
 
 	petition_weigh(peer, open, subject, petition);
 	if (petition->admission.refusal)
-		err = request_refuse(peer, header, petition->admission.refusal, "%s",
-				     petition->admission.text);
+		err = request_refuse_petition(peer, header, petition);
 	else
 		err = grant_make(peer, header, petition);
 	petition_fini(petition);

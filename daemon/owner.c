@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/sys.h"
+#include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/loop.h"
 #include "daemon/procfs.h"
@@ -208,6 +209,22 @@ static bool owner_put_back(const struct owner *owner, const struct rlimit *now,
 	return true;
 }
 
+/* A change that no grant or order tells of: of those beside it, or back to what was. */
+static void owner_audit(const struct owner *owner, const struct rlimit *from,
+			const struct rlimit *to)
+{
+	struct audit audit UNINITIALIZED;
+
+	audit_begin(&audit, owner->broker, "memlock");
+	audit_number(&audit, "owner", (uint64_t)owner->pid);
+	audit_number(&audit, "owner_uid", owner->uid);
+	audit_number(&audit, "from", from->rlim_cur);
+	audit_number(&audit, "from_hard", from->rlim_max);
+	audit_number(&audit, "to", to->rlim_cur);
+	audit_number(&audit, "to_hard", to->rlim_max);
+	audit_end(&audit, LOG_LEVEL_INFO);
+}
+
 static void owner_restore(struct owner *owner)
 {
 	struct rlimit now, wanted;
@@ -216,9 +233,11 @@ static void owner_restore(struct owner *owner)
 	if (!owner->changed)
 		return;
 	err = owner_prlimit(owner, NULL, &now);
-	if (err == 0 && owner_put_back(owner, &now, &wanted))
+	if (err == 0 && owner_put_back(owner, &now, &wanted)) {
 		err = owner_prlimit(owner, &wanted, &now);
-	else if (err == 0)
+		if (!err)
+			owner_audit(owner, &now, &wanted);
+	} else if (err == 0)
 		log_notice("RLIMIT_MEMLOCK of process %d was changed by somebody else: it stays",
 			   (int)owner->pid);
 	if (err && err != -ESRCH)
@@ -290,10 +309,14 @@ static int owner_limit(struct owner *owner)
 	return owner_set(owner, value);
 }
 
-/* For those whose sessions stay as they are: a failure is theirs alone. */
-static void owner_limit_logged(struct owner *owner)
+void owner_limit_logged(struct owner *owner)
 {
+	const struct rlimit before = owner->ours;
+	bool changed = owner->changed;
 	int err = owner_limit(owner);
+
+	if (!err && changed && owner->changed && !owner_limits_equal(&before, &owner->ours))
+		owner_audit(owner, &before, &owner->ours);
 
 	/* -ESRCH: its exit is on the way to the loop. */
 	if (err && err != -ESRCH)
@@ -356,6 +379,16 @@ void owner_end_session(struct broker *broker, struct session *session)
 		owner_limit_siblings(broker->owners, uid, owner);
 }
 
+static void owner_audit_end(const struct owner *owner, const struct session *session)
+{
+	struct audit audit UNINITIALIZED;
+
+	audit_begin(&audit, owner->broker, "ended");
+	audit_session(&audit, session);
+	audit_text(&audit, "text", "its owner has exited");
+	audit_end(&audit, LOG_LEVEL_INFO);
+}
+
 /* The pidfd became readable: the process and all its threads are gone, and so are its limits. */
 static void owner_exited(uint32_t events, void *arg)
 {
@@ -367,8 +400,7 @@ static void owner_exited(uint32_t events, void *arg)
 	while (owner->sessions) {
 		struct session *session = owner->sessions;
 
-		log_info("session " SESSION_FORMAT " ended: its owner %d has exited",
-			 SESSION_ARGS(session), (int)owner->pid);
+		owner_audit_end(owner, session);
 		owner_end_session(owner->broker, session);
 	}
 	record_drop(owner->broker->record, &owner->slot);

@@ -21,6 +21,12 @@ struct broker;
 struct owner_table;
 struct session;
 
+/*
+ * What is believed of owner_plan::locked_besides at most: the kernel's default RLIMIT_MEMLOCK since
+ * 5.16 (include/uapi/linux/resource.h, MLOCK_LIMIT).
+ */
+#define OWNER_LOCKED_MAX (8ULL << 20)
+
 struct owner {
 	struct owner *next; /* of the table's bucket of inodes */
 	struct owner *next_uid, **link_uid; /* of its bucket of uids */
@@ -85,6 +91,12 @@ void owner_add_session(struct owner *owner, struct session *session);
  * puts right what was changed.
  */
 int owner_limit_session(struct session *session);
+
+/*
+ * The owner's limit alone, after a change that is no other's business. A failure is logged: its
+ * sessions are as they are either way.
+ */
+void owner_limit_logged(struct owner *owner);
 
 /**
  * owner_move_session() - let a session live with another owner

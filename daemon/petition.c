@@ -212,6 +212,7 @@ static bool petition_identify(const struct peer *peer, struct petition *petition
 	if (!petition_find_owner(peer, petition) || !petition_read_cgroup(peer->broker, petition))
 		return false;
 	petition_set_who(petition);
+	petition->identified = true;
 	return petition_check_subject(peer, petition) &&
 	       petition_check_capable(petition, ret_capable);
 }
@@ -231,7 +232,7 @@ void petition_weigh(const struct peer *peer, const struct proto_open *open,
 	petition->open = open;
 	petition->subject = subject && subject->flags ? subject : NULL;
 	petition->process = (struct process)PROCESS_INIT;
-	petition->exempt = false;
+	petition->identified = petition->exempt = false;
 	petition->admission = (struct admission){.refusal = REFUSAL_NONE};
 	if (!petition_check_names(petition) || !petition_identify(peer, petition, &request.capable))
 		return;

@@ -13,12 +13,17 @@
 #include "daemon/request.h"
 #include "daemon/session.h"
 
-static const uint32_t report_states[] = {
+static const enum proto_state report_states[] = {
 	[SESSION_PENDING] = PROTO_STATE_PENDING,
 	[SESSION_ACTIVE] = PROTO_STATE_ACTIVE,
 	[SESSION_REVOKED] = PROTO_STATE_REVOKED,
 };
 static_assert(ARRAY_SIZE(report_states) == SESSION_STATES, "a word for each state");
+
+enum proto_state report_state(enum session_state state)
+{
+	return report_states[state];
+}
 
 /* What /proc knows of the owner; believed only if the process was there all the time. */
 static void report_owner(const struct owner *owner, struct proto_session *record,

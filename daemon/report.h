@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Reports: sessions as list and show give them. An ordinary user sees its own, root sees all. */
+/* Reports: sessions as list and show give them, to whom access_of() lets see them. */
 #ifndef DAEMON_REPORT_H
 #define DAEMON_REPORT_H
 
+#include "common/proto.h"
+#include "daemon/session.h"
+
 struct peer;
-struct proto_header;
+
+/* The wire's word for a state. */
+enum proto_state report_state(enum session_state state);
 
 /* Handlers of PROTO_LIST and PROTO_SHOW; see request.c. */
 int report_list(struct peer *peer, const struct proto_header *header, const void *body);

@@ -9,12 +9,16 @@
 #include "accounting/policy.h"
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/budget.h"
 #include "daemon/explain.h"
 #include "daemon/grant.h"
+#include "daemon/order.h"
 #include "daemon/peer.h"
+#include "daemon/petition.h"
 #include "daemon/report.h"
+#include "daemon/status.h"
 
 /* The body has the size of its operation; it is copied out before it is looked at. */
 typedef int (*request_fn)(struct peer *peer, const struct proto_header *header, const void *body);
@@ -49,11 +53,18 @@ int request_refuse(const struct peer *peer, const struct proto_header *header, e
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args); /* cut to the field */
 	va_end(args);
-	/* Who asks too often must not write the log, too. */
-	if (refusal != REFUSAL_RATE_LIMIT)
-		log_notice("refused process %d of uid %u: %s: %s", (int)peer->cred.pid,
-			   peer->cred.uid, refusal_name(refusal), text);
+	audit_refusal(peer, refusal, text, NULL);
 	return request_refusal(peer, header, REQUEST_REFUSED, refusal_name(refusal), text);
+}
+
+int request_refuse_petition(const struct peer *peer, const struct proto_header *header,
+			    const struct petition *petition)
+{
+	const struct admission *admission = &petition->admission;
+
+	audit_refusal(peer, admission->refusal, admission->text, petition);
+	return request_refusal(peer, header, REQUEST_REFUSED, refusal_name(admission->refusal),
+			       admission->text);
 }
 
 int request_malformed(const struct peer *peer, const struct proto_header *header)
@@ -116,7 +127,7 @@ int request_serve(struct peer *peer, const void *bytes, size_t len, const struct
 		return request_refuse(peer, &header, REFUSAL_RATE_LIMIT,
 				      "uid %u makes more than %u requests a second (max-requests)",
 				      peer->cred.uid, broker->policies->max_requests);
-	if (err || !request_handlers[header.op])
+	if (err)
 		return request_refuse(peer, &header, REFUSAL_BAD_REQUEST,
 				      "this broker does not serve operation %u", header.op);
 	fault = request_sender_fault(peer, cred);

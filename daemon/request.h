@@ -12,6 +12,7 @@
 #include "common/proto.h"
 
 struct peer;
+struct petition;
 
 /* Exit statuses of <sysexits.h> that a refusal can carry besides EX_NOPERM for "refused". */
 #define REQUEST_NO_SESSION 66
@@ -39,6 +40,10 @@ __attribute__((format(printf, 4, 5))) int request_refuse(const struct peer *peer
 							 const struct proto_header *header,
 							 enum refusal refusal, const char *format,
 							 ...);
+
+/* Refuses what was weighed, by its text. */
+int request_refuse_petition(const struct peer *peer, const struct proto_header *header,
+			    const struct petition *petition);
 
 /* Refuses a request whose fields break the rules of common/proto.h. */
 int request_malformed(const struct peer *peer, const struct proto_header *header);

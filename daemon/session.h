@@ -161,10 +161,6 @@ struct session *session_after(const struct session_table *table, uint64_t id);
 const struct session_claim *session_claim_find(const struct session_table *table,
 					       const struct device *device);
 
-/* A session with its id and name, as log lines have it: "5f3a (vm-2)". */
-#define SESSION_FORMAT "%llx (%s)"
-#define SESSION_ARGS(session) (unsigned long long)(session)->id, (session)->name
-
 size_t session_count(const struct session_table *table);
 
 #endif

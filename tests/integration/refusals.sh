@@ -63,13 +63,13 @@ background run 1003 -- "$vmm" "{iommufd}" hold
 child_wait ^ready
 refused "one session too many" too-many-sessions run 1003 -- true
 child_end
-log_wait 'ended' 3 # root, any-of-the-two and as-much-RAM may come first
+log_wait 'ended:' 3 # root, any-of-the-two and as-much-RAM may come first
 for i in 1 2; do
 	mkfifo "$tmp/in$i"
 	run 1000 -- "$vmm" "{iommufd}" hold <"$tmp/in$i" >"$tmp/held$i" &
 	eval "exec 1$i>'$tmp/in$i'"
 done
-log_wait 'granted .* of uid 1000' 3
+log_wait 'granted: .* uid=1000 ' 3
 refused "above the user's limit" user-limit run 1000 -- true
 like "the numbers" "$err" '64M.*128M.*160M'
 exec 11>&- 12>&-

@@ -71,7 +71,7 @@ exits "explain for another user, as root" 77 "$pinbroker" explain --uid 1001
 like "no policy" "$out" 'none'
 
 child_end
-log_wait "session $id .* ended"
+log_wait "ended: session=$id "
 is "after the exit" "$("$pinbroker" list --json)" '[]'
 broker_settle
 is "descriptors of the daemon" "$(broker_fds)" "$fds"

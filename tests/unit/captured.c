@@ -64,6 +64,20 @@ const char *captured_text(char *buf, size_t size)
 	return buf;
 }
 
+size_t captured_count(const char *text)
+{
+	char path[32], line[4096];
+	CLEANUP(file_closep) FILE *file = NULL;
+	size_t n = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", STDERR_FILENO); /* it fits */
+	file = fopen(path, "re");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	while (fgets(line, sizeof(line), file))
+		n += strstr(line, text) != NULL;
+	return n;
+}
+
 size_t captured_lines(void)
 {
 	size_t n_lines = 0;

@@ -16,6 +16,9 @@ const char *captured_text(char *buf, size_t size);
 /* How many lines were written. */
 size_t captured_lines(void);
 
+/* How many of the lines contain this. */
+size_t captured_count(const char *text);
+
 /* stderr is itself again. */
 void captured_end(void);
 

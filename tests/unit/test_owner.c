@@ -167,7 +167,8 @@ static void put_back_only_where_still_ours(void)
 		owner_end_session(f.broker, session);
 		owner_put(owner);
 		CHECK(cases[i].name, memlock_is(child.pid, cases[i].left_soft, cases[i].left_hard));
-		CHECK(cases[i].name, captured_lines() == (cases[i].left_hard != FIXTURE_HARD));
+		CHECK(cases[i].name,
+		      captured_count("RLIMIT_MEMLOCK of") == (cases[i].left_hard != FIXTURE_HARD));
 		CU_ASSERT_EQUAL(child_end(&child), 0);
 		broker_fixture_fini(&f);
 	}
@@ -256,11 +257,11 @@ static void refused_prlimit_leaves_the_rest_as_it_was(void)
 	CU_ASSERT_TRUE(memlock_is(a_child.pid, 1000, 1000));
 	CU_ASSERT_TRUE(memlock_is(b_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(ledger_user_mode_sum(f.broker->ledger, UID), 1000);
-	CU_ASSERT_EQUAL(captured_lines(), 0);
+	CU_ASSERT_EQUAL(captured_count("RLIMIT_MEMLOCK of"), 0);
 	b_owner = get_owner(&f, &b_child, UID);
 	fake_sys_fail(4, -EPERM); /* the sibling's change */
 	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &b), 0);
-	CU_ASSERT_EQUAL(captured_lines(), 1);
+	CU_ASSERT_EQUAL(captured_count("RLIMIT_MEMLOCK of"), 1);
 	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1500, 1500));
 	owner_end_session(f.broker, b);
 	owner_end_session(f.broker, a);
@@ -375,7 +376,7 @@ static void reused_pid_is_not_restored_into(void)
 	fake_sys_before_prlimit(true, end_child, &child); /* owner_put() reads, then writes */
 	owner_put(owner);
 	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
-	CU_ASSERT_EQUAL(captured_lines(), 0); /* nobody is missing anything */
+	CU_ASSERT_EQUAL(captured_count("RLIMIT_MEMLOCK of"), 0); /* nobody is missing anything */
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 	broker_fixture_fini(&f);
 }

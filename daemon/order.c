@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/order.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "accounting/admission.h"
+#include "accounting/ledger.h"
+#include "accounting/policy.h"
+#include "common/cleanup.h"
+#include "common/device.h"
+#include "common/proto.h"
+#include "daemon/access.h"
+#include "daemon/audit.h"
+#include "daemon/broker.h"
+#include "daemon/owner.h"
+#include "daemon/peer.h"
+#include "daemon/process.h"
+#include "daemon/procfs.h"
+#include "daemon/report.h"
+#include "daemon/request.h"
+#include "daemon/session.h"
+#include "iommufd/cdev.h"
+
+/* An order in hand: whose, and to which session. */
+struct order {
+	struct peer *peer;
+	const struct proto_header *header;
+	struct session *session;
+	enum access access;
+};
+
+/* Finds the session. Return: false: *ret_err is what the handler returns, after an answer. */
+static bool order_begin(struct order *order, struct peer *peer, const struct proto_header *header,
+			uint64_t id, int *ret_err)
+{
+	*order = (struct order){.peer = peer,
+				.header = header,
+				.session = session_find(peer->broker->sessions, id)};
+	if (order->session)
+		order->access = access_of(peer, order->session);
+	if (order->access != ACCESS_NONE)
+		return true;
+	*ret_err = request_fail(peer, header, REQUEST_NO_SESSION, "no session %llx",
+				(unsigned long long)id);
+	return false;
+}
+
+static int order_done(const struct order *order, const int *fd)
+{
+	struct proto_done body = {
+		.id = order->session->id,
+		.state = report_state(order->session->state),
+	};
+	struct peer_answer answer = {
+		.request = order->header,
+		.kind = PROTO_REPLY,
+		.parts = {{.iov_base = &body, .iov_len = sizeof(body)}},
+		.n_parts = 1,
+		.fds = fd,
+		.n_fds = fd ? 1 : 0,
+	};
+
+	return peer_send(order->peer, &answer);
+}
+
+static int order_not_admin(const struct order *order, const char *what)
+{
+	return request_refuse(order->peer, order->header, REFUSAL_NOT_PERMITTED,
+			      "%s session %llx is for root and the admins of policy \"%s\"", what,
+			      (unsigned long long)order->session->id, order->session->policy);
+}
+
+/* What was given up stays so. */
+static int order_given_up(const struct order *order)
+{
+	return request_refuse(order->peer, order->header, REFUSAL_BAD_REQUEST,
+			      "session %llx was closed or revoked: it ends with process %d",
+			      (unsigned long long)order->session->id,
+			      (int)order->session->owner->pid);
+}
+
+static void order_numbers(const struct proto_set *set, struct session_numbers *numbers)
+{
+	if (set->keys & PROTO_SET_LIMIT)
+		numbers->limit = set->limit;
+	if (set->keys & PROTO_SET_MAX_MAPPINGS)
+		numbers->max_mappings = set->max_mappings;
+	if (set->keys & PROTO_SET_MAX_OBJECTS)
+		numbers->max_objects = set->max_objects;
+	if (set->keys & PROTO_SET_MIGRATION_BUFFERS)
+		numbers->migration_buffers = set->migration_buffers;
+}
+
+static bool order_raises(const struct session_numbers *from, const struct session_numbers *to)
+{
+	return to->limit > from->limit || to->max_mappings > from->max_mappings ||
+	       to->max_objects > from->max_objects ||
+	       to->migration_buffers > from->migration_buffers;
+}
+
+/* What admission needs to know of the session. */
+static struct admission_change order_change(const struct order *order)
+{
+	const struct session *session = order->session;
+
+	return (struct admission_change){
+		.policy = policy_find(order->peer->broker->policies, session->policy),
+		.policy_name = session->policy,
+		.uid = session->uid,
+	};
+}
+
+static void order_weigh_raise(const struct order *order, uint64_t limit,
+			      struct admission_change *change)
+{
+	const struct broker *broker = order->peer->broker;
+	const struct session *session = order->session;
+	const struct admission_sums sums = {
+		.user = ledger_user_sum(broker->ledger, session->uid),
+		.host = ledger_host_sum(broker->ledger),
+		.mem_total = broker->mem_total,
+	};
+
+	if (limit > session->share.limit)
+		admission_raise(broker->policies, &sums, session->share.limit, limit, change);
+}
+
+/* Books first, then limits; after a failure both are as they were. */
+static int order_apply(const struct order *order, const struct session_numbers *numbers)
+{
+	struct session_table *sessions = order->peer->broker->sessions;
+	const struct session_numbers old = session_numbers(order->session);
+	int err = session_set_numbers(sessions, order->session, numbers);
+
+	if (err)
+		return err;
+	err = owner_limit_session(order->session);
+	if (!err)
+		return 0;
+	(void)session_set_numbers(sessions, order->session, &old); /* it was so a moment ago */
+	(void)owner_limit_session(order->session); /* the error at hand is the one to report */
+	return err;
+}
+
+static void order_audit_set(const struct order *order, const struct session_numbers *old)
+{
+	const struct session_numbers now = session_numbers(order->session);
+	struct audit audit UNINITIALIZED;
+
+	audit_begin(&audit, order->peer->broker, "set");
+	audit_session(&audit, order->session);
+	audit_number(&audit, "old_limit", old->limit);
+	audit_number(&audit, "max_mappings", now.max_mappings);
+	audit_number(&audit, "max_objects", now.max_objects);
+	audit_number(&audit, "migration_buffers", now.migration_buffers);
+	audit_peer(&audit, order->peer);
+	audit_end(&audit, LOG_LEVEL_INFO);
+}
+
+static int order_set_numbers(const struct order *order, const struct session_numbers *numbers)
+{
+	const struct session_numbers old = session_numbers(order->session);
+	struct admission_change change = order_change(order);
+	int err;
+
+	if (order->access != ACCESS_ADMIN && order_raises(&old, numbers))
+		return order_not_admin(order, "raising a limit of");
+	order_weigh_raise(order, numbers->limit, &change);
+	if (change.refusal)
+		return request_refuse(order->peer, order->header, change.refusal, "%s",
+				      change.text);
+	err = order_apply(order, numbers);
+	if (err)
+		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
+				      "cannot set RLIMIT_MEMLOCK of process %d: %s",
+				      (int)order->session->owner->pid, strerror(-err));
+	order_audit_set(order, &old);
+	return order_done(order, NULL);
+}
+
+int order_set(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct session_numbers numbers;
+	struct proto_set set;
+	struct order order;
+	int err;
+
+	memcpy(&set, body, sizeof(set));
+	if (!proto_set_valid(&set))
+		return request_malformed(peer, header);
+	if (!order_begin(&order, peer, header, set.id, &err))
+		return err;
+	if (order.session->state != SESSION_ACTIVE)
+		return order_given_up(&order);
+	numbers = session_numbers(order.session);
+	order_numbers(&set, &numbers);
+	return order_set_numbers(&order, &numbers);
+}
+
+/* A group's other members may be in this session; the device itself must be in none. */
+static void order_claimed(const struct order *order, const struct device *device,
+			  struct admission_device *ret_device)
+{
+	const struct session *session = order->session;
+	const struct session_claim *claim =
+		session_claim_find(order->peer->broker->sessions, device);
+
+	*ret_device = (struct admission_device){.device = device};
+	if (!claim)
+		return;
+	if (claim->session != session) {
+		ret_device->busy_id = claim->session->id;
+		if (strcmp(claim->name, device->name) != 0)
+			ret_device->busy_peer = claim->name;
+		return;
+	}
+	for (const struct session_claim *c = session->claims; c; c = c->next_claim)
+		if (strcmp(c->name, device->name) == 0)
+			ret_device->busy_id = session->id;
+}
+
+/* Return: 0: nothing speaks against it; else the request was refused, and ret_err is the handler's.
+ */
+static bool order_may_attach(const struct order *order, const char *name, struct device *ret_device,
+			     int *ret_err)
+{
+	struct broker *broker = order->peer->broker;
+	struct admission_change change = order_change(order);
+	struct admission_device device;
+	char normal[DEVICE_NAME_MAX];
+	int err;
+
+	if (device_name(name, normal)) {
+		*ret_err = request_refuse(order->peer, order->header, REFUSAL_BAD_REQUEST,
+					  "\"%s\" is neither a PCI address (0000:65:00.0) nor an "
+					  "mdev UUID",
+					  name);
+		return false;
+	}
+	err = device_probe(broker->sysfs_fd, normal, ret_device);
+	if (err) {
+		*ret_err = request_refuse(order->peer, order->header, REFUSAL_KERNEL,
+					  "sysfs cannot say what device %s is: %s", normal,
+					  strerror(-err));
+		return false;
+	}
+	order_claimed(order, ret_device, &device);
+	admission_attach(broker->policies, &device, &change);
+	if (!change.refusal)
+		return true;
+	*ret_err = request_refuse(order->peer, order->header, change.refusal, "%s", change.text);
+	return false;
+}
+
+/* Claimed and recorded before it is sent; whatever fails, nothing is left of it. */
+static int order_hand_out(const struct order *order, const struct device *device)
+{
+	struct broker *broker = order->peer->broker;
+	CLEANUP(fd_closep) int fd = -1;
+	int err = session_claim(broker->sessions, order->session, device);
+
+	if (err)
+		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
+				      "cannot record device %s: %s", device->name, strerror(-err));
+	err = cdev_open(broker->sys, broker->dev_fd, broker->sysfs_fd, device, &fd);
+	if (err) {
+		session_unclaim(broker->sessions, order->session);
+		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
+				      "cannot open /dev/vfio/devices/%s of device %s: %s",
+				      device->cdev, device->name, strerror(-err));
+	}
+	err = order_done(order, &fd);
+	if (err)
+		session_unclaim(broker->sessions, order->session);
+	else
+		audit_order(order->peer, order->session, "attached");
+	return err;
+}
+
+int order_attach(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct proto_attach attach;
+	struct device device;
+	struct order order;
+	int err;
+
+	memcpy(&attach, body, sizeof(attach));
+	if (!proto_attach_valid(&attach))
+		return request_malformed(peer, header);
+	if (!order_begin(&order, peer, header, attach.id, &err))
+		return err;
+	if (order.session->state != SESSION_ACTIVE)
+		return order_given_up(&order);
+	if (order.session->n_devices == PROTO_DEVICES_MAX)
+		return request_refuse(peer, header, REFUSAL_BAD_REQUEST,
+				      "session %llx has %d devices, which is all that one may have",
+				      (unsigned long long)order.session->id, PROTO_DEVICES_MAX);
+	if (!order_may_attach(&order, attach.device, &device, &err))
+		return err;
+	return order_hand_out(&order, &device);
+}
+
+/* What a process has locked besides what this session already charges to it. */
+static uint64_t order_locked_besides(const struct order *order, const struct process *process)
+{
+	struct procfs_locked locked;
+
+	if (procfs_locked(process->pid, &locked) || procfs_exited(process->pidfd) ||
+	    locked.locked == PROTO_UNKNOWN)
+		return 0;
+	/* In task mode what is pinned counts as locked, too. */
+	if (order->session->accounting == POLICY_ACCOUNTING_TASK)
+		locked.locked -= locked.pinned < locked.locked ? locked.pinned : locked.locked;
+	return locked.locked < OWNER_LOCKED_MAX ? locked.locked : OWNER_LOCKED_MAX;
+}
+
+static int order_move(const struct order *order, const struct process *process)
+{
+	const struct owner_plan plan = {
+		.pidfd = process->pidfd,
+		.pid = process->pid,
+		.uid = process->uid,
+		.locked_besides = order_locked_besides(order, process),
+	};
+	struct owner *owner;
+	int err = owner_get(order->peer->broker->owners, &plan, &owner);
+
+	if (err)
+		return err;
+	err = owner_move_session(order->session, owner);
+	if (err)
+		owner_put(owner); /* unless it has others */
+	return err;
+}
+
+/* The session's uid is whose sums it is in: it cannot live with another's process. */
+static int order_adopt_process(const struct order *order, const struct process *process)
+{
+	struct session *session = order->session;
+	bool capable;
+	int err = process_capable(process, &capable);
+
+	if (err)
+		return request_refuse(order->peer, order->header, REFUSAL_BAD_REQUEST,
+				      "the capabilities of process %d cannot be read: %s",
+				      (int)process->pid, strerror(-err));
+	if (capable)
+		return request_refuse(order->peer, order->header, REFUSAL_CAPABLE_OWNER,
+				      "process %d has CAP_IPC_LOCK, and the kernel charges nothing "
+				      "to such a process, so that no limit would hold: policy %s",
+				      (int)process->pid, session->policy);
+	if (process->uid != session->uid)
+		return request_refuse(order->peer, order->header, REFUSAL_NOT_PERMITTED,
+				      "process %d runs as uid %u, and session %llx is of uid %u "
+				      "(policy \"%s\")",
+				      (int)process->pid, process->uid,
+				      (unsigned long long)session->id, session->uid,
+				      session->policy);
+	err = order_move(order, process);
+	if (err)
+		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
+				      "cannot set RLIMIT_MEMLOCK of process %d: %s",
+				      (int)process->pid, strerror(-err));
+	audit_order(order->peer, session, "adopted");
+	return order_done(order, NULL);
+}
+
+int order_adopt(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	CLEANUP(process_fini) struct process process = PROCESS_INIT;
+	struct proto_adopt adopt;
+	struct order order;
+	int err;
+
+	memcpy(&adopt, body, sizeof(adopt));
+	if (!proto_adopt_valid(&adopt))
+		return request_malformed(peer, header);
+	if (!order_begin(&order, peer, header, adopt.id, &err))
+		return err;
+	if (order.access != ACCESS_ADMIN)
+		return order_not_admin(&order, "giving another owner to");
+	if (order.session->state != SESSION_ACTIVE)
+		return order_given_up(&order);
+	err = process_open(&adopt.process, &process);
+	if (err)
+		return request_refuse(peer, header, REFUSAL_BAD_REQUEST,
+				      "process %u cannot be the owner: %s", adopt.process.pid,
+				      err == -EPERM ? "its real and effective ids differ"
+						    : strerror(-err));
+	return order_adopt_process(&order, &process);
+}
+
+/* Nothing new maps: by the owner's limit, and at once. Twice is fine. */
+static void order_give_up(const struct order *order)
+{
+	struct session *session = order->session;
+
+	if (session->state == SESSION_REVOKED)
+		return;
+	session_enter(order->peer->broker->sessions, session, SESSION_REVOKED);
+	owner_limit_logged(session->owner);
+}
+
+int order_close(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct proto_close request;
+	struct order order;
+	int err;
+
+	memcpy(&request, body, sizeof(request));
+	if (request.zero)
+		return request_malformed(peer, header);
+	if (!order_begin(&order, peer, header, request.id, &err))
+		return err;
+	order_give_up(&order);
+	audit_order(peer, order.session, "closed");
+	return order_done(&order, NULL);
+}
+
+/* An admin who is not root kills guests, not the managers that hold sessions for them. */
+static bool order_may_kill(const struct order *order)
+{
+	const struct owner *owner = order->session->owner;
+
+	return order->peer->cred.uid == 0 || owner->uid == order->session->uid ||
+	       owner->uid == order->peer->cred.uid;
+}
+
+static int order_kill(const struct order *order)
+{
+	const struct owner *owner = order->session->owner;
+	int err;
+
+	err = process_kill(owner->pidfd);
+	if (err && err != -ESRCH)
+		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
+				      "cannot kill process %d: %s", (int)owner->pid,
+				      strerror(-err));
+	audit_order(order->peer, order->session, "killed");
+	return order_done(order, NULL);
+}
+
+int order_revoke(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct proto_revoke request;
+	struct order order;
+	int err;
+
+	memcpy(&request, body, sizeof(request));
+	if (!proto_revoke_valid(&request))
+		return request_malformed(peer, header);
+	if (!order_begin(&order, peer, header, request.id, &err))
+		return err;
+	if (order.access != ACCESS_ADMIN)
+		return order_not_admin(&order, "revoking");
+	if (request.flags & PROTO_REVOKE_KILL && !order_may_kill(&order))
+		return request_refuse(peer, header, REFUSAL_NOT_PERMITTED,
+				      "session %llx lives with process %d of uid %u, which only "
+				      "root may kill",
+				      (unsigned long long)request.id,
+				      (int)order.session->owner->pid, order.session->owner->uid);
+	order_give_up(&order);
+	audit_order(peer, order.session, "revoked");
+	return request.flags & PROTO_REVOKE_KILL ? order_kill(&order) : order_done(&order, NULL);
+}
