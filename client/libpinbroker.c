@@ -115,7 +115,7 @@ static int send_request(struct pinbroker *broker, unsigned int op, void *body, s
 	int err;
 
 	do {
-		err = fdmsg_send_cred(broker->fd, iov, ARRAY_SIZE(iov));
+		err = fdmsg_send_cred(broker->fd, iov, ARRAY_SIZE(iov), NULL, 0);
 	} while (err == -EINTR);
 	/* A broker that hung up may have said why before: that is still to be read. */
 	return err == -EPIPE || err == -ECONNRESET ? 0 : err;
