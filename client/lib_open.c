@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* libpinbroker: sessions are opened, and the descriptors that come with them are the caller's. */
+#include <string.h>
+
+#include "client/ask.h"
+#include "client/connection.h"
+#include "common/cleanup.h"
+
+static_assert(PINBROKER_UNLIMITED == PROTO_UNLIMITED, "copied as it is");
+
+static void copy_grant(const struct proto_grant *grant, struct fdmsg *msg,
+		       struct pinbroker_grant *ret_grant)
+{
+	*ret_grant = (struct pinbroker_grant){
+		.id = grant->id,
+		.limit = grant->limit,
+		.max_mappings = grant->max_mappings,
+		.accounting = (enum pinbroker_accounting)grant->accounting,
+		.n_devices = grant->n_devices,
+	};
+	ret_grant->iommufd = STEAL_FD(msg->fds[0]);
+	for (size_t i = 0; i < PINBROKER_DEVICES_MAX; i++)
+		ret_grant->devices[i] = i < grant->n_devices ? STEAL_FD(msg->fds[1 + i]) : -1;
+	proto_text_set(ret_grant->name, sizeof(ret_grant->name), grant->name);
+	proto_text_set(ret_grant->policy, sizeof(ret_grant->policy), grant->policy);
+	proto_text_set(ret_grant->warning, sizeof(ret_grant->warning), grant->warning);
+}
+
+static int open_ask(struct pinbroker *broker, struct question *question, uint32_t n_devices,
+		    struct pinbroker_grant *ret_grant)
+{
+	CLEANUP(answer_fini) struct answer answer = {.msg = FDMSG_INIT};
+	struct proto_grant grant;
+	int err;
+
+	question->max_fds = PROTO_FDS_MAX;
+	err = connection_ask(broker, question, &answer);
+	if (err)
+		return err;
+	memcpy(&grant, answer.body, sizeof(grant));
+	if (!proto_grant_valid(&grant) || grant.n_devices != n_devices ||
+	    answer.msg.n_fds != 1 + grant.n_devices)
+		return connection_broken(broker);
+	copy_grant(&grant, &answer.msg, ret_grant);
+	return 0;
+}
+
+int pinbroker_open(struct pinbroker *broker, const struct pinbroker_request *request,
+		   struct pinbroker_grant *ret_grant)
+{
+	struct proto_open open;
+	struct question question = {.op = PROTO_OPEN, .body = &open, .len = sizeof(open)};
+	int err = ask_open(request, &open);
+
+	return err ? err : open_ask(broker, &question, open.n_devices, ret_grant);
+}
+
+void pinbroker_grant_close(struct pinbroker_grant *grant)
+{
+	fd_closep(&grant->iommufd);
+	for (size_t i = 0; i < grant->n_devices; i++)
+		fd_closep(&grant->devices[i]);
+	grant->n_devices = 0;
+}
