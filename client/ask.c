@@ -63,6 +63,13 @@ int ask_subject(const struct pinbroker_subject *from, struct proto_subject *ret_
 		if (!ask_text(subject.cgroup, sizeof(subject.cgroup), from->cgroup))
 			return -EINVAL;
 	}
+	if (from->domain) {
+		subject.flags |= PROTO_SUBJECT_DOMAIN;
+		if (!ask_text(subject.domain, sizeof(subject.domain), from->domain))
+			return -EINVAL;
+	}
+	if (from->pidfd >= 0)
+		subject.flags |= PROTO_SUBJECT_PROCESS;
 	if (!proto_subject_valid(&subject))
 		return -EINVAL;
 	*ret_subject = subject;

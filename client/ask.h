@@ -11,7 +11,7 @@ struct proto_subject;
 /* Return: 0; -EINVAL for what the wire has no place for. */
 int ask_open(const struct pinbroker_request *request, struct proto_open *ret_open);
 
-/* The same for a subject. */
+/* The same for a subject. Its pidfd only leaves a flag: it goes along beside the bytes. */
 int ask_subject(const struct pinbroker_subject *subject, struct proto_subject *ret_subject);
 
 #endif

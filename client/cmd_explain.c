@@ -199,6 +199,7 @@ static int resolve(const struct cmd_env *env, struct explain *explain,
 		.gids = explain->gids,
 		.n_gids = explain->n_gids,
 		.cgroup = explain->cgroup,
+		.pidfd = -1,
 	};
 	return 0;
 }
@@ -256,7 +257,7 @@ static int ask_broker(const struct cmd_env *env, const struct explain *explain,
 static int explain_and_print(const struct cmd_env *env, struct explain *explain)
 {
 	struct pinbroker_explanation explanation;
-	struct pinbroker_subject subject = {.uid = (uid_t)-1};
+	struct pinbroker_subject subject = PINBROKER_SUBJECT_INIT;
 	const char *assumed = NULL;
 	int status;
 	int err;

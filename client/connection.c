@@ -28,6 +28,7 @@ int pinbroker_connect(const char *path, struct pinbroker **ret_broker)
 	if (!broker)
 		return -ENOMEM;
 	broker->fd = -1;
+	broker->state = "";
 	if (!path)
 		path = PROTO_SOCKET;
 	if (!path[0]) /* would be an abstract name of NULs */
@@ -116,6 +117,11 @@ static int recv_packet(struct pinbroker *broker, size_t max_fds, struct answer *
 	return 0;
 }
 
+const char *pinbroker_state(const struct pinbroker *broker)
+{
+	return broker->state;
+}
+
 /* Keeps why the broker said no. */
 static int take_refusal(struct pinbroker *broker, const struct answer *answer)
 {
@@ -158,6 +164,7 @@ int connection_ask(struct pinbroker *broker, const struct question *question,
 	if (broker->walking)
 		return -EBUSY;
 	memset(&broker->refusal, 0, sizeof(broker->refusal));
+	broker->state = "";
 	err = send_question(broker, question);
 	if (!err)
 		err = recv_answer(broker, question, ret_answer);

@@ -21,6 +21,7 @@ struct pinbroker {
 	int fd; /* owned */
 	bool walking; /* a callback runs, and buf holds what it is shown */
 	uint64_t serial; /* of the last request */
+	const char *state; /* pinbroker_state() */
 	struct pinbroker_refusal refusal;
 	char buf[PROTO_MESSAGE_MAX]; /* the last answer */
 };

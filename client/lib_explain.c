@@ -50,6 +50,8 @@ int pinbroker_explain(struct pinbroker *broker, const struct pinbroker_subject *
 	err = ask_subject(subject, &explain.subject);
 	if (!err)
 		err = ask_open(request, &explain.open);
+	if (!err && !proto_explain_valid(&explain))
+		err = -EINVAL; /* a pidfd */
 	if (err)
 		return err;
 	err = connection_ask(broker, &question, &answer);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* libpinbroker: sessions are opened, and the descriptors that come with them are the caller's. */
+#include <errno.h>
 #include <string.h>
 
 #include "client/ask.h"
@@ -53,6 +54,26 @@ int pinbroker_open(struct pinbroker *broker, const struct pinbroker_request *req
 	int err = ask_open(request, &open);
 
 	return err ? err : open_ask(broker, &question, open.n_devices, ret_grant);
+}
+
+int pinbroker_open_for(struct pinbroker *broker, const struct pinbroker_subject *subject,
+		       const struct pinbroker_request *request, struct pinbroker_grant *ret_grant)
+{
+	struct proto_open_for open;
+	struct question question = {
+		.op = PROTO_OPEN_FOR,
+		.body = &open,
+		.len = sizeof(open),
+		.pidfd = subject->pidfd >= 0 ? &subject->pidfd : NULL,
+	};
+	int err;
+
+	err = ask_subject(subject, &open.subject);
+	if (!err && !open.subject.flags)
+		err = -EINVAL;
+	if (!err)
+		err = ask_open(request, &open.open);
+	return err ? err : open_ask(broker, &question, open.open.n_devices, ret_grant);
 }
 
 void pinbroker_grant_close(struct pinbroker_grant *grant)

@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 #define PINBROKER_DEVICES_MAX 16
+#define PINBROKER_NO_UID ((uid_t)-1) /* not given */
 #define PINBROKER_UNKNOWN UINT64_MAX /* of a figure */
 #define PINBROKER_UNLIMITED UINT64_MAX /* of a limit */
 
@@ -85,12 +86,65 @@ struct pinbroker_session {
 	char policy[72];
 };
 
-/* For whom explain decides; uid (uid_t)-1 and cgroup NULL: for the caller. */
+/* For whom; what is not given is the caller's, or with pidfd that process's. */
 struct pinbroker_subject {
-	uid_t uid;
-	const gid_t *gids; /* with uid */
+	uid_t uid; /* PINBROKER_NO_UID */
+	const gid_t *gids; /* with uid; at most 64 */
 	size_t n_gids;
-	const char *cgroup;
+	const char *cgroup; /* "/a/b"; NULL: not given */
+	const char *domain; /* a virtual machine's name, at most 255 bytes; NULL: not given */
+	int pidfd; /* borrowed; -1: not given */
+};
+
+/* Nothing given: where a subject begins, since 0 is a user and a descriptor. */
+#define PINBROKER_SUBJECT_INIT                            \
+	{                                                 \
+		PINBROKER_NO_UID, NULL, 0, NULL, NULL, -1 \
+	}
+
+/* Which limits are given. */
+#define PINBROKER_SET_LIMIT 1U
+#define PINBROKER_SET_MAX_MAPPINGS 2U
+#define PINBROKER_SET_MAX_OBJECTS 4U
+#define PINBROKER_SET_MIGRATION_BUFFERS 8U
+
+/* New limits of a session; those whose bit is not in keys stay as they are. */
+struct pinbroker_limits {
+	unsigned int keys; /* PINBROKER_SET_*, at least one */
+	uint64_t limit; /* bytes; not PINBROKER_UNLIMITED */
+	uint64_t max_mappings; /* number; this and the next two: PINBROKER_UNLIMITED */
+	uint64_t max_objects; /* number */
+	uint64_t migration_buffers; /* bytes per device */
+};
+
+#define PINBROKER_REVOKE_KILL 1U /* the owner gets SIGKILL */
+
+/* How the broker is. */
+struct pinbroker_status {
+	uint64_t mem_total; /* bytes */
+	uint64_t host_limit; /* bytes: MemTotal - host-reserve; PINBROKER_UNLIMITED: off */
+	uint64_t host_sum; /* bytes, granted to all sessions */
+	uint64_t n_sessions; /* of all users */
+	uint64_t lost_events; /* PINBROKER_UNKNOWN, as the next */
+	uint64_t recursion_misses;
+	pid_t pid; /* of the broker, in its own pid namespace */
+	const char *gate; /* how the kernel keeps limits: "none" ... "exact"; static */
+	char version[32];
+	char kernel[72]; /* uname -r */
+	char loop[24]; /* "io_uring", "epoll" */
+	char gate_reason[256]; /* why the gate is not exact, one line; "": it is */
+};
+
+/* What the sessions of one uid under one policy have of the sums. */
+struct pinbroker_share {
+	uid_t uid;
+	bool known; /* the policy is still there; else the limits mean nothing */
+	uint64_t n_sessions; /* of the uid under the policy */
+	uint64_t max_sessions;
+	uint64_t sum; /* bytes: limits of all sessions of the uid */
+	uint64_t user_mode_sum; /* bytes: of those in user mode */
+	uint64_t user_limit; /* bytes, of the policy; PINBROKER_UNLIMITED */
+	char policy[72];
 };
 
 /* The decision with every number it came from; bytes unless said otherwise. */
@@ -151,6 +205,20 @@ int pinbroker_fd(const struct pinbroker *broker);
 int pinbroker_open(struct pinbroker *broker, const struct pinbroker_request *request,
 		   struct pinbroker_grant *ret_grant);
 
+/**
+ * pinbroker_open_for() - open a session for another subject
+ * @subject: at least one thing given; for root and the admins of the policy that matches it
+ * @ret_grant: as for pinbroker_open(): the descriptors come to the caller
+ *
+ * With a pidfd that process is the subject, but for what else is given, and the session lives with
+ * it. Without, the session lives with the calling process until pinbroker_adopt(). The broker sets
+ * RLIMIT_MEMLOCK of the process that the session lives with.
+ *
+ * Return: as pinbroker_open(); -EBADF: pidfd is no descriptor.
+ */
+int pinbroker_open_for(struct pinbroker *broker, const struct pinbroker_subject *subject,
+		       const struct pinbroker_request *request, struct pinbroker_grant *ret_grant);
+
 /* Closes what is left of a grant's descriptors; those that the caller set to -1 are its own. */
 void pinbroker_grant_close(struct pinbroker_grant *grant);
 
@@ -180,7 +248,87 @@ int pinbroker_list(struct pinbroker *broker, pinbroker_session_fn fn, void *arg)
 int pinbroker_show(struct pinbroker *broker, uint64_t id, pinbroker_session_fn fn, void *arg);
 
 /**
+ * pinbroker_set() - change the limits of a live session
+ * @id: as in struct pinbroker_session, like every id
+ *
+ * The session's own user may only lower them, root and the policy's admins set any that the sums
+ * leave room for. A limit below what is pinned is fine: nothing new maps then.
+ *
+ * Return: 0, pinbroker_state() says what the session is in; -EINVAL for limits that cannot be sent;
+ * -EACCES with status 66: no such session that the caller may see; -errno as pinbroker_open().
+ */
+int pinbroker_set(struct pinbroker *broker, uint64_t id, const struct pinbroker_limits *limits);
+
+/**
+ * pinbroker_attach() - one more device for a live session
+ * @device: PCI address or mdev UUID; admitted by the policy as those of pinbroker_open()
+ * @ret_fd: the caller's, close-on-exec
+ *
+ * For the session's own user, root and the policy's admins. The session keeps the device until it
+ * ends, also when ret_fd is closed.
+ *
+ * Return: as pinbroker_set().
+ */
+int pinbroker_attach(struct pinbroker *broker, uint64_t id, const char *device, int *ret_fd);
+
+/**
+ * pinbroker_adopt() - let a session live with another process
+ * @pidfd: of that process; borrowed
+ *
+ * For root and the policy's admins. The process must run as the session's user, without
+ * CAP_IPC_LOCK. Its RLIMIT_MEMLOCK is set, that of the owner before it goes back.
+ *
+ * Return: as pinbroker_set(); -EBADF: pidfd is no descriptor.
+ */
+int pinbroker_adopt(struct pinbroker *broker, uint64_t id, int pidfd);
+
+/**
+ * pinbroker_close() - give a session up
+ *
+ * For the session's own user, root and the policy's admins. RLIMIT_MEMLOCK of its owner goes back
+ * at once; the session is "revoked" and keeps its share and its devices until the owner exits.
+ *
+ * Return: as pinbroker_set().
+ */
+int pinbroker_close(struct pinbroker *broker, uint64_t id);
+
+/**
+ * pinbroker_revoke() - take a session away from its owner
+ * @flags: PINBROKER_REVOKE_*
+ *
+ * As pinbroker_close(), for root and the policy's admins. What the owner has mapped stays mapped
+ * until it exits.
+ *
+ * Return: as pinbroker_set(); -EINVAL for other flags.
+ */
+int pinbroker_revoke(struct pinbroker *broker, uint64_t id, unsigned int flags);
+
+/*
+ * State of the session that the last call on this connection changed: "revoked", as in struct
+ * pinbroker_session; "" if it was none of the five above or failed. Static.
+ */
+const char *pinbroker_state(const struct pinbroker *broker);
+
+/* As pinbroker_session_fn, once per share. */
+typedef int (*pinbroker_share_fn)(const struct pinbroker_share *share, void *arg);
+
+/**
+ * pinbroker_status() - how the broker is, and who has what of the sums
+ * @ret_status: filled before fn is called for the first time
+ * @fn: NULL: the shares are not wanted
+ *
+ * An ordinary user sees its own shares, root sees all. A share that changes meanwhile may be
+ * missing or told twice.
+ *
+ * Return: 0; what fn returned; -errno as pinbroker_open().
+ */
+int pinbroker_status(struct pinbroker *broker, struct pinbroker_status *ret_status,
+		     pinbroker_share_fn fn, void *arg);
+
+/**
  * pinbroker_explain() - what the broker would say now, and why
+ *
+ * A subject without anything given is the caller; one with a pidfd cannot be asked about.
  *
  * Return: 0, also when the request would be refused (ret_explanation->granted); -errno as
  * pinbroker_open(): -EACCES when the caller may not ask for that subject.

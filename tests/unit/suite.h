@@ -29,6 +29,8 @@ extern const struct suite suite_glob;
 extern const struct suite suite_grant;
 extern const struct suite suite_iommu;
 extern const struct suite suite_ledger;
+extern const struct suite suite_lib_order;
+extern const struct suite suite_lib_status;
 extern const struct suite suite_libpinbroker;
 extern const struct suite suite_limits;
 extern const struct suite suite_listener;

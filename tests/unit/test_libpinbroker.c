@@ -1,103 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * libpinbroker against a broker that does what it is told. The answer is sent before the question
- * is asked (its serial can be known): one thread does for both ends.
- */
+/* libpinbroker: a connection, and what is answered on it; open, list, show and explain. */
 #include "client/pinbroker.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/fdmsg.h"
 #include "common/proto.h"
 #include "common/sys.h"
+#include "tests/unit/lib_fixture.h"
 #include "tests/unit/suite.h"
-
-/* Both ends of one connection. */
-struct pair {
-	struct pinbroker *broker; /* the library's */
-	int fd; /* owned: the fake broker's */
-};
-
-static void pair_fini(struct pair *pair)
-{
-	pinbroker_free(pair->broker);
-	fd_closep(&pair->fd);
-}
-
-static void pair_init(struct pair *pair)
-{
-	char dir[] = "/tmp/pinbroker-test-XXXXXX";
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", dir);
-	CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	CU_ASSERT_EQUAL_FATAL(listen(fd, 1), 0);
-	CU_ASSERT_EQUAL_FATAL(pinbroker_connect(address.sun_path, &pair->broker), 0);
-	pair->fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-	CU_ASSERT_FATAL(pair->fd >= 0);
-	(void)unlink(address.sun_path);
-	(void)rmdir(dir);
-}
-
-static size_t count_fds(void)
-{
-	CLEANUP(dir_closep) DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (dir && readdir(dir))
-		n++;
-	return n;
-}
-
-/* Sends the first len bytes of header and body, with descriptors of /dev/null. */
-static void answer(const struct pair *pair, struct proto_header header, const void *body,
-		   size_t body_len, size_t len, size_t n_fds)
-{
-	static char packet[PROTO_MESSAGE_MAX + 16];
-	CLEANUP(fd_closep) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	struct iovec iov = {.iov_base = packet, .iov_len = len};
-	int fds[FDMSG_FDS_MAX];
-
-	for (size_t i = 0; i < FDMSG_FDS_MAX; i++)
-		fds[i] = null_fd;
-	memset(packet, 0, sizeof(packet));
-	memcpy(packet, &header, sizeof(header));
-	memcpy(packet + sizeof(header), body, body_len);
-	CU_ASSERT_EQUAL(fdmsg_send(&sys_real, pair->fd, &iov, 1, fds, n_fds), 0);
-}
-
-/* A whole answer, and right in its form. */
-static void reply(const struct pair *pair, enum proto_kind kind, unsigned int op, uint64_t serial,
-		  const void *body, size_t len)
-{
-	struct proto_header header = proto_header(kind, op, serial, len);
-
-	answer(pair, header, body, len, sizeof(header) + len, 0);
-}
-
-/* What the library has sent, copied out; fails the test when it is not that. */
-static void expect_request(const struct pair *pair, unsigned int op, void *body, size_t len)
-{
-	static char packet[PROTO_MESSAGE_MAX];
-	struct proto_header header;
-	ssize_t n = recv(pair->fd, packet, sizeof(packet), MSG_DONTWAIT);
-
-	CU_ASSERT_EQUAL_FATAL(n, (ssize_t)(sizeof(header) + len));
-	CU_ASSERT_EQUAL(proto_check(packet, (size_t)n, PROTO_REQUEST, &header), 0);
-	CU_ASSERT_EQUAL(header.op, op);
-	memcpy(body, packet + sizeof(header), len);
-}
 
 static const char *const two_devices[] = {"0000:65:00.0", "0000:65:00.1"};
 
@@ -129,12 +47,12 @@ static void open_grants(void)
 	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
 	struct pinbroker_grant grant;
 	struct proto_open open;
-	size_t before;
+	int before;
 
 	pair_init(&pair);
-	before = count_fds();
-	answer(&pair, proto_header(PROTO_REPLY, PROTO_OPEN, 1, sizeof(good_grant)), &good_grant,
-	       sizeof(good_grant), GRANT, 3);
+	before = suite_count_fds();
+	pair_answer(&pair, proto_header(PROTO_REPLY, PROTO_OPEN, 1, sizeof(good_grant)),
+		    &good_grant, sizeof(good_grant), GRANT, 3);
 	CU_ASSERT_EQUAL_FATAL(pinbroker_open(pair.broker, &request, &grant), 0);
 	CU_ASSERT_EQUAL(grant.id, 0x1a2b);
 	CU_ASSERT_EQUAL(grant.limit, 5 << 20);
@@ -147,11 +65,11 @@ static void open_grants(void)
 	CU_ASSERT_EQUAL(fcntl(grant.iommufd, F_GETFD), FD_CLOEXEC);
 	CU_ASSERT_EQUAL(fcntl(grant.devices[1], F_GETFD), FD_CLOEXEC);
 	CU_ASSERT_EQUAL(grant.devices[2], -1);
-	CU_ASSERT_EQUAL(count_fds(), before + 3);
+	CU_ASSERT_EQUAL(suite_count_fds(), before + 3);
 	pinbroker_grant_close(&grant);
 	pinbroker_grant_close(&grant); /* a second time is harmless */
-	CU_ASSERT_EQUAL(count_fds(), before);
-	expect_request(&pair, PROTO_OPEN, &open, sizeof(open));
+	CU_ASSERT_EQUAL(suite_count_fds(), before);
+	pair_expect(&pair, PROTO_OPEN, &open, sizeof(open));
 	CU_ASSERT_TRUE(proto_open_valid(&open));
 	CU_ASSERT_EQUAL(open.flags, PROTO_OPEN_VIOMMU | PROTO_OPEN_EXEC);
 	CU_ASSERT_EQUAL(open.accounting, PROTO_ACCOUNTING_USER);
@@ -196,21 +114,21 @@ static void bad_answers_are_refused(void)
 		CLEANUP(pair_fini) struct pair pair = {.fd = -1};
 		struct proto_grant grant = good_grant;
 		struct pinbroker_grant untouched = {.id = 7};
-		size_t before;
+		int before;
 		int err;
 
 		grant.accounting = bad_answers[i].accounting;
 		grant.n_devices = bad_answers[i].n_devices;
 		pair_init(&pair);
-		before = count_fds();
-		answer(&pair, bad_answers[i].header, &grant, sizeof(grant), bad_answers[i].len,
-		       bad_answers[i].n_fds);
+		before = suite_count_fds();
+		pair_answer(&pair, bad_answers[i].header, &grant, sizeof(grant), bad_answers[i].len,
+			    bad_answers[i].n_fds);
 		err = pinbroker_open(pair.broker, &request, &untouched);
 		if (err != -EPROTO)
 			(void)fprintf(stderr, "libpinbroker: %s: %d\n", bad_answers[i].name, err);
 		CU_ASSERT_EQUAL(err, -EPROTO);
 		CU_ASSERT_EQUAL(untouched.id, 7);
-		CU_ASSERT_EQUAL(count_fds(), before);
+		CU_ASSERT_EQUAL(suite_count_fds(), before);
 		/* And the connection is of no use any more. */
 		CU_ASSERT_EQUAL(pinbroker_open(pair.broker, &request, &untouched), -ECONNRESET);
 	}
@@ -252,20 +170,20 @@ static void refusal_is_kept(void)
 	struct pinbroker_grant grant;
 
 	pair_init(&pair);
-	reply(&pair, PROTO_REFUSAL, PROTO_OPEN, 1, &refusal, sizeof(refusal));
+	pair_reply(&pair, PROTO_REFUSAL, PROTO_OPEN, 1, &refusal, sizeof(refusal));
 	CU_ASSERT_EQUAL(pinbroker_open(pair.broker, &request, &grant), -EACCES);
 	CU_ASSERT_EQUAL(pinbroker_refusal(pair.broker)->status, 77);
 	CU_ASSERT_STRING_EQUAL(pinbroker_refusal(pair.broker)->reason, "user-limit");
 	CU_ASSERT_STRING_EQUAL(pinbroker_refusal(pair.broker)->text, "too much");
 	/* The connection goes on, and the next call forgets the refusal. */
-	answer(&pair, proto_header(PROTO_REPLY, PROTO_OPEN, 2, sizeof(good_grant)), &good_grant,
-	       sizeof(good_grant), GRANT, 3);
+	pair_answer(&pair, proto_header(PROTO_REPLY, PROTO_OPEN, 2, sizeof(good_grant)),
+		    &good_grant, sizeof(good_grant), GRANT, 3);
 	CU_ASSERT_EQUAL_FATAL(pinbroker_open(pair.broker, &request, &grant), 0);
 	pinbroker_grant_close(&grant);
 	CU_ASSERT_EQUAL(pinbroker_refusal(pair.broker)->status, 0);
 	/* One that carries a descriptor, or has no reason, is none. */
-	answer(&pair, proto_header(PROTO_REFUSAL, PROTO_OPEN, 3, sizeof(refusal)), &refusal,
-	       sizeof(refusal), sizeof(struct proto_header) + sizeof(refusal), 1);
+	pair_answer(&pair, proto_header(PROTO_REFUSAL, PROTO_OPEN, 3, sizeof(refusal)), &refusal,
+		    sizeof(refusal), sizeof(struct proto_header) + sizeof(refusal), 1);
 	CU_ASSERT_EQUAL(pinbroker_open(pair.broker, &request, &grant), -EPROTO);
 	CU_ASSERT_EQUAL(pinbroker_refusal(pair.broker)->status, 0);
 }
@@ -287,12 +205,11 @@ static void open_checks_its_request(void)
 	};
 	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
 	struct pinbroker_grant grant;
-	char byte;
 
 	pair_init(&pair);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		CU_ASSERT_EQUAL(pinbroker_open(pair.broker, &cases[i], &grant), -EINVAL);
-	CU_ASSERT_EQUAL(recv(pair.fd, &byte, 1, MSG_DONTWAIT), -1); /* nothing was sent */
+	pair_expect_nothing(&pair);
 }
 
 /* A page of sessions that is being written. */
@@ -326,7 +243,7 @@ static void page_add(struct page *page, uint64_t id, const char *cgroup)
 static void page_send(const struct pair *pair, unsigned int op, uint64_t serial,
 		      const struct page *page)
 {
-	reply(pair, PROTO_REPLY, op, serial, page, sizeof(page->head) + page->len);
+	pair_reply(pair, PROTO_REPLY, op, serial, page, sizeof(page->head) + page->len);
 }
 
 struct seen {
@@ -371,9 +288,9 @@ static void list_walks_pages(void)
 	CU_ASSERT_EQUAL_FATAL(seen.n, 3);
 	CU_ASSERT_EQUAL(seen.ids[1], 2);
 	CU_ASSERT_EQUAL(seen.ids[2], 30);
-	expect_request(&pair, PROTO_LIST, &list, sizeof(list));
+	pair_expect(&pair, PROTO_LIST, &list, sizeof(list));
 	CU_ASSERT_EQUAL(list.after, 0);
-	expect_request(&pair, PROTO_LIST, &list, sizeof(list));
+	pair_expect(&pair, PROTO_LIST, &list, sizeof(list));
 	CU_ASSERT_EQUAL(list.after, 2);
 	/* What fn returns ends the walk. */
 	page_send(&pair, PROTO_LIST, 3, &first);
@@ -432,18 +349,22 @@ static void show_says_no_session(void)
 	struct proto_show show;
 
 	pair_init(&pair);
-	reply(&pair, PROTO_REFUSAL, PROTO_SHOW, 1, &refusal, sizeof(refusal));
+	pair_reply(&pair, PROTO_REFUSAL, PROTO_SHOW, 1, &refusal, sizeof(refusal));
 	CU_ASSERT_EQUAL(pinbroker_show(pair.broker, 0x1f, see, NULL), -EACCES);
 	CU_ASSERT_EQUAL(pinbroker_refusal(pair.broker)->status, 66);
-	expect_request(&pair, PROTO_SHOW, &show, sizeof(show));
+	pair_expect(&pair, PROTO_SHOW, &show, sizeof(show));
 	CU_ASSERT_EQUAL(show.id, 0x1f);
 }
 
 static void explain_asks_and_tells(void)
 {
 	static const gid_t gids[] = {1000, 27};
-	const struct pinbroker_subject subject = {
-		.uid = 1000, .gids = gids, .n_gids = 2, .cgroup = "/a"};
+	const struct pinbroker_subject subject = {.uid = 1000,
+						  .gids = gids,
+						  .n_gids = 2,
+						  .cgroup = "/a",
+						  .domain = "db",
+						  .pidfd = -1};
 	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
 	struct proto_explanation reply_body = {
 		.granted = 1,
@@ -457,7 +378,7 @@ static void explain_asks_and_tells(void)
 	struct proto_explain asked;
 
 	pair_init(&pair);
-	reply(&pair, PROTO_REPLY, PROTO_EXPLAIN, 1, &reply_body, sizeof(reply_body));
+	pair_reply(&pair, PROTO_REPLY, PROTO_EXPLAIN, 1, &reply_body, sizeof(reply_body));
 	CU_ASSERT_EQUAL_FATAL(pinbroker_explain(pair.broker, &subject, &request, &explanation), 0);
 	CU_ASSERT_TRUE(explanation.granted);
 	CU_ASSERT_TRUE(explanation.limit_auto);
@@ -465,32 +386,98 @@ static void explain_asks_and_tells(void)
 	CU_ASSERT_EQUAL(explanation.limit, 3);
 	CU_ASSERT_EQUAL(explanation.host_limit, PINBROKER_UNLIMITED);
 	CU_ASSERT_STRING_EQUAL(explanation.policy, "tenants");
-	expect_request(&pair, PROTO_EXPLAIN, &asked, sizeof(asked));
+	pair_expect(&pair, PROTO_EXPLAIN, &asked, sizeof(asked));
 	CU_ASSERT_TRUE(proto_explain_valid(&asked));
 	CU_ASSERT_EQUAL(asked.subject.uid, 1000);
 	CU_ASSERT_EQUAL(asked.subject.gids[1], 27);
 	CU_ASSERT_STRING_EQUAL(asked.subject.cgroup, "/a");
+	CU_ASSERT_STRING_EQUAL(asked.subject.domain, "db");
 	reply_body.granted = 0; /* for no reason */
-	reply(&pair, PROTO_REPLY, PROTO_EXPLAIN, 2, &reply_body, sizeof(reply_body));
+	pair_reply(&pair, PROTO_REPLY, PROTO_EXPLAIN, 2, &reply_body, sizeof(reply_body));
 	CU_ASSERT_EQUAL(pinbroker_explain(pair.broker, &subject, &request, &explanation), -EPROTO);
 }
 
-static void explain_checks_its_subject(void)
+static void subject_is_checked(void)
 {
 	static const gid_t gids[65];
-	static const struct pinbroker_subject cases[] = {
-		{.uid = (uid_t)-1, .gids = gids, .n_gids = 1},
-		{.uid = 1, .gids = gids, .n_gids = 65},
-		{.uid = 1, .cgroup = ""},
-		{.uid = 1, .cgroup = "a"},
+	static char long_name[257];
+	static const struct {
+		const char *name;
+		struct pinbroker_subject subject;
+		int explain, open_for; /* what they return; 0: it was sent, and nobody answers */
+	} cases[] = {
+		{"nothing given", PINBROKER_SUBJECT_INIT, 0, -EINVAL},
+		{"groups without a user", {(uid_t)-1, gids, 1, NULL, NULL, -1}, -EINVAL, -EINVAL},
+		{"too many groups", {1, gids, 65, NULL, NULL, -1}, -EINVAL, -EINVAL},
+		{"as many groups as may be", {1, gids, 64, NULL, NULL, -1}, 0, 0},
+		{"empty cgroup", {1, NULL, 0, "", NULL, -1}, -EINVAL, -EINVAL},
+		{"relative cgroup", {1, NULL, 0, "a", NULL, -1}, -EINVAL, -EINVAL},
+		{"empty domain", {1, NULL, 0, NULL, "", -1}, -EINVAL, -EINVAL},
+		{"long domain", {1, NULL, 0, NULL, long_name, -1}, -EINVAL, -EINVAL},
+		{"only a domain", {(uid_t)-1, NULL, 0, NULL, "db", -1}, 0, 0},
+		{"a process", {(uid_t)-1, NULL, 0, NULL, NULL, STDIN_FILENO}, -EINVAL, 0},
 	};
-	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
 	struct pinbroker_explanation explanation;
+	struct pinbroker_grant grant;
+
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+
+		pair_init(&pair);
+		CU_ASSERT_EQUAL(shutdown(pair.fd, SHUT_WR), 0);
+		CHECK(cases[i].name,
+		      pinbroker_explain(pair.broker, &cases[i].subject, &request, &explanation) ==
+			      (cases[i].explain ? cases[i].explain : -ECONNRESET));
+		CHECK(cases[i].name,
+		      pinbroker_open_for(pair.broker, &cases[i].subject, &request, &grant) ==
+			      (cases[i].open_for ? cases[i].open_for : -ECONNRESET));
+	}
+}
+
+static void open_for_sends_its_subject(void)
+{
+	static const gid_t gids[] = {107};
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct pinbroker_subject subject = {107, gids, 1, "/machine.slice", "db-1", STDIN_FILENO};
+	struct pinbroker_grant grant;
+	struct proto_open_for asked;
+	struct stat st;
 
 	pair_init(&pair);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		CU_ASSERT_EQUAL(pinbroker_explain(pair.broker, &cases[i], &request, &explanation),
-				-EINVAL);
+	CU_ASSERT_EQUAL_FATAL(fstat(STDIN_FILENO, &st), 0);
+	pair_reply_fds(&pair, PROTO_OPEN_FOR, 1, &good_grant, sizeof(good_grant), 3);
+	CU_ASSERT_EQUAL_FATAL(pinbroker_open_for(pair.broker, &subject, &request, &grant), 0);
+	CU_ASSERT_EQUAL(grant.id, 0x1a2b);
+	CU_ASSERT_EQUAL(fcntl(grant.devices[1], F_GETFD), FD_CLOEXEC);
+	pinbroker_grant_close(&grant);
+	CU_ASSERT_EQUAL(pair_expect_fd(&pair, PROTO_OPEN_FOR, &asked, sizeof(asked)), st.st_ino);
+	CU_ASSERT_TRUE(proto_subject_valid(&asked.subject) && proto_open_valid(&asked.open));
+	CU_ASSERT_EQUAL(asked.subject.flags, PROTO_SUBJECT_UID | PROTO_SUBJECT_CGROUP |
+						     PROTO_SUBJECT_DOMAIN | PROTO_SUBJECT_PROCESS);
+	CU_ASSERT_EQUAL(asked.subject.gids[0], 107);
+	CU_ASSERT_STRING_EQUAL(asked.subject.domain, "db-1");
+	CU_ASSERT_EQUAL(asked.open.n_devices, 2);
+	/* Without a process nothing goes along. */
+	subject.pidfd = -1;
+	pair_reply_fds(&pair, PROTO_OPEN_FOR, 2, &good_grant, sizeof(good_grant), 2);
+	CU_ASSERT_EQUAL(pinbroker_open_for(pair.broker, &subject, &request, &grant), -EPROTO);
+	pair_expect(&pair, PROTO_OPEN_FOR, &asked, sizeof(asked));
+	CU_ASSERT_EQUAL(asked.subject.flags & PROTO_SUBJECT_PROCESS, 0);
+}
+
+static void closed_pidfd_is_noticed(void)
+{
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct pinbroker_subject subject = PINBROKER_SUBJECT_INIT;
+	struct pinbroker_grant grant;
+
+	pair_init(&pair);
+	subject.pidfd = 1 << 20; /* beyond every limit of this process */
+	CU_ASSERT_EQUAL(pinbroker_open_for(pair.broker, &subject, &request, &grant), -EBADF);
+	CU_ASSERT_EQUAL(pinbroker_adopt(pair.broker, 1, subject.pidfd), -EBADF);
+	CU_ASSERT_EQUAL(pinbroker_adopt(pair.broker, 1, -1), -EBADF);
+	pair_expect_nothing(&pair);
 }
 
 static const CU_TestInfo tests[] = {
@@ -505,7 +492,9 @@ static const CU_TestInfo tests[] = {
 	{"of a page that is not right nothing is shown", bad_pages_show_nothing},
 	{"show says that there is no such session", show_says_no_session},
 	{"explain asks and tells", explain_asks_and_tells},
-	{"explain checks its subject", explain_checks_its_subject},
+	{"what is not given or cannot be sent of a subject", subject_is_checked},
+	{"open for another sends the subject and the pidfd", open_for_sends_its_subject},
+	{"a pidfd that is none sends nothing", closed_pidfd_is_noticed},
 	CU_TEST_INFO_NULL,
 };
 
