@@ -2,6 +2,7 @@
 #include "client/cmd.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,12 +53,38 @@ const char *cmd_accounting_name(enum pinbroker_accounting accounting)
 	return "";
 }
 
-int cmd_id(const char *text, uint64_t *ret_id)
+int cmd_json_option(const struct cmd_env *env, int argc, char **argv, bool *ret_json,
+		    int *ret_status)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+
+	for (int opt; (opt = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		switch (opt) {
+		case 'j':
+			*ret_json = true;
+			break;
+		case 'h':
+			*ret_status = cmd_help(env);
+			return -ECANCELED;
+		default:
+			*ret_status = cmd_bad_option();
+			return -ECANCELED;
+		}
+	}
+	return 0;
+}
+
+int cmd_id(const struct cmd_env *env, const char *text, uint64_t *ret_id)
 {
 	size_t len = strspn(text, "0123456789abcdefABCDEF");
 
 	if (len < 1 || len > 16 || text[len])
-		return -EINVAL;
+		return cmd_usage(env, "'%s' is no session's id: hexadecimal, see pinbroker list",
+				 text);
 	*ret_id = strtoull(text, NULL, 16);
 	return 0;
 }

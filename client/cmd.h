@@ -7,6 +7,7 @@
 #ifndef CLIENT_CMD_H
 #define CLIENT_CMD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,8 +45,12 @@ __attribute__((format(printf, 2, 3))) int cmd_usage(const struct cmd_env *env, c
 /* After getopt_long() said '?', with its own line on stderr. Return: 64. */
 int cmd_bad_option(void);
 
-/* A session's id as people write it: 1-16 hexadecimal digits. Return: 0; -EINVAL. */
-int cmd_id(const char *text, uint64_t *ret_id);
+/* Takes --json and --help. Return: 0 to go on; else *ret_status is what the command ends with. */
+int cmd_json_option(const struct cmd_env *env, int argc, char **argv, bool *ret_json,
+		    int *ret_status);
+
+/* A session's id as people write it: 1-16 hexadecimal digits. Return: 0; 64, said on stderr. */
+int cmd_id(const struct cmd_env *env, const char *text, uint64_t *ret_id);
 
 /* "task", "user"; "" for a context that somebody else opened. */
 const char *cmd_accounting_name(enum pinbroker_accounting accounting);

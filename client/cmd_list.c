@@ -2,7 +2,6 @@
 /* pinbroker list and show: sessions as a table, as lines, and as JSON. */
 #include <assert.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
@@ -78,12 +77,6 @@ static int add_row(const struct pinbroker_session *session, void *arg)
 	return err;
 }
 
-/* Takes value over, NULL too, which stands for out of memory. */
-static int set_member(json_t *object, const char *name, json_t *value)
-{
-	return json_object_set_new(object, name, value) < 0 ? -ENOMEM : 0;
-}
-
 static json_t *json_id(uint64_t id)
 {
 	char text[OUTPUT_TEXT_MAX];
@@ -103,13 +96,9 @@ static json_t *json_devices(const struct pinbroker_session *session)
 	return STEAL(array);
 }
 
-static int session_json(const struct pinbroker_session *session, json_t **ret_object)
+static json_t *session_json(const struct pinbroker_session *session)
 {
-	CLEANUP(json_decrefp) json_t *object = json_object();
-	const struct {
-		const char *name;
-		json_t *value;
-	} members[] = {
+	const struct output_member members[] = {
 		{"id", json_id(session->id)},
 		{"name", output_json_text(session->name)},
 		{"policy", output_json_text(session->policy)},
@@ -128,44 +117,21 @@ static int session_json(const struct pinbroker_session *session, json_t **ret_ob
 		{"state", output_json_text(session->state)},
 		{"exact", json_boolean(session->exact)},
 	};
-	int err = 0;
 
-	/* Every one is handed over, after a failure too. */
-	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
-		if (set_member(object, members[i].name, members[i].value))
-			err = -ENOMEM;
-	}
-	if (!err)
-		*ret_object = STEAL(object);
-	return err;
+	return output_json_object(members, ARRAY_SIZE(members));
 }
 
 static int add_object(const struct pinbroker_session *session, void *arg)
 {
-	json_t *object;
-	int err;
-
-	err = session_json(session, &object);
-	if (!err && json_array_append_new(arg, object) < 0)
-		err = -ENOMEM;
-	return err;
+	return json_array_append_new(arg, session_json(session)) < 0 ? -ENOMEM : 0;
 }
 
 static int show_json(const struct pinbroker_session *session, void *arg)
 {
-	CLEANUP(json_decrefp) json_t *object = NULL;
-	int err;
+	CLEANUP(json_decrefp) json_t *object = session_json(session);
 
 	(void)arg; /* nothing is kept */
-	err = session_json(session, &object);
-	return err ? err : output_json(object);
-}
-
-static void show_line(const char *name, const char *value)
-{
-	CLEANUP(freep) char *escaped = output_escape(value);
-
-	printf("%s: %s\n", name, escaped ? escaped : "?");
+	return object ? output_json(object) : -ENOMEM;
 }
 
 static const char *exact_size(uint64_t bytes, char buf[static SIZE_TEXT_MAX])
@@ -182,23 +148,23 @@ static int show_lines(const struct pinbroker_session *session, void *arg)
 	(void)arg; /* nothing is kept */
 	if (!devices)
 		return -ENOMEM;
-	printf("id: %" PRIx64 "\n", session->id);
-	show_line("name", or_dash(session->name));
-	show_line("policy", or_dash(session->policy));
-	show_line("uid", output_number(session->uid, buf));
-	show_line("pid", output_number((uint64_t)session->pid, buf));
-	show_line("accounting", or_dash(cmd_accounting_name(session->accounting)));
-	show_line("limit", exact_size(session->limit, buf));
-	show_line("pinned", exact_size(session->pinned, buf));
-	show_line("pinned-peak", exact_size(session->pinned_peak, buf));
-	show_line("mapped", exact_size(session->mapped, buf));
-	show_line("mappings", output_number(session->mappings, buf));
-	show_line("max-mappings", output_limit(session->max_mappings, buf));
-	show_line("denied", output_number(session->denied, buf));
-	show_line("cgroup", or_dash(session->cgroup));
-	show_line("devices", devices);
-	show_line("state", session->state);
-	show_line("exact", session->exact ? "yes" : "no, pinned is the owner's VmPin");
+	output_line("id", "%" PRIx64, session->id);
+	output_line("name", "%s", or_dash(session->name));
+	output_line("policy", "%s", or_dash(session->policy));
+	output_line("uid", "%s", output_number(session->uid, buf));
+	output_line("pid", "%s", output_number((uint64_t)session->pid, buf));
+	output_line("accounting", "%s", or_dash(cmd_accounting_name(session->accounting)));
+	output_line("limit", "%s", exact_size(session->limit, buf));
+	output_line("pinned", "%s", exact_size(session->pinned, buf));
+	output_line("pinned-peak", "%s", exact_size(session->pinned_peak, buf));
+	output_line("mapped", "%s", exact_size(session->mapped, buf));
+	output_line("mappings", "%s", output_number(session->mappings, buf));
+	output_line("max-mappings", "%s", output_limit(session->max_mappings, buf));
+	output_line("denied", "%s", output_number(session->denied, buf));
+	output_line("cgroup", "%s", or_dash(session->cgroup));
+	output_line("devices", "%s", devices);
+	output_line("state", "%s", session->state);
+	output_line("exact", "%s", session->exact ? "yes" : "no, pinned is the owner's VmPin");
 	return 0;
 }
 
@@ -233,39 +199,13 @@ static int print_json(const struct cmd_env *env, struct pinbroker *broker)
 	return err ? cmd_internal(err) : output_finish(EX_OK);
 }
 
-/* Takes --json and --help. Return: 0 to go on; else *ret_status is what the command ends with. */
-static int list_options(const struct cmd_env *env, int argc, char **argv, bool *ret_json,
-			int *ret_status)
-{
-	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-
-	for (int opt; (opt = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		switch (opt) {
-		case 'j':
-			*ret_json = true;
-			break;
-		case 'h':
-			*ret_status = cmd_help(env);
-			return -ECANCELED;
-		default:
-			*ret_status = cmd_bad_option();
-			return -ECANCELED;
-		}
-	}
-	return 0;
-}
-
 static int list_main(const struct cmd_env *env, int argc, char **argv)
 {
 	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
 	bool json = false;
 	int status;
 
-	if (list_options(env, argc, argv, &json, &status))
+	if (cmd_json_option(env, argc, argv, &json, &status))
 		return status;
 	if (optind != argc)
 		return cmd_usage(env, "unexpected argument '%s'", argv[optind]);
@@ -284,13 +224,13 @@ static int show_main(const struct cmd_env *env, int argc, char **argv)
 	int status;
 	int err;
 
-	if (list_options(env, argc, argv, &json, &status))
+	if (cmd_json_option(env, argc, argv, &json, &status))
 		return status;
 	if (argc - optind != 1)
 		return cmd_usage(env, "exactly one ID is needed");
-	if (cmd_id(argv[optind], &id))
-		return cmd_usage(env, "'%s' is no session's id: hexadecimal, see pinbroker list",
-				 argv[optind]);
+	status = cmd_id(env, argv[optind], &id);
+	if (status)
+		return status;
 	status = cmd_connect(env, &broker);
 	if (status)
 		return status;

@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "accounting/limits.h"
 #include "accounting/size.h"
@@ -14,35 +12,19 @@
 #include "client/pinbroker.h"
 #include "common/cleanup.h"
 
-/* One line: the key as the configuration has it, and what it comes to with the reason. */
-__attribute__((format(printf, 2, 3))) static void line(const char *key, const char *format, ...)
-{
-	CLEANUP(freep) char *text = NULL;
-	CLEANUP(freep) char *escaped = NULL;
-	va_list args;
-
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL; /* its value is undefined then */
-	va_end(args);
-	if (text)
-		escaped = output_escape(text);
-	printf("%s: %s\n", key, escaped ? escaped : "(out of memory)");
-}
-
 static void print_auto(const struct pinbroker_explanation *e)
 {
 	char memory[SIZE_TEXT_MAX], extra[SIZE_TEXT_MAX], sum[SIZE_TEXT_MAX];
 
 	if (e->auto_limit == PINBROKER_UNKNOWN)
-		line("auto", "not known without --memory (factor x memory + %s)",
-		     size_text(LIMITS_AUTO_EXTRA, extra));
+		output_line("auto", "not known without --memory (factor x memory + %s)",
+			    size_text(LIMITS_AUTO_EXTRA, extra));
 	else
-		line("auto", "%u x %s (--memory) + %s = %s; %s", e->factor,
-		     size_text(e->memory, memory), size_text(LIMITS_AUTO_EXTRA, extra),
-		     size_text(e->auto_limit, sum),
-		     e->factor == 1 ? "the devices share one address space"
-				    : "an address space per device (--viommu)");
+		output_line("auto", "%u x %s (--memory) + %s = %s; %s", e->factor,
+			    size_text(e->memory, memory), size_text(LIMITS_AUTO_EXTRA, extra),
+			    size_text(e->auto_limit, sum),
+			    e->factor == 1 ? "the devices share one address space"
+					   : "an address space per device (--viommu)");
 }
 
 static void print_limit(const struct pinbroker_explanation *e)
@@ -52,21 +34,22 @@ static void print_limit(const struct pinbroker_explanation *e)
 	(void)size_text(e->limit, limit);
 	(void)size_text(e->policy_limit, policy);
 	if (e->limit_auto)
-		line("limit", "the policy says auto");
+		output_line("limit", "the policy says auto");
 	else
-		line("limit", "%s, the policy's number", policy);
+		output_line("limit", "%s, the policy's number", policy);
 	print_auto(e);
 	if (e->limit == PINBROKER_UNKNOWN)
-		line("session limit", "not known: auto needs --memory");
+		output_line("session limit", "not known: auto needs --memory");
 	else if (e->limit_auto)
-		line("session limit", "%s = auto", limit);
+		output_line("session limit", "%s = auto", limit);
 	else if (e->auto_limit == PINBROKER_UNKNOWN)
-		line("session limit", "%s = limit; with --memory auto may be smaller", limit);
+		output_line("session limit", "%s = limit; with --memory auto may be smaller",
+			    limit);
 	else
-		line("session limit", "%s = min(limit, auto): %s", limit,
-		     e->auto_limit < e->policy_limit   ? "auto is smaller"
-		     : e->auto_limit > e->policy_limit ? "limit is smaller"
-						       : "both are the same");
+		output_line("session limit", "%s = min(limit, auto): %s", limit,
+			    e->auto_limit < e->policy_limit   ? "auto is smaller"
+			    : e->auto_limit > e->policy_limit ? "limit is smaller"
+							      : "both are the same");
 }
 
 /* A sum against its limit, what is left of it, and whose it is. */
@@ -77,10 +60,11 @@ static void print_sum(const char *key, uint64_t limit, uint64_t sum, const char 
 
 	(void)size_text(sum, sum_text);
 	if (limit == PINBROKER_UNLIMITED)
-		line(key, "not limited; %s granted to %s", sum_text, whose);
+		output_line(key, "not limited; %s granted to %s", sum_text, whose);
 	else
-		line(key, "%s%s; %s granted to %s, %s left", size_text(limit, limit_text), origin,
-		     sum_text, whose, size_text(limit > sum ? limit - sum : 0, left));
+		output_line(key, "%s%s; %s granted to %s, %s left", size_text(limit, limit_text),
+			    origin, sum_text, whose,
+			    size_text(limit > sum ? limit - sum : 0, left));
 }
 
 static void print_mappings(const struct pinbroker_explanation *e)
@@ -89,34 +73,35 @@ static void print_mappings(const struct pinbroker_explanation *e)
 
 	(void)output_limit(e->max_mappings, number);
 	if (e->mappings_auto && !e->memory)
-		line("max-mappings", "%s, auto: %u x %llu; with much --memory more", number,
-		     e->factor, LIMITS_MAPPINGS_MIN);
+		output_line("max-mappings", "%s, auto: %u x %llu; with much --memory more", number,
+			    e->factor, LIMITS_MAPPINGS_MIN);
 	else if (e->mappings_auto)
-		line("max-mappings", "%s, auto: %u x max(%llu, %s / 2M + 512)", number, e->factor,
-		     LIMITS_MAPPINGS_MIN, size_text(e->memory, memory));
+		output_line("max-mappings", "%s, auto: %u x max(%llu, %s / 2M + 512)", number,
+			    e->factor, LIMITS_MAPPINGS_MIN, size_text(e->memory, memory));
 	else
-		line("max-mappings", "%s, the policy's number", number);
+		output_line("max-mappings", "%s, the policy's number", number);
 }
 
 static void print_rest(const struct pinbroker_explanation *e)
 {
 	char number[OUTPUT_TEXT_MAX], size[SIZE_TEXT_MAX];
 
-	line("max-objects", "%s", output_limit(e->max_objects, number));
-	line("max-sessions", "%s; %" PRIu64 " of this user under this policy",
-	     output_limit(e->max_sessions, number), e->n_sessions);
-	line("extra-memlock", "%s, added to RLIMIT_MEMLOCK", size_text(e->extra_memlock, size));
-	line("headroom", "%s, for what is not guest RAM", size_text(e->headroom, size));
-	line("migration-buffers", "%s per device", size_text(e->migration_buffers, size));
-	line("require-reset", "%s", e->require_reset ? "true" : "false");
+	output_line("max-objects", "%s", output_limit(e->max_objects, number));
+	output_line("max-sessions", "%s; %" PRIu64 " of this user under this policy",
+		    output_limit(e->max_sessions, number), e->n_sessions);
+	output_line("extra-memlock", "%s, added to RLIMIT_MEMLOCK",
+		    size_text(e->extra_memlock, size));
+	output_line("headroom", "%s, for what is not guest RAM", size_text(e->headroom, size));
+	output_line("migration-buffers", "%s per device", size_text(e->migration_buffers, size));
+	output_line("require-reset", "%s", e->require_reset ? "true" : "false");
 }
 
 static void print_policy(const struct pinbroker_explanation *e)
 {
 	const char *accounting = cmd_accounting_name(e->accounting);
 
-	line("policy", "\"%s\", the first that matches", e->policy);
-	line("accounting", "%s", accounting[0] ? accounting : "-");
+	output_line("policy", "\"%s\", the first that matches", e->policy);
+	output_line("accounting", "%s", accounting[0] ? accounting : "-");
 	print_limit(e);
 	print_sum("user-limit", e->user_limit, e->user_sum, "this user's sessions", "");
 	print_sum("host", e->host_limit, e->host_sum, "all sessions",
@@ -130,26 +115,22 @@ static void print_text(const struct pinbroker_explanation *e, const char *assume
 	if (e->policy[0])
 		print_policy(e);
 	else
-		line("policy", "none matches");
+		output_line("policy", "none matches");
 	if (assumed)
-		line("assumed", "%s", assumed);
+		output_line("assumed", "%s", assumed);
 	if (e->warning[0])
-		line("warning", "%s", e->warning);
+		output_line("warning", "%s", e->warning);
 	if (e->granted)
-		line("verdict", "granted");
+		output_line("verdict", "granted");
 	else
-		line("verdict", "refused: %s: %s", e->reason, e->text);
+		output_line("verdict", "refused: %s: %s", e->reason, e->text);
 }
 
 /* Sizes of a policy that does not match are not known. */
 static json_t *explanation_json(const struct pinbroker_explanation *e, const char *assumed)
 {
-	CLEANUP(json_decrefp) json_t *object = json_object();
 	bool set = e->policy[0];
-	const struct {
-		const char *name;
-		json_t *value;
-	} members[] = {
+	const struct output_member members[] = {
 		{"granted", json_boolean(e->granted)},
 		{"reason", output_json_text(e->reason)},
 		{"text", output_json_text(e->text)},
@@ -178,12 +159,8 @@ static json_t *explanation_json(const struct pinbroker_explanation *e, const cha
 		 set ? output_json_limit(e->migration_buffers) : json_null()},
 		{"require_reset", set ? json_boolean(e->require_reset) : json_null()},
 	};
-	bool failed = false;
 
-	/* Every one is handed over, after a failure too. */
-	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
-		failed |= json_object_set_new(object, members[i].name, members[i].value) < 0;
-	return failed ? NULL : STEAL(object);
+	return output_json_object(members, ARRAY_SIZE(members));
 }
 
 int explanation_print(const struct pinbroker_explanation *explanation, bool json,

@@ -225,6 +225,17 @@ json_t *output_json_limit(uint64_t number)
 	return number == UINT64_MAX ? json_string("unlimited") : json_number(number);
 }
 
+json_t *output_json_object(const struct output_member *members, size_t n)
+{
+	CLEANUP(json_decrefp) json_t *object = json_object();
+	bool failed = false;
+
+	/* Every one is handed over, after a failure too. */
+	for (size_t i = 0; i < n; i++)
+		failed |= json_object_set_new(object, members[i].name, members[i].value) < 0;
+	return failed ? NULL : STEAL(object);
+}
+
 int output_json(const json_t *value)
 {
 	CLEANUP(freep) char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
@@ -328,18 +339,37 @@ void output_table_fini(struct output_table *table)
 	table->n_cells = table->max_cells = 0;
 }
 
-void output_error(const char *format, ...)
+/* Free with free(); NULL: out of memory. */
+__attribute__((format(printf, 1, 0))) static char *escaped_format(const char *format, va_list args)
 {
 	CLEANUP(freep) char *text = NULL;
+
+	if (vasprintf(&text, format, args) < 0) {
+		text = NULL; /* its value is undefined then */
+		return NULL;
+	}
+	return output_escape(text);
+}
+
+void output_line(const char *name, const char *format, ...)
+{
 	CLEANUP(freep) char *escaped = NULL;
 	va_list args;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL; /* its value is undefined then */
+	escaped = escaped_format(format, args);
 	va_end(args);
-	if (text)
-		escaped = output_escape(text);
+	printf("%s: %s\n", name, escaped ? escaped : "(out of memory)");
+}
+
+void output_error(const char *format, ...)
+{
+	CLEANUP(freep) char *escaped = NULL;
+	va_list args;
+
+	va_start(args, format);
+	escaped = escaped_format(format, args);
+	va_end(args);
 	/* Nobody is left to tell when this fails. */
 	(void)fprintf(stderr, "pinbroker: %s\n", escaped ? escaped : "out of memory");
 }

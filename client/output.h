@@ -47,8 +47,19 @@ struct json_t *output_json_text(const char *text); /* NULL and "": null */
 struct json_t *output_json_figure(uint64_t number); /* UINT64_MAX: null, not known */
 struct json_t *output_json_limit(uint64_t number); /* UINT64_MAX: "unlimited" */
 
+struct output_member {
+	const char *name;
+	struct json_t *value; /* NULL stands for out of memory */
+};
+
+/* Makes an object of members, whose values are taken over, also on failure. NULL: out of memory. */
+struct json_t *output_json_object(const struct output_member *members, size_t n);
+
 /* Prints a value and a newline on stdout. Return: 0; -ENOMEM; errors of stdout: output_finish(). */
 int output_json(const struct json_t *value);
+
+/* "NAME: TEXT" on stdout, escaped. */
+__attribute__((format(printf, 2, 3))) void output_line(const char *name, const char *format, ...);
 
 struct output_column {
 	const char *heading;
