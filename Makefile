@@ -58,8 +58,8 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c budget.c closer.c
 library := client/ask.c client/connection.c client/lib_explain.c client/lib_open.c client/lib_order.c \
 	client/lib_session.c client/lib_status.c common/fdmsg.c common/proto.c common/sys.c
 command := client/main.c client/cmd.c client/cmd_explain.c client/cmd_list.c client/cmd_run.c \
-	client/explain_config.c client/explanation.c client/output.c client/placeholder.c \
-	client/request.c $(accounting) $(common) \
+	client/explain_config.c client/explanation.c client/launch.c client/output.c \
+	client/placeholder.c client/request.c $(accounting) $(common) \
 	$(filter-out common/%,$(library))
 unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c lib_fixture.c \
 	loop_fixture.c main.c policy_fixture.c record_fixture.c) \

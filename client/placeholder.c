@@ -8,7 +8,6 @@
 
 #include "common/cleanup.h"
 
-#define IOMMUFD "{iommufd}"
 #define DEVICE "{device:"
 
 struct placeholder {
@@ -39,8 +38,8 @@ static struct placeholder placeholder_at(const char *text)
 	struct placeholder found = {.len = 0};
 	const char *end;
 
-	if (starts_with(text, IOMMUFD)) {
-		found.len = strlen(IOMMUFD);
+	if (starts_with(text, PLACEHOLDER_IOMMUFD)) {
+		found.len = strlen(PLACEHOLDER_IOMMUFD);
 	} else if (starts_with(text, DEVICE)) {
 		found.device = true;
 		found.malformed = !parse_index(text + strlen(DEVICE), &found.index);

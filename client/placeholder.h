@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The placeholders of run: {iommufd} and {device:N} in an argument become descriptor numbers.
+ * The placeholders of run and attach: {iommufd} and {device:N} in an argument become descriptor
+ * numbers.
  *
  * Other text in braces is not ours and stays, JSON in an argument of QEMU say; only what begins
  * with {device: must be right. Pure.
@@ -9,6 +10,8 @@
 #define CLIENT_PLACEHOLDER_H
 
 #include <stddef.h>
+
+#define PLACEHOLDER_IOMMUFD "{iommufd}"
 
 enum placeholder_fault {
 	PLACEHOLDER_MALFORMED, /* {device:x} */
