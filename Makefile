@@ -57,16 +57,17 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c budget.c closer.c
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := client/ask.c client/connection.c client/lib_explain.c client/lib_open.c client/lib_order.c \
 	client/lib_session.c client/lib_status.c common/fdmsg.c common/proto.c common/sys.c
-command := client/main.c client/cmd.c client/cmd_explain.c client/cmd_list.c client/cmd_run.c \
+command := client/main.c client/cmd.c client/cmd_attach.c client/cmd_explain.c client/cmd_list.c \
+	client/cmd_order.c client/cmd_run.c client/cmd_status.c \
 	client/explain_config.c client/explanation.c client/launch.c client/output.c \
-	client/placeholder.c client/request.c $(accounting) $(common) \
+	client/placeholder.c client/request.c client/setting.c $(accounting) $(common) \
 	$(filter-out common/%,$(library))
 unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c lib_fixture.c \
 	loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer conffile device \
 	fdmsg glob grant iommu ledger lib_order lib_status libpinbroker limits listener log loop \
 	loop_epoll loop_timer loop_uring output owner placeholder policy policy_files \
-	policy_match procfs proto record request restore session size) \
+	policy_match procfs proto record request restore session setting size) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
 	client/placeholder.c
 client := tests/integration/client.c accounting/size.c $(library)

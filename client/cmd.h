@@ -34,6 +34,12 @@ extern const struct cmd cmd_run;
 extern const struct cmd cmd_list;
 extern const struct cmd cmd_show;
 extern const struct cmd cmd_explain;
+extern const struct cmd cmd_set;
+extern const struct cmd cmd_attach;
+extern const struct cmd cmd_adopt;
+extern const struct cmd cmd_close;
+extern const struct cmd cmd_revoke;
+extern const struct cmd cmd_status;
 
 /* Prints the help of a command. Return: exit status. */
 int cmd_help(const struct cmd_env *env);

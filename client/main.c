@@ -12,10 +12,8 @@
 #include "common/stdfds.h"
 
 static const struct cmd *const commands[] = {
-	&cmd_run,
-	&cmd_list,
-	&cmd_show,
-	&cmd_explain,
+	&cmd_run,    &cmd_list,  &cmd_show,  &cmd_explain, &cmd_set,
+	&cmd_attach, &cmd_adopt, &cmd_close, &cmd_revoke,  &cmd_status,
 };
 
 static char program[] = "pinbroker";
@@ -33,8 +31,8 @@ static int main_help(void)
 	       "  --help         this text\n"
 	       "  --version      the version\n\n"
 	       "Exit status: 0, 64 usage, 66 no such session, 69 no broker, 70 internal error,\n"
-	       "77 refused or not permitted, 78 configuration; of run, else that of its command,\n"
-	       "126 or 127 when that cannot be run or found.\n");
+	       "77 refused or not permitted, 78 configuration; of run and attach, else that of\n"
+	       "their command, 126 or 127 when that cannot be run or found.\n");
 	return output_finish(EX_OK);
 }
 

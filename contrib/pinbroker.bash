@@ -19,6 +19,17 @@ _pinbroker_ids()
 	pinbroker ${1:+--socket "$1"} list 2>/dev/null | awk 'NR > 1 { print $1 }'
 }
 
+# Words for the argument number $2 of command $1; $3: the broker's socket.
+_pinbroker_argument()
+{
+	case $1:$2 in
+	set:0 | attach:0 | adopt:0 | close:0 | revoke:0 | show:0) _pinbroker_ids "$3" ;;
+	set:*) echo 'limit= max-mappings= max-objects= migration-buffers=' ;;
+	attach:*) _pinbroker_devices && echo -- ;; # whose colons make many words of one
+	adopt:1) compgen -G '/proc/[0-9]*' | sed 's:.*/::' ;;
+	esac
+}
+
 # Words for the value of option $1. Fails for what is no option with a value of words.
 _pinbroker_value()
 {
@@ -37,7 +48,7 @@ _pinbroker()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local request='--memory --device --viommu --accounting --help'
-	local command='' socket='' words='' i
+	local command='' socket='' words='' args=0 i
 
 	COMPREPLY=()
 	# A PCI address has colons, at which bash breaks words.
@@ -60,7 +71,10 @@ _pinbroker()
 			return
 			;;
 		-*) ;;
-		*) [[ -n $command ]] || command=${COMP_WORDS[i]} ;;
+		*)
+			[[ -z $command ]] || ((++args))
+			[[ -n $command ]] || command=${COMP_WORDS[i]}
+			;;
 		esac
 	done
 	case $prev in
@@ -71,17 +85,22 @@ _pinbroker()
 	esac
 	if ! _pinbroker_value "$prev"; then
 		case $command in
-		'') words='run list show explain --socket --help --version' ;;
+		'') words='run list show explain set attach adopt close revoke status --socket --help --version' ;;
 		run) words="--name $request --" ;;
-		list) words='--json --help' ;;
-		show)
-			words='--json --help'
-			[[ $cur == -* ]] || words=$(_pinbroker_ids "$socket")
-			;;
+		list | show | status) words='--json --help' ;;
+		set | attach | adopt | close) words=--help ;;
+		revoke) words='--kill --help' ;;
 		explain) words="--config --uid --gid --cgroup $request --json" ;;
+		esac
+		case $command:$prev$cur in
+		set:*=*) words= ;; # a value
+		show:* | set:* | attach:* | adopt:* | close:* | revoke:*)
+			[[ $cur == -* ]] || words=$(_pinbroker_argument "$command" "$args" "$socket")
+			;;
 		esac
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+	[[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace 2>/dev/null
 	if declare -F __ltrim_colon_completions >/dev/null; then
 		__ltrim_colon_completions "$cur"
 	fi
