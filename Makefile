@@ -73,6 +73,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c l
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
+manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c $(library)
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
 # A kernel, a loop and a log of its own stand in for the real ones.
@@ -100,7 +101,9 @@ $(B)/tests/vmm: $(call obj,$(vmm))
 $(B)/tests/activate: $(call obj,$(activate))
 $(B)/tests/client: $(call obj,$(client))
 $(B)/tests/attack: $(call obj,$(attack))
-test_programs := $(B)/tests/activate $(B)/tests/attack $(B)/tests/client $(B)/tests/vmm
+$(B)/tests/manager: $(call obj,$(manager))
+test_programs := $(B)/tests/activate $(B)/tests/attack $(B)/tests/client $(B)/tests/manager \
+	$(B)/tests/vmm
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
