@@ -55,13 +55,11 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c budget.c closer.c
 	peer.c petition.c process.c procfs.c record.c report.c request.c restore.c session.c \
 	status.c) \
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
-library := client/ask.c client/connection.c client/lib_explain.c client/lib_open.c client/lib_order.c \
-	client/lib_session.c client/lib_status.c common/fdmsg.c common/proto.c common/sys.c
-command := client/main.c client/cmd.c client/cmd_attach.c client/cmd_explain.c client/cmd_list.c \
-	client/cmd_order.c client/cmd_run.c client/cmd_status.c \
-	client/explain_config.c client/explanation.c client/launch.c client/output.c \
-	client/placeholder.c client/request.c client/setting.c $(accounting) $(common) \
-	$(filter-out common/%,$(library))
+library := $(addprefix client/,ask.c connection.c lib_explain.c lib_open.c lib_order.c \
+	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c
+command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_list.c cmd_order.c \
+	cmd_run.c cmd_status.c explain_config.c explanation.c launch.c output.c placeholder.c \
+	request.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
 unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c lib_fixture.c \
 	loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer conffile device \
@@ -69,11 +67,12 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c l
 	loop_epoll loop_timer loop_uring output owner placeholder policy policy_files \
 	policy_match procfs proto record request restore session setting size) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
-	client/placeholder.c
+	client/placeholder.c client/setting.c
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
-manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c $(library)
+manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c \
+	$(library)
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
 # A kernel, a loop and a log of its own stand in for the real ones.

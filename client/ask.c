@@ -2,9 +2,12 @@
 #include "client/ask.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "client/pinbroker.h"
+#include "common/cleanup.h"
 #include "common/proto.h"
 
 static_assert(PINBROKER_DEVICES_MAX == PROTO_DEVICES_MAX, "one limit");
@@ -46,6 +49,43 @@ int ask_open(const struct pinbroker_request *request, struct proto_open *ret_ope
 	return 0;
 }
 
+/* What /proc shows of a pidfd, and of nothing else: "Pid:\t123". */
+static int ask_pid(int pidfd, uint32_t *ret_pid)
+{
+	char path[64], line[128];
+	CLEANUP(file_closep) FILE *file = NULL;
+	int pid;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd); /* it fits */
+	file = fopen(path, "re");
+	if (!file)
+		return errno == ENOENT ? -EBADF : -errno;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "Pid: %d", &pid) != 1)
+			continue;
+		if (pid <= 0) /* it has exited, or is of a pid namespace that is not seen here */
+			return -ESRCH;
+		*ret_pid = (uint32_t)pid;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int ask_process(int pidfd, struct proto_process *ret_process)
+{
+	struct proto_process process = {.inode = 0};
+	struct stat st;
+	int err = ask_pid(pidfd, &process.pid);
+
+	if (err)
+		return err;
+	if (fstat(pidfd, &st) < 0)
+		return -errno;
+	process.inode = st.st_ino;
+	*ret_process = process;
+	return 0;
+}
+
 int ask_subject(const struct pinbroker_subject *from, struct proto_subject *ret_subject)
 {
 	struct proto_subject subject = {.n_gids = (uint32_t)from->n_gids};
@@ -68,8 +108,13 @@ int ask_subject(const struct pinbroker_subject *from, struct proto_subject *ret_
 		if (!ask_text(subject.domain, sizeof(subject.domain), from->domain))
 			return -EINVAL;
 	}
-	if (from->pidfd >= 0)
+	if (from->pidfd >= 0) {
+		int err = ask_process(from->pidfd, &subject.process);
+
+		if (err)
+			return err;
 		subject.flags |= PROTO_SUBJECT_PROCESS;
+	}
 	if (!proto_subject_valid(&subject))
 		return -EINVAL;
 	*ret_subject = subject;

@@ -6,12 +6,16 @@
 struct pinbroker_request;
 struct pinbroker_subject;
 struct proto_open;
+struct proto_process;
 struct proto_subject;
 
 /* Return: 0; -EINVAL for what the wire has no place for. */
 int ask_open(const struct pinbroker_request *request, struct proto_open *ret_open);
 
-/* The same for a subject. Its pidfd only leaves a flag: it goes along beside the bytes. */
+/* A process by its pidfd. Return: 0; -EBADF, -EINVAL: it is none; -ESRCH: it has exited; -errno. */
+int ask_process(int pidfd, struct proto_process *ret_process);
+
+/* Return: 0; -EINVAL; -errno of ask_process(). */
 int ask_subject(const struct pinbroker_subject *subject, struct proto_subject *ret_subject);
 
 #endif

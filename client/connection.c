@@ -87,8 +87,7 @@ static int send_question(struct pinbroker *broker, const struct question *questi
 	int err;
 
 	do {
-		err = fdmsg_send_cred(broker->fd, iov, ARRAY_SIZE(iov), question->pidfd,
-				      question->pidfd ? 1 : 0);
+		err = fdmsg_send_cred(broker->fd, iov, ARRAY_SIZE(iov));
 	} while (err == -EINTR);
 	/* A broker that hung up may have said why before: that is still to be read. */
 	if (err == -EPIPE || err == -ECONNRESET)

@@ -30,7 +30,6 @@ struct question {
 	unsigned int op; /* enum proto_op */
 	const void *body;
 	size_t len; /* of the body */
-	const int *pidfd; /* borrowed; NULL: none goes along */
 	size_t max_fds; /* that the answer may carry */
 };
 

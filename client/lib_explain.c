@@ -50,8 +50,6 @@ int pinbroker_explain(struct pinbroker *broker, const struct pinbroker_subject *
 	err = ask_subject(subject, &explain.subject);
 	if (!err)
 		err = ask_open(request, &explain.open);
-	if (!err && !proto_explain_valid(&explain))
-		err = -EINVAL; /* a pidfd */
 	if (err)
 		return err;
 	err = connection_ask(broker, &question, &answer);

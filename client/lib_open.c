@@ -60,12 +60,7 @@ int pinbroker_open_for(struct pinbroker *broker, const struct pinbroker_subject 
 		       const struct pinbroker_request *request, struct pinbroker_grant *ret_grant)
 {
 	struct proto_open_for open;
-	struct question question = {
-		.op = PROTO_OPEN_FOR,
-		.body = &open,
-		.len = sizeof(open),
-		.pidfd = subject->pidfd >= 0 ? &subject->pidfd : NULL,
-	};
+	struct question question = {.op = PROTO_OPEN_FOR, .body = &open, .len = sizeof(open)};
 	int err;
 
 	err = ask_subject(subject, &open.subject);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "client/ask.h"
 #include "client/connection.h"
 #include "common/cleanup.h"
 
@@ -64,10 +65,10 @@ int pinbroker_attach(struct pinbroker *broker, uint64_t id, const char *device, 
 int pinbroker_adopt(struct pinbroker *broker, uint64_t id, int pidfd)
 {
 	struct proto_adopt adopt = {.id = id};
-	struct question question = {
-		.op = PROTO_ADOPT, .body = &adopt, .len = sizeof(adopt), .pidfd = &pidfd};
+	struct question question = {.op = PROTO_ADOPT, .body = &adopt, .len = sizeof(adopt)};
+	int err = ask_process(pidfd, &adopt.process);
 
-	return order_ask(broker, &question, id, NULL);
+	return err ? err : order_ask(broker, &question, id, NULL);
 }
 
 int pinbroker_close(struct pinbroker *broker, uint64_t id)

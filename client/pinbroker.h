@@ -214,7 +214,7 @@ int pinbroker_open(struct pinbroker *broker, const struct pinbroker_request *req
  * it. Without, the session lives with the calling process until pinbroker_adopt(). The broker sets
  * RLIMIT_MEMLOCK of the process that the session lives with.
  *
- * Return: as pinbroker_open(); -EBADF: pidfd is no descriptor.
+ * Return: as pinbroker_open(); -EBADF, -EINVAL: pidfd is none; -ESRCH: it has exited.
  */
 int pinbroker_open_for(struct pinbroker *broker, const struct pinbroker_subject *subject,
 		       const struct pinbroker_request *request, struct pinbroker_grant *ret_grant);
@@ -278,7 +278,7 @@ int pinbroker_attach(struct pinbroker *broker, uint64_t id, const char *device, 
  * For root and the policy's admins. The process must run as the session's user, without
  * CAP_IPC_LOCK. Its RLIMIT_MEMLOCK is set, that of the owner before it goes back.
  *
- * Return: as pinbroker_set(); -EBADF: pidfd is no descriptor.
+ * Return: as pinbroker_set(); -EBADF, -EINVAL: pidfd is none; -ESRCH: it has exited.
  */
 int pinbroker_adopt(struct pinbroker *broker, uint64_t id, int pidfd);
 
@@ -328,7 +328,7 @@ int pinbroker_status(struct pinbroker *broker, struct pinbroker_status *ret_stat
 /**
  * pinbroker_explain() - what the broker would say now, and why
  *
- * A subject without anything given is the caller; one with a pidfd cannot be asked about.
+ * A subject without anything given is the caller.
  *
  * Return: 0, also when the request would be refused (ret_explanation->granted); -errno as
  * pinbroker_open(): -EACCES when the caller may not ask for that subject.

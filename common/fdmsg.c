@@ -154,16 +154,14 @@ static size_t fdmsg_set_bytes(struct msghdr *hdr, struct iovec *parts, const str
 	return len;
 }
 
-/* Adds a control message behind those that are there. */
-static void fdmsg_add_control(struct msghdr *hdr, union fdmsg_control *control, int type,
+/* Fills in the only control message of a packet. */
+static void fdmsg_set_control(struct msghdr *hdr, union fdmsg_control *control, int type,
 			      const void *data, size_t size)
 {
-	/* Aligned: the lengths of those before were rounded up by CMSG_SPACE(). */
-	struct cmsghdr *cmsg = (void *)(control->bytes + hdr->msg_controllen);
+	struct cmsghdr *cmsg = &control->align;
 
 	hdr->msg_control = control->bytes;
-	hdr->msg_controllen += CMSG_SPACE(size);
-	assert(hdr->msg_controllen <= sizeof(control->bytes));
+	hdr->msg_controllen = CMSG_SPACE(size);
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = type;
 	cmsg->cmsg_len = CMSG_LEN(size);
@@ -191,11 +189,11 @@ int fdmsg_send(const struct sys_ops *sys, int fd, const struct iovec *iov, size_
 
 	assert(n_fds <= FDMSG_FDS_MAX);
 	if (n_fds)
-		fdmsg_add_control(&hdr, &control, SCM_RIGHTS, fds, sizeof(int) * n_fds);
+		fdmsg_set_control(&hdr, &control, SCM_RIGHTS, fds, sizeof(int) * n_fds);
 	return fdmsg_send_packet(sys, fd, &hdr, len);
 }
 
-int fdmsg_send_cred(int fd, const struct iovec *iov, size_t n_iov, const int *fds, size_t n_fds)
+int fdmsg_send_cred(int fd, const struct iovec *iov, size_t n_iov)
 {
 	const struct ucred cred = {.pid = getpid(), .uid = getuid(), .gid = getgid()};
 	union fdmsg_control control = {.bytes = {0}};
@@ -203,9 +201,6 @@ int fdmsg_send_cred(int fd, const struct iovec *iov, size_t n_iov, const int *fd
 	struct msghdr hdr = {.msg_controllen = 0};
 	size_t len = fdmsg_set_bytes(&hdr, parts, iov, n_iov);
 
-	assert(n_fds <= FDMSG_FDS_MAX);
-	fdmsg_add_control(&hdr, &control, SCM_CREDENTIALS, &cred, sizeof(cred));
-	if (n_fds)
-		fdmsg_add_control(&hdr, &control, SCM_RIGHTS, fds, sizeof(int) * n_fds);
+	fdmsg_set_control(&hdr, &control, SCM_CREDENTIALS, &cred, sizeof(cred));
 	return fdmsg_send_packet(&sys_real, fd, &hdr, len);
 }

@@ -74,14 +74,13 @@ int fdmsg_send(const struct sys_ops *sys, int fd, const struct iovec *iov, size_
 	       const int *fds, size_t n_fds);
 
 /**
- * fdmsg_send_cred() - send one packet with the credentials of this process, and descriptors
- * @fds: borrowed; the receiver gets duplicates
+ * fdmsg_send_cred() - send one packet with the credentials of this process
  *
  * The kernel checks them, and adds them by itself where the receiver had asked for it (SO_PASSCRED)
  * before the packet was sent; on a connection that waited for its daemon to be started it had not.
  *
  * Return: as fdmsg_send().
  */
-int fdmsg_send_cred(int fd, const struct iovec *iov, size_t n_iov, const int *fds, size_t n_fds);
+int fdmsg_send_cred(int fd, const struct iovec *iov, size_t n_iov);
 
 #endif

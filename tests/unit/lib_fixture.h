@@ -36,9 +36,6 @@ void pair_reply_fds(const struct pair *pair, unsigned int op, uint64_t serial, c
 /* What the library has sent, copied out; fails the test when it is not that. */
 void pair_expect(const struct pair *pair, unsigned int op, void *body, size_t len);
 
-/* The same of a packet that brings a descriptor along: its inode number; 0: there was none. */
-uint64_t pair_expect_fd(const struct pair *pair, unsigned int op, void *body, size_t len);
-
 /* Nothing was sent. */
 void pair_expect_nothing(const struct pair *pair);
 

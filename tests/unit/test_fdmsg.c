@@ -122,29 +122,6 @@ static void credentials_are_the_senders(void)
 	pair_fini(&p);
 }
 
-/* Sent by hand they are there even if the receiver asks for them only later. */
-static void credentials_and_descriptors_go_together(void)
-{
-	struct iovec iov = {.iov_base = (char[]){'x'}, .iov_len = 1};
-	struct fdmsg msg = FDMSG_INIT;
-	int yes = 1, fds[FDMSG_FDS_MAX] = {0}; /* stdin, many times */
-	struct pair p;
-	size_t len = 0;
-
-	pair_init(&p);
-	CU_ASSERT_EQUAL(fdmsg_send_cred(p.send_fd, &iov, 1, NULL, 0), 0);
-	CU_ASSERT_EQUAL(fdmsg_send_cred(p.send_fd, &iov, 1, fds, FDMSG_FDS_MAX), 0);
-	CU_ASSERT_EQUAL(setsockopt(p.recv_fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), 0);
-	for (size_t i = 0; i < 2; i++) {
-		CU_ASSERT_EQUAL(receive(&p, 8, FDMSG_FDS_MAX, &len, &msg), 0);
-		CU_ASSERT_TRUE(msg.has_cred);
-		CU_ASSERT_EQUAL(msg.cred.pid, getpid());
-		CU_ASSERT_EQUAL(msg.n_fds, i ? FDMSG_FDS_MAX : 0);
-		fdmsg_close(&msg);
-	}
-	pair_fini(&p);
-}
-
 /* Whatever arrives: what is not handed over is closed, and what is handed over counts. */
 static void surplus_descriptors_are_closed(void)
 {
@@ -240,7 +217,6 @@ static void sending_fails_as_the_kernel_says(void)
 static const CU_TestInfo tests[] = {
 	{"a packet arrives as it was sent, descriptors close-on-exec", arrives_as_it_was_sent},
 	{"credentials are the sender's", credentials_are_the_senders},
-	{"credentials and descriptors go in one packet", credentials_and_descriptors_go_together},
 	{"surplus descriptors are closed, the packet refused", surplus_descriptors_are_closed},
 	{"an oversized packet is refused whole", oversized_packet_is_refused_whole},
 	{"nothing there and hung up are told apart", empty_and_closed_are_told_apart},

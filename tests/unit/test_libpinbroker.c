@@ -8,12 +8,15 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/fdmsg.h"
 #include "common/proto.h"
 #include "common/sys.h"
+#include "tests/unit/child.h"
 #include "tests/unit/lib_fixture.h"
 #include "tests/unit/suite.h"
 
@@ -415,7 +418,10 @@ static void subject_is_checked(void)
 		{"empty domain", {1, NULL, 0, NULL, "", -1}, -EINVAL, -EINVAL},
 		{"long domain", {1, NULL, 0, NULL, long_name, -1}, -EINVAL, -EINVAL},
 		{"only a domain", {(uid_t)-1, NULL, 0, NULL, "db", -1}, 0, 0},
-		{"a process", {(uid_t)-1, NULL, 0, NULL, NULL, STDIN_FILENO}, -EINVAL, 0},
+		{"what is no pidfd",
+		 {(uid_t)-1, NULL, 0, NULL, NULL, STDIN_FILENO},
+		 -EINVAL,
+		 -EINVAL},
 	};
 	struct pinbroker_explanation explanation;
 	struct pinbroker_grant grant;
@@ -439,26 +445,29 @@ static void open_for_sends_its_subject(void)
 {
 	static const gid_t gids[] = {107};
 	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
-	struct pinbroker_subject subject = {107, gids, 1, "/machine.slice", "db-1", STDIN_FILENO};
+	struct pinbroker_subject subject = {107, gids, 1, "/machine.slice", "db-1", -1};
+	CLEANUP(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	struct pinbroker_grant grant;
 	struct proto_open_for asked;
 	struct stat st;
 
 	pair_init(&pair);
-	CU_ASSERT_EQUAL_FATAL(fstat(STDIN_FILENO, &st), 0);
+	subject.pidfd = pidfd;
+	CU_ASSERT_EQUAL_FATAL(fstat(pidfd, &st), 0);
 	pair_reply_fds(&pair, PROTO_OPEN_FOR, 1, &good_grant, sizeof(good_grant), 3);
 	CU_ASSERT_EQUAL_FATAL(pinbroker_open_for(pair.broker, &subject, &request, &grant), 0);
 	CU_ASSERT_EQUAL(grant.id, 0x1a2b);
 	CU_ASSERT_EQUAL(fcntl(grant.devices[1], F_GETFD), FD_CLOEXEC);
 	pinbroker_grant_close(&grant);
-	CU_ASSERT_EQUAL(pair_expect_fd(&pair, PROTO_OPEN_FOR, &asked, sizeof(asked)), st.st_ino);
+	pair_expect(&pair, PROTO_OPEN_FOR, &asked, sizeof(asked));
+	CU_ASSERT_EQUAL(asked.subject.process.inode, st.st_ino);
+	CU_ASSERT_EQUAL(asked.subject.process.pid, (uint32_t)getpid());
 	CU_ASSERT_TRUE(proto_subject_valid(&asked.subject) && proto_open_valid(&asked.open));
 	CU_ASSERT_EQUAL(asked.subject.flags, PROTO_SUBJECT_UID | PROTO_SUBJECT_CGROUP |
 						     PROTO_SUBJECT_DOMAIN | PROTO_SUBJECT_PROCESS);
 	CU_ASSERT_EQUAL(asked.subject.gids[0], 107);
 	CU_ASSERT_STRING_EQUAL(asked.subject.domain, "db-1");
 	CU_ASSERT_EQUAL(asked.open.n_devices, 2);
-	/* Without a process nothing goes along. */
 	subject.pidfd = -1;
 	pair_reply_fds(&pair, PROTO_OPEN_FOR, 2, &good_grant, sizeof(good_grant), 2);
 	CU_ASSERT_EQUAL(pinbroker_open_for(pair.broker, &subject, &request, &grant), -EPROTO);
@@ -471,12 +480,19 @@ static void closed_pidfd_is_noticed(void)
 	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
 	struct pinbroker_subject subject = PINBROKER_SUBJECT_INIT;
 	struct pinbroker_grant grant;
+	struct child child;
 
 	pair_init(&pair);
 	subject.pidfd = 1 << 20; /* beyond every limit of this process */
 	CU_ASSERT_EQUAL(pinbroker_open_for(pair.broker, &subject, &request, &grant), -EBADF);
 	CU_ASSERT_EQUAL(pinbroker_adopt(pair.broker, 1, subject.pidfd), -EBADF);
 	CU_ASSERT_EQUAL(pinbroker_adopt(pair.broker, 1, -1), -EBADF);
+	CU_ASSERT_EQUAL(pinbroker_adopt(pair.broker, 1, STDIN_FILENO), -EINVAL);
+	child_start(&child);
+	child_exit(&child);
+	CU_ASSERT_EQUAL(waitpid(child.pid, NULL, 0), child.pid);
+	CU_ASSERT_EQUAL(pinbroker_adopt(pair.broker, 1, child.pidfd), -ESRCH);
+	fd_closep(&child.pidfd);
 	pair_expect_nothing(&pair);
 }
 
@@ -493,7 +509,7 @@ static const CU_TestInfo tests[] = {
 	{"show says that there is no such session", show_says_no_session},
 	{"explain asks and tells", explain_asks_and_tells},
 	{"what is not given or cannot be sent of a subject", subject_is_checked},
-	{"open for another sends the subject and the pidfd", open_for_sends_its_subject},
+	{"open for another sends the subject and its process", open_for_sends_its_subject},
 	{"a pidfd that is none sends nothing", closed_pidfd_is_noticed},
 	CU_TEST_INFO_NULL,
 };
