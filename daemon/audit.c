@@ -135,8 +135,6 @@ void audit_petition(struct audit *audit, const struct petition *petition)
 	audit_number(audit, "memory", petition->open->memory);
 	if (!admission->policy)
 		return;
-	audit_text(audit, "policy", admission->policy->name);
-	audit_number(audit, "limit", admission->limit);
 	audit_number(audit, "user_sum", admission->sums.user);
 	audit_number(audit, "user_limit", admission->user_limit);
 	audit_number(audit, "host_sum", admission->sums.host);
@@ -165,6 +163,15 @@ void audit_end(struct audit *audit, enum log_level level)
 	free(message);
 }
 
+/* What a session of it would have had; a session says so itself. */
+static void audit_refused(struct audit *audit, const struct admission *admission)
+{
+	if (!admission->policy)
+		return;
+	audit_text(audit, "policy", admission->policy->name);
+	audit_number(audit, "limit", admission->limit);
+}
+
 void audit_refusal(const struct peer *peer, enum refusal refusal, const char *text,
 		   const struct petition *petition)
 {
@@ -176,8 +183,10 @@ void audit_refusal(const struct peer *peer, enum refusal refusal, const char *te
 	audit_begin(&audit, peer->broker, "refused");
 	audit_text(&audit, "reason", refusal_name(refusal));
 	audit_peer(&audit, peer);
-	if (petition)
+	if (petition) {
 		audit_petition(&audit, petition);
+		audit_refused(&audit, &petition->admission);
+	}
 	audit_text(&audit, "text", text);
 	audit_end(&audit, LOG_LEVEL_NOTICE);
 }

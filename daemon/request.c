@@ -24,8 +24,12 @@
 typedef int (*request_fn)(struct peer *peer, const struct proto_header *header, const void *body);
 
 static const request_fn request_handlers[PROTO_OPS] = {
-	[PROTO_OPEN] = grant_open,  [PROTO_OPEN_FOR] = grant_open_for, [PROTO_LIST] = report_list,
-	[PROTO_SHOW] = report_show, [PROTO_EXPLAIN] = explain_serve,
+	[PROTO_OPEN] = grant_open,       [PROTO_OPEN_FOR] = grant_open_for,
+	[PROTO_LIST] = report_list,      [PROTO_SHOW] = report_show,
+	[PROTO_SET] = order_set,         [PROTO_ATTACH] = order_attach,
+	[PROTO_ADOPT] = order_adopt,     [PROTO_CLOSE] = order_close,
+	[PROTO_REVOKE] = order_revoke,   [PROTO_STATUS] = status_serve,
+	[PROTO_EXPLAIN] = explain_serve,
 };
 
 static int request_refusal(const struct peer *peer, const struct proto_header *header,

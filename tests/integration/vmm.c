@@ -524,8 +524,11 @@ static int op_hold(struct vmm *vmm)
 		if (poll(fds, 2, -1) < 0)
 			return -errno;
 		if (fds[1].revents) {
+			struct signalfd_siginfo info;
+
 			note(vmm, " by=term");
-			return 0;
+			/* Taken, or the next hold would not wait. */
+			return read(term_fd, &info, sizeof(info)) < 0 ? -errno : 0;
 		}
 		n = read(STDIN_FILENO, &c, 1); /* not stdio: its buffer would eat the next hold's */
 	}
