@@ -64,7 +64,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c l
 	loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer conffile device \
 	fdmsg glob grant iommu ledger lib_order lib_status libpinbroker limits listener log loop \
-	loop_epoll loop_timer loop_uring output owner placeholder policy policy_files \
+	loop_epoll loop_timer loop_uring output owner owner_rule placeholder policy policy_files \
 	policy_match procfs proto record request restore session setting size) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
 	client/placeholder.c client/setting.c

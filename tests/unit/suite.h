@@ -41,6 +41,7 @@ extern const struct suite suite_loop_timer;
 extern const struct suite suite_loop_uring;
 extern const struct suite suite_output;
 extern const struct suite suite_owner;
+extern const struct suite suite_owner_rule;
 extern const struct suite suite_placeholder;
 extern const struct suite suite_policy;
 extern const struct suite suite_policy_files;
