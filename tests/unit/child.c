@@ -12,13 +12,20 @@
 
 #include "common/cleanup.h"
 
-/* Lets go of all else, says so, and waits for the end of its standard input. */
+static void on_term(int signal_number)
+{
+	(void)signal_number; /* there is only one */
+	_exit(0);
+}
+
+/* Lets go of all else, says so, and waits for the end of its standard input, or to be told. */
 static int wait_for_stop(void *arg)
 {
 	const int *fds = arg;
 	char byte = 0;
 
-	if (dup2(fds[0], STDIN_FILENO) < 0 || dup2(fds[1], 3) < 0 || close_range(4, ~0U, 0) < 0 ||
+	if (signal(SIGTERM, on_term) == SIG_ERR || dup2(fds[0], STDIN_FILENO) < 0 ||
+	    dup2(fds[1], 3) < 0 || close_range(4, ~0U, 0) < 0 ||
 	    write(3, &byte, sizeof(byte)) < 0 || close(3) < 0)
 		return 1;
 	return read(STDIN_FILENO, &byte, sizeof(byte)) == 0 ? 0 : 1;
@@ -57,11 +64,19 @@ void child_run(struct child *ret_child, int (*fn)(void *arg), void *arg)
 	fork_child(ret_child, fn, arg);
 }
 
+/* The signal is for kernels that lose the wakeup of a pipe's reader: one was seen to. */
+static void stop(struct child *child)
+{
+	if (child->stop_fd >= 0)
+		(void)kill(child->pid, SIGTERM); /* it may have been killed by the test */
+	fd_closep(&child->stop_fd);
+}
+
 void child_exit(struct child *child)
 {
 	siginfo_t info;
 
-	fd_closep(&child->stop_fd);
+	stop(child);
 	CU_ASSERT_FATAL(waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT) == 0);
 }
 
@@ -69,7 +84,7 @@ int child_end(struct child *child)
 {
 	siginfo_t info;
 
-	fd_closep(&child->stop_fd);
+	stop(child);
 	CU_ASSERT_FATAL(waitid(P_PID, (id_t)child->pid, &info, WEXITED) == 0);
 	fd_closep(&child->pidfd);
 	return info.si_code == CLD_EXITED ? info.si_status : -1;

@@ -266,8 +266,9 @@ static void step_exit(struct model *m, struct model_process *p)
 	struct gone gone = {.m = m, .n = session_count(m->f.broker->sessions)};
 	bool user_mode = false;
 
-	if (m->n_exits++ == EXITS_MAX)
+	if (m->n_exits == EXITS_MAX)
 		return;
+	m->n_exits++;
 	for (size_t i = 0; i < SESSIONS; i++)
 		if (m->sessions[i].id && m->sessions[i].owner == p) {
 			user_mode |= m->sessions[i].user_mode;
