@@ -9,14 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 
-/* The initial user namespace's inode is fixed (include/linux/proc_ns.h, PROC_USER_INIT_INO). */
-#define PROCFS_USERNS_INIT 0xEFFFFFFDU
+/*
+ * What uid_map reads in the initial user namespace, and nobody can change there. Root can give
+ * another namespace the same map; its processes are taken for capable then, and refused: the safe
+ * side. The namespace itself (ns/user) may be looked at with CAP_SYS_PTRACE only.
+ */
+#define PROCFS_UID_MAP_INIT "         0          0 4294967295\n"
 #define PROCFS_KB_MAX (1ULL << 50) /* more than any machine has: a negative number as unsigned */
 
 /* A whole small file. Returns the length or -errno. */
@@ -191,8 +194,8 @@ int procfs_capable(pid_t pid, bool *ret_capable)
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3,
 						  .pid = (int)pid};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-	char path[64];
-	struct stat st;
+	char path[64], map[64];
+	ssize_t n;
 
 	if (syscall(SYS_capget, &header, data) < 0)
 		return -errno;
@@ -201,10 +204,11 @@ int procfs_capable(pid_t pid, bool *ret_capable)
 		*ret_capable = false;
 		return 0;
 	}
-	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
-	if (stat(path, &st) < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	*ret_capable = st.st_ino == PROCFS_USERNS_INIT;
+	(void)snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)pid);
+	n = procfs_read(path, map, sizeof(map));
+	if (n < 0)
+		return (int)n;
+	*ret_capable = strcmp(map, PROCFS_UID_MAP_INIT) == 0;
 	return 0;
 }
 
