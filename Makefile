@@ -23,7 +23,7 @@ try = $(shell $(CC) -Werror $(1) -S -o /dev/null -xc /dev/null 2>/dev/null && ec
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 VERSION := 0.1.0
-DAEMON_PKGS := liburing libconfuse libsystemd
+DAEMON_PKGS := liburing libconfuse libsystemd libseccomp libcap
 CLIENT_PKGS := libconfuse jansson
 TEST_PKGS := cunit
 WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual -Wpointer-arith \
@@ -51,9 +51,9 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
 	common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c budget.c closer.c config.c \
-	explain.c grant.c listener.c loop.c loop_epoll.c loop_timer.c loop_uring.c order.c owner.c \
-	peer.c petition.c process.c procfs.c record.c report.c request.c restore.c session.c \
-	status.c) \
+	explain.c grant.c listener.c loop.c loop_epoll.c loop_timer.c loop_uring.c order.c \
+	owner.c peer.c petition.c process.c procfs.c record.c report.c request.c restore.c \
+	sandbox.c sandbox_calls.c session.c status.c) \
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c
@@ -63,9 +63,10 @@ command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_list.
 unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c lib_fixture.c \
 	loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer conffile device \
-	fdmsg glob grant iommu ledger lib_order lib_status libpinbroker limits listener log loop \
-	loop_epoll loop_timer loop_uring output owner owner_rule placeholder policy policy_files \
-	policy_match procfs proto record request restore session setting size) \
+	fdmsg glob grant iommu ledger lib_order lib_status libpinbroker limits listener log \
+	loop loop_epoll loop_timer loop_uring output owner owner_rule placeholder policy \
+	policy_files policy_match procfs proto record request restore sandbox session setting \
+	size) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
 	client/placeholder.c client/setting.c
 client := tests/integration/client.c accounting/size.c $(library)

@@ -31,6 +31,7 @@
 #include "daemon/procfs.h"
 #include "daemon/record.h"
 #include "daemon/restore.h"
+#include "daemon/sandbox.h"
 #include "daemon/session.h"
 
 #define BROKER_PIDFS_MAGIC 0x50494446 /* PID_FS_MAGIC; Debian 12's headers are older */
@@ -308,6 +309,8 @@ int broker_run(struct broker *broker, const char *socket_path)
 {
 	int err = listener_new(broker, socket_path, &broker->listener);
 
+	if (!err)
+		err = sandbox_enter(); /* everything is open, and there are no threads yet */
 	if (err)
 		return err;
 	(void)sd_notify(0, "READY=1"); /* nobody may be listening */

@@ -4,16 +4,19 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "accounting/policy.h"
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "common/proto.h"
 #include "common/stdfds.h"
 #include "daemon/broker.h"
 #include "daemon/config.h"
 #include "daemon/procfs.h"
+#include "daemon/sandbox.h"
 
 static const char usage[] =
 	"Usage: pinbrokerd [--config FILE] [--socket PATH] [--check]\n"
@@ -93,6 +96,11 @@ int main(int argc, char **argv)
 		return status;
 	if (arguments.check)
 		return check(arguments.config);
+	err = sandbox_prepare();
+	if (err) {
+		log_error("cannot prepare its process: %s", strerror(-err));
+		return EX_OSERR;
+	}
 	err = broker_new(arguments.config, arguments.socket, &broker);
 	if (err)
 		return err == -ECANCELED ? EX_CONFIG : EX_SOFTWARE;

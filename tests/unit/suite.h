@@ -51,6 +51,7 @@ extern const struct suite suite_proto;
 extern const struct suite suite_record;
 extern const struct suite suite_request;
 extern const struct suite suite_restore;
+extern const struct suite suite_sandbox;
 extern const struct suite suite_session;
 extern const struct suite suite_setting;
 extern const struct suite suite_size;
