@@ -72,6 +72,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c l
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
+inject := tests/integration/inject.c
 manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c \
 	$(library)
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
@@ -84,8 +85,8 @@ bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/pro
 bare := tests/bench/bare.c common/proto.c
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-layers demo deps \
-	fuzz/run integration/lib.bash run uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh \
-	vm/qemu10 vm/shell vm/vm) .ci/run
+	fuzz/run integration/confined.bash integration/lib.bash run uapi-check uapi-check-all \
+	vm/job vm/kernel vm/lib.sh vm/qemu10 vm/shell vm/vm) .ci/run
 man := pinbroker.1 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h)
 
@@ -101,9 +102,10 @@ $(B)/tests/vmm: $(call obj,$(vmm))
 $(B)/tests/activate: $(call obj,$(activate))
 $(B)/tests/client: $(call obj,$(client))
 $(B)/tests/attack: $(call obj,$(attack))
+$(B)/tests/inject: $(call obj,$(inject))
+$(B)/tests/inject: LDLIBS += $(DAEMON_LIBS)
 $(B)/tests/manager: $(call obj,$(manager))
-test_programs := $(B)/tests/activate $(B)/tests/attack $(B)/tests/client $(B)/tests/manager \
-	$(B)/tests/vmm
+test_programs := $(addprefix $(B)/tests/,activate attack client inject manager vmm)
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
@@ -180,7 +182,8 @@ vm-shell: all $(test_programs)
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) tests/fuzz/fuzz_proto.c tests/fuzz/fuzz_kernel.c $(fuzz_seeds) \
-	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client))
+	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(inject) \
+	$(manager))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint:
 	$(call say,LINT)
