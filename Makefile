@@ -9,6 +9,9 @@ libdir ?= $(prefix)/lib
 sysconfdir ?= /etc
 mandir ?= $(prefix)/share/man
 docdir ?= $(prefix)/share/doc/pinbroker
+systemdsystemunitdir ?= $(prefix)/lib/systemd/system
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
+bashcompletiondir ?= $(prefix)/share/bash-completion/completions
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 CLANG_FORMAT ?= clang-format
@@ -84,7 +87,7 @@ fuzz_seeds := tests/fuzz/seeds.c common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
 tests := $(sort $(wildcard tests/integration/*.sh))
-scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-layers demo deps \
+scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-install check-layers demo deps \
 	fuzz/run integration/confined.bash integration/lib.bash run uapi-check uapi-check-all \
 	vm/job vm/kernel vm/lib.sh vm/qemu10 vm/shell vm/vm) .ci/run
 man := pinbroker.1 pinbroker.conf.5 pinbrokerd.8
@@ -132,7 +135,7 @@ $(B)/%.o: %.c
 	$(Q)$(CC) $(ours) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The part of the tests that needs no VM and no root: under a minute.
-check: all $(B)/unit $(test_programs) check-headers check-layers check-docs
+check: all $(B)/unit $(test_programs) check-headers check-layers check-docs check-install
 	$(Q)$(B)/unit
 
 # The unit tests alone, for builds with sanitizers: make SAN=address,undefined unit-run
@@ -151,6 +154,11 @@ check-layers:
 check-docs: all
 	$(call say,CHECK)
 	$(Q)B=$(B) tests/check-docs
+
+# What "make install" installs, and whether the units are sound and confine the daemon.
+check-install: all
+	$(call say,CHECK)
+	$(Q)B=$(B) MAKE=$(MAKE) tests/check-install || [ $$? = 4 ]
 
 # Everything, on a bare Debian 12 as root: installs what is missing first.
 check-all:
@@ -205,11 +213,18 @@ install: all
 		$(INSTALL) -D -m 0644 man/$$m $(DESTDIR)$(mandir)/man$${m##*.}/$$m || exit 1; done
 	$(INSTALL) -D -m 0644 contrib/pinbroker.conf $(DESTDIR)$(docdir)/pinbroker.conf
 	$(INSTALL) -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
+	$(INSTALL) -D -m 0644 contrib/pinbroker.bash $(DESTDIR)$(bashcompletiondir)/pinbroker
+	$(INSTALL) -D -m 0644 contrib/tmpfiles.d/pinbroker.conf $(DESTDIR)$(tmpfilesdir)/pinbroker.conf
+	$(INSTALL) -D -m 0644 contrib/systemd/pinbrokerd.socket \
+		$(DESTDIR)$(systemdsystemunitdir)/pinbrokerd.socket
+	$(INSTALL) -D -m 0644 contrib/systemd/pinbrokerd.service.in \
+		$(DESTDIR)$(systemdsystemunitdir)/pinbrokerd.service
+	sed -i 's|@sbindir@|$(sbindir)|' $(DESTDIR)$(systemdsystemunitdir)/pinbrokerd.service
 
 clean:
 	$(RM) -r build build-san build-clang
 
-.PHONY: all check unit-run check-headers check-layers check-docs check-all fuzz bench demo soak vm-test \
+.PHONY: all check unit-run check-headers check-layers check-docs check-install check-all fuzz bench demo soak vm-test \
 	vm-shell lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -5,6 +5,7 @@
  * what must not have been done yet.
  *
  * Its table of capabilities and that of sandbox_calls.c are the whole of what is kept.
+ * contrib/systemd/pinbrokerd.service repeats the capabilities, and a test compares the two.
  */
 #ifndef DAEMON_SANDBOX_H
 #define DAEMON_SANDBOX_H

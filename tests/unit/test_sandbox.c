@@ -34,6 +34,7 @@
 #include "tests/unit/child.h"
 #include "tests/unit/suite.h"
 
+#define UNIT "contrib/systemd/pinbrokerd.service.in"
 #define JOURNAL "/run/systemd/journal/socket"
 #define JOURNAL_LARGE ((size_t)16 << 20) /* twice what the lab's net.core.wmem_max comes to */
 #define KILLED (1000 + SIGSYS) /* as in_child() returns it */
@@ -67,6 +68,45 @@ static bool can_filter(void)
 	if (SANDBOX_SANITIZED)
 		suite_skip("built with a sanitizer: there is no filter");
 	return !SANDBOX_SANITIZED;
+}
+
+/* The first word of a line of the unit that begins with key, in "A B C" without line's end. */
+static void unit_value(const char *key, char *ret_value, size_t size)
+{
+	CLEANUP(file_closep) FILE *f = fopen(UNIT, "re");
+	char line[512];
+	unsigned int n = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f); /* tests run in the project's directory */
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, key, strlen(key)) != 0)
+			continue;
+		(void)snprintf(ret_value, size, "%s", line + strlen(key));
+		n++;
+	}
+	CU_ASSERT_EQUAL_FATAL(n, 1);
+}
+
+static void unit_has_the_table(void)
+{
+	const struct sandbox_capability *kept = sandbox_capabilities;
+	char in_unit[512], in_table[512] = "";
+
+	unit_value("CapabilityBoundingSet=", in_unit, sizeof(in_unit));
+	for (; kept->name; kept++) {
+		cap_value_t number = -1;
+
+		CHECK(kept->name, cap_from_name(kept->name, &number) == 0);
+		CHECK(kept->name, number == kept->number);
+		CHECK(kept->name, kept->why[0] != '\0');
+		CHECK(kept->name, !kept[1].name || kept[1].number > kept->number);
+		(void)snprintf(in_table + strlen(in_table), sizeof(in_table) - strlen(in_table),
+			       "%s%s", in_table[0] ? " " : "", kept->name);
+	}
+	CU_ASSERT_STRING_EQUAL(in_unit, in_table);
+	unit_value("AmbientCapabilities=", in_unit, sizeof(in_unit));
+	CU_ASSERT_STRING_EQUAL(in_unit, "");
 }
 
 static bool in_table(int number)
@@ -578,6 +618,7 @@ static void passed_sockets_stay(void)
 }
 
 static const CU_TestInfo tests[] = {
+	{"the unit keeps the capabilities of the table", unit_has_the_table},
 	{"the process keeps the capabilities of the table", capabilities_are_the_table},
 	{"a missing capability is an error that names it", missing_capability_is_an_error},
 	{"no_new_privs is set", no_new_privs_is_set},
