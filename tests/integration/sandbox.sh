@@ -97,6 +97,18 @@ chown 0 /dev/vfio/devices/vfio0
 exits "a device of root" 0 as 1000 "$pinbroker" run --device 0000:00:05.0 -- true
 broker_stop
 
+# Where /proc hides processes, it takes the group that sees them: there is no CAP_SYS_PTRACE.
+mount -o remount,hidepid=invisible,gid=4242 /proc
+broker_start
+refused "processes are hidden" bad-request as 1000 "$pinbroker" run -- true
+broker_stop
+printf '#!/bin/sh\nexec setpriv --groups 4242 %q\n' "$PWD/$pinbrokerd" >"$tmp/in-group"
+chmod 755 "$tmp/in-group"
+pinbrokerd=$tmp/in-group broker_start
+exits "hidden from others" 0 as 1000 "$pinbroker" run -- true
+broker_stop
+mount -o remount,hidepid=off,gid=0 /proc
+
 # Without what it needs it does not serve, and says why.
 for capability in sys_resource kill; do
 	exits "without $capability" 70 setpriv --bounding-set "-$capability" "$pinbrokerd"
