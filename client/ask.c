@@ -71,22 +71,27 @@ static int ask_pid(int pidfd, uint32_t *ret_pid)
 	return -EINVAL;
 }
 
-int ask_process(int pidfd, struct proto_process *ret_process)
+int ask_process(int pidfd, const struct proto_process *at_hand, struct proto_process *ret_process)
 {
 	struct proto_process process = {.inode = 0};
 	struct stat st;
 	int err = ask_pid(pidfd, &process.pid);
 
-	if (err)
+	if (err && err != -ESRCH)
 		return err;
 	if (fstat(pidfd, &st) < 0)
 		return -errno;
 	process.inode = st.st_ino;
+	if (err && (!at_hand || at_hand->inode != process.inode))
+		return err;
+	if (err)
+		process = *at_hand;
 	*ret_process = process;
 	return 0;
 }
 
-int ask_subject(const struct pinbroker_subject *from, struct proto_subject *ret_subject)
+int ask_subject(const struct pinbroker_subject *from, const struct proto_process *at_hand,
+		struct proto_subject *ret_subject)
 {
 	struct proto_subject subject = {.n_gids = (uint32_t)from->n_gids};
 
@@ -109,7 +114,7 @@ int ask_subject(const struct pinbroker_subject *from, struct proto_subject *ret_
 			return -EINVAL;
 	}
 	if (from->pidfd >= 0) {
-		int err = ask_process(from->pidfd, &subject.process);
+		int err = ask_process(from->pidfd, at_hand, &subject.process);
 
 		if (err)
 			return err;

@@ -2,6 +2,8 @@
 #include "client/connection.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -75,13 +77,13 @@ int connection_broken(struct pinbroker *broker)
 	return -EPROTO;
 }
 
-static int send_question(struct pinbroker *broker, const struct question *question)
+static int send_request(struct pinbroker *broker, const struct question *question)
 {
 	struct proto_header header =
-		proto_header(PROTO_REQUEST, question->op, ++broker->serial, question->len);
+		proto_header(PROTO_REQUEST, question->op, broker->sent + 1, question->len);
 	struct iovec iov[] = {
 		{.iov_base = &header, .iov_len = sizeof(header)},
-		/* By way of void: sendmsg() does not write there. */
+		/* By way of a number: sendmsg() does not write there. */
 		{.iov_base = (void *)(uintptr_t)question->body, .iov_len = question->len},
 	};
 	int err;
@@ -96,17 +98,20 @@ static int send_question(struct pinbroker *broker, const struct question *questi
 	return err == -EACCES ? -EPERM : err;
 }
 
-static int recv_packet(struct pinbroker *broker, size_t max_fds, struct answer *answer)
+/* @flags: of recvmsg(2). */
+static int recv_packet(struct pinbroker *broker, size_t max_fds, int flags, struct answer *answer)
 {
 	size_t len;
 	int err;
 
 	do {
-		err = fdmsg_recv(broker->fd, broker->buf, sizeof(broker->buf), max_fds, 0, &len,
+		err = fdmsg_recv(broker->fd, broker->buf, sizeof(broker->buf), max_fds, flags, &len,
 				 &answer->msg);
 	} while (err == -EINTR);
 	if (err == -EMSGSIZE)
 		return -EPROTO;
+	if (err == -EMFILE)
+		broker->answered++; /* it was taken: only what came along is lost */
 	if (err)
 		return err == -EACCES ? -EPERM : err;
 	if (len == 0)
@@ -135,37 +140,157 @@ static int take_refusal(struct pinbroker *broker, const struct answer *answer)
 	return -EACCES;
 }
 
+/*
+ * Takes the next answer there is, and checks that it is the next that there can be.
+ * Return: -EACCES: the connection itself was refused, before any request.
+ */
+static int recv_next(struct pinbroker *broker, size_t max_fds, int flags,
+		     struct proto_header *ret_header, struct answer *answer)
+{
+	int err = recv_packet(broker, max_fds, flags, answer);
+
+	if (err)
+		return err;
+	err = proto_check(broker->buf, (size_t)(answer->end - broker->buf), PROTO_REPLY,
+			  ret_header);
+	if (err)
+		return -EPROTO; /* another version too: it is not what was asked */
+	if (ret_header->kind == PROTO_REFUSAL && ret_header->serial == 0)
+		return take_refusal(broker, answer);
+	if (ret_header->serial != broker->answered + 1 || ret_header->serial > broker->sent)
+		return -EPROTO;
+	broker->answered++;
+	return 0;
+}
+
+/* How many answers are to come to questions that were given up. */
+static uint64_t count_late(const struct pinbroker *broker)
+{
+	return broker->sent - broker->answered - (broker->phase == CONNECTION_RECEIVE);
+}
+
+/* Takes those answers and closes what they bring. */
+static int drop_late(struct pinbroker *broker, int flags)
+{
+	struct proto_header header;
+
+	while (count_late(broker)) {
+		CLEANUP(answer_fini) struct answer late = {.msg = FDMSG_INIT};
+		int err = recv_next(broker, PROTO_FDS_MAX, flags, &header, &late);
+
+		if (err && err != -EMFILE)
+			return err;
+	}
+	return 0;
+}
+
+static int send_question(struct pinbroker *broker, const struct question *question)
+{
+	int err;
+
+	/* Those that are here make room for a broker that answers. */
+	err = drop_late(broker, MSG_DONTWAIT);
+	if (err && err != -EAGAIN)
+		return err;
+	err = send_request(broker, question);
+	if (err)
+		return err;
+	broker->sent++;
+	broker->phase = CONNECTION_RECEIVE;
+	return 0;
+}
+
 static int recv_answer(struct pinbroker *broker, const struct question *question,
 		       struct answer *answer)
 {
 	struct proto_header header;
 	int err;
 
-	err = recv_packet(broker, question->max_fds, answer);
+	err = drop_late(broker, 0);
+	if (!err)
+		err = recv_next(broker, question->max_fds, 0, &header, answer);
 	if (err)
 		return err;
-	err = proto_check(broker->buf, (size_t)(answer->end - broker->buf), PROTO_REPLY, &header);
-	if (err)
-		return -EPROTO; /* another version too: it is not what was asked */
-	/* Serial 0: the connection itself was refused, before any request. */
-	if (header.kind == PROTO_REFUSAL && header.serial == 0)
-		return take_refusal(broker, answer);
-	if (header.op != question->op || header.serial != broker->serial)
+	if (header.op != question->op)
 		return -EPROTO;
 	return header.kind == PROTO_REFUSAL ? take_refusal(broker, answer) : 0;
+}
+
+static void begin_question(struct pinbroker *broker, const struct question *question)
+{
+	assert(question->len <= sizeof(broker->asked.body));
+	broker->asked.op = question->op;
+	broker->asked.cursor = question->cursor;
+	broker->asked.len = question->len;
+	memcpy(broker->asked.body, question->body, question->len);
+	memset(&broker->refusal, 0, sizeof(broker->refusal));
+	broker->state = "";
+	broker->phase = CONNECTION_SEND;
+}
+
+static bool is_asked(const struct pinbroker *broker, const struct question *question)
+{
+	return broker->asked.op == question->op && broker->asked.len == question->len &&
+	       memcmp(broker->asked.body, question->body, question->len) == 0;
 }
 
 int connection_ask(struct pinbroker *broker, const struct question *question,
 		   struct answer *ret_answer)
 {
+	int err = 0;
+
+	if (broker->walking)
+		return -EBUSY;
+	if (broker->phase == CONNECTION_IDLE)
+		begin_question(broker, question);
+	else if (!is_asked(broker, question))
+		return -EBUSY;
+	if (broker->phase == CONNECTION_SEND)
+		err = send_question(broker, question);
+	if (!err)
+		err = recv_answer(broker, question, ret_answer);
+	if (err == -EAGAIN)
+		return err;
+	broker->phase = CONNECTION_IDLE;
+	return err == -EPROTO ? connection_broken(broker) : err;
+}
+
+const void *connection_at_hand(const struct pinbroker *broker, unsigned int op)
+{
+	bool at_hand = broker->phase != CONNECTION_IDLE && broker->asked.op == op;
+
+	return at_hand ? broker->asked.body : NULL;
+}
+
+uint64_t connection_cursor(const struct pinbroker *broker, unsigned int op)
+{
+	return connection_at_hand(broker, op) ? broker->asked.cursor : 0;
+}
+
+int pinbroker_set_nonblocking(struct pinbroker *broker, bool nonblocking)
+{
+	int flags = fcntl(broker->fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	flags = nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+	return fcntl(broker->fd, F_SETFL, flags) < 0 ? -errno : 0;
+}
+
+short pinbroker_events(const struct pinbroker *broker)
+{
+	bool receive = broker->phase == CONNECTION_RECEIVE || count_late(broker);
+
+	return (short)((broker->phase == CONNECTION_SEND ? POLLOUT : 0) | (receive ? POLLIN : 0));
+}
+
+int pinbroker_cancel(struct pinbroker *broker)
+{
 	int err;
 
 	if (broker->walking)
 		return -EBUSY;
-	memset(&broker->refusal, 0, sizeof(broker->refusal));
-	broker->state = "";
-	err = send_question(broker, question);
-	if (!err)
-		err = recv_answer(broker, question, ret_answer);
+	broker->phase = CONNECTION_IDLE;
+	err = drop_late(broker, MSG_DONTWAIT);
 	return err == -EPROTO ? connection_broken(broker) : err;
 }

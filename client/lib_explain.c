@@ -45,9 +45,10 @@ int pinbroker_explain(struct pinbroker *broker, const struct pinbroker_subject *
 	struct proto_explanation explanation;
 	struct proto_explain explain;
 	struct question question = {.op = PROTO_EXPLAIN, .body = &explain, .len = sizeof(explain)};
+	const struct proto_explain *at_hand = connection_at_hand(broker, PROTO_EXPLAIN);
 	int err;
 
-	err = ask_subject(subject, &explain.subject);
+	err = ask_subject(subject, at_hand ? &at_hand->subject.process : NULL, &explain.subject);
 	if (!err)
 		err = ask_open(request, &explain.open);
 	if (err)

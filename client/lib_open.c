@@ -61,9 +61,10 @@ int pinbroker_open_for(struct pinbroker *broker, const struct pinbroker_subject 
 {
 	struct proto_open_for open;
 	struct question question = {.op = PROTO_OPEN_FOR, .body = &open, .len = sizeof(open)};
+	const struct proto_open_for *at_hand = connection_at_hand(broker, PROTO_OPEN_FOR);
 	int err;
 
-	err = ask_subject(subject, &open.subject);
+	err = ask_subject(subject, at_hand ? &at_hand->subject.process : NULL, &open.subject);
 	if (!err && !open.subject.flags)
 		err = -EINVAL;
 	if (!err)

@@ -66,7 +66,8 @@ int pinbroker_adopt(struct pinbroker *broker, uint64_t id, int pidfd)
 {
 	struct proto_adopt adopt = {.id = id};
 	struct question question = {.op = PROTO_ADOPT, .body = &adopt, .len = sizeof(adopt)};
-	int err = ask_process(pidfd, &adopt.process);
+	const struct proto_adopt *at_hand = connection_at_hand(broker, PROTO_ADOPT);
+	int err = ask_process(pidfd, at_hand ? &at_hand->process : NULL, &adopt.process);
 
 	return err ? err : order_ask(broker, &question, id, NULL);
 }

@@ -111,12 +111,13 @@ int pinbroker_list(struct pinbroker *broker, pinbroker_session_fn fn, void *arg)
 {
 	struct walk walk = {.broker = broker, .fn = fn, .arg = arg};
 	struct proto_sessions page;
-	uint64_t last = 0;
+	uint64_t last = connection_cursor(broker, PROTO_LIST);
 	int err;
 
 	do {
 		struct proto_list list = {.after = last};
-		struct question question = {.op = PROTO_LIST, .body = &list, .len = sizeof(list)};
+		struct question question = {
+			.op = PROTO_LIST, .body = &list, .len = sizeof(list), .cursor = last};
 		struct answer answer = {.msg = FDMSG_INIT};
 
 		err = connection_ask(broker, &question, &answer);

@@ -84,7 +84,7 @@ static int show_shares(struct pinbroker *broker, const struct answer *answer, pi
 int pinbroker_status(struct pinbroker *broker, struct pinbroker_status *ret_status,
 		     pinbroker_share_fn fn, void *arg)
 {
-	struct proto_status_ask ask = {.skip = 0};
+	struct proto_status_ask ask = {.skip = connection_cursor(broker, PROTO_STATUS)};
 	struct question question = {.op = PROTO_STATUS, .body = &ask, .len = sizeof(ask)};
 	struct proto_status page;
 	int err;
@@ -92,6 +92,7 @@ int pinbroker_status(struct pinbroker *broker, struct pinbroker_status *ret_stat
 	do {
 		struct answer answer = {.msg = FDMSG_INIT};
 
+		question.cursor = ask.skip;
 		err = connection_ask(broker, &question, &answer);
 		if (err)
 			return err;

@@ -2,8 +2,9 @@
 /*
  * libpinbroker: ask the broker for an iommufd and VFIO devices, and look at sessions.
  *
- * No globals, no threads, no output. Calls block until the broker answers. Functions return 0 or a
- * negative errno value; -EACCES means that the broker refused: pinbroker_refusal() says why.
+ * No globals, no threads, no output. Calls block until the broker answers, unless
+ * pinbroker_set_nonblocking() says otherwise. Functions return 0 or a negative errno value; -EACCES
+ * means that the broker refused: pinbroker_refusal() says why.
  * A connection belongs to the process and credentials that made it: after fork() or a change of
  * uid make a new one.
  */
@@ -189,8 +190,36 @@ int pinbroker_connect(const char *path, struct pinbroker **ret_broker);
 /* Closes the connection; sessions live on. NULL is fine. */
 void pinbroker_free(struct pinbroker *broker);
 
-/* The connection's descriptor, borrowed, for poll(2). */
+/* The connection's descriptor, borrowed, for poll(2) with pinbroker_events(). */
 int pinbroker_fd(const struct pinbroker *broker);
+
+/**
+ * pinbroker_set_nonblocking() - for programs with a loop of their own
+ *
+ * A call that would wait returns -EAGAIN from then on. It is to be called again with the same
+ * arguments when pinbroker_fd() is ready for pinbroker_events(), and goes on where it was: nothing
+ * is asked for twice, and a callback is not called again for what it has been shown. Any other call
+ * in between is -EBUSY; pinbroker_cancel() gives up. Only pinbroker_connect() may still wait, while
+ * the broker has more connections to accept than its queue holds.
+ *
+ * Return: 0; -errno of fcntl(2).
+ */
+int pinbroker_set_nonblocking(struct pinbroker *broker, bool nonblocking);
+
+/* What to wait for before the next call: POLLIN, POLLOUT, both; 0: nothing is under way. */
+short pinbroker_events(const struct pinbroker *broker);
+
+/**
+ * pinbroker_cancel() - give up a call that returned -EAGAIN
+ *
+ * What was asked may be done nevertheless, a session be opened, say: pinbroker_list() shows it.
+ * The answer, when it comes, is thrown away and its descriptors are closed: by the next call, of
+ * whatever kind, or by calling this again when pinbroker_events() are there. Never waits.
+ *
+ * Return: 0: nothing is to come; -EAGAIN: an answer is; -EBUSY in a callback; -errno as
+ * pinbroker_open().
+ */
+int pinbroker_cancel(struct pinbroker *broker);
 
 /**
  * pinbroker_open() - open a session that lives with the calling process
@@ -198,9 +227,11 @@ int pinbroker_fd(const struct pinbroker *broker);
  *
  * The broker also sets RLIMIT_MEMLOCK of the calling process.
  *
- * Return: 0; -EACCES refused; -EINVAL for a request that cannot be sent; -ECONNRESET the broker
- * went away or dropped the connection; -EPROTO an answer that makes no sense: the connection is of
- * no use after it.
+ * Return: 0; -EACCES refused; -EINVAL for a request that cannot be sent; -EAGAIN, -EBUSY: see
+ * pinbroker_set_nonblocking(); -ECONNRESET the broker went away or dropped the connection; -EMFILE
+ * this process has no room for the descriptors, the session was opened all the same; -EPROTO an
+ * answer that makes no sense: the connection is of no use after it; -errno of sendmsg(2),
+ * recvmsg(2).
  */
 int pinbroker_open(struct pinbroker *broker, const struct pinbroker_request *request,
 		   struct pinbroker_grant *ret_grant);
@@ -223,8 +254,9 @@ int pinbroker_open_for(struct pinbroker *broker, const struct pinbroker_subject 
 void pinbroker_grant_close(struct pinbroker_grant *grant);
 
 /*
- * Called once per session; a value other than 0 ends the walk and is returned. What session points
- * to is gone afterwards. A call on the same connection from in here is -EBUSY.
+ * Called once per session; a value other than 0 ends the walk and is returned (-EAGAIN would be
+ * mistaken for pinbroker_set_nonblocking()'s). What session points to is gone afterwards. A call on
+ * the same connection from in here is -EBUSY.
  */
 typedef int (*pinbroker_session_fn)(const struct pinbroker_session *session, void *arg);
 

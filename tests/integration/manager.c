@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A management daemon as far as tests need one: manager [SOCKET] keeps one connection, reads
- * one command per line from standard input and prints one line per command, flushed.
+ * A management daemon as far as tests need one: manager [-p] [SOCKET] keeps one connection, reads
+ * one command per line from standard input and prints one line per command, flushed. With -p no
+ * call of the library waits: it polls instead.
  *
  *   open NAME MEMORY [DEV...]          NAME and MEMORY may be "-": not given
  *   open-for [uid=U] [gid=G]... [cgroup=P] [domain=D] [pid=P] -- NAME MEMORY [DEV...]
@@ -10,16 +11,21 @@
  *   spawn UID CMD [ARG...]             becomes UID and CMD; {iommufd} and {device:N} of the last
  *                                      grant; its standard input ends with the manager
  *   drop                               closes all descriptors that were granted
+ *   abandon NAME MEMORY [DEV...]       with -p: open that is given up before it is answered; the
+ *                                      next command meets the answer
+ *   waits                              how many times it has polled
  *
  * Results: "granted ID NAME", "refused REASON" (a status where there is no reason), "failed ERRNO",
- * "ok STATE", "listed N", "spawned PID", "dropped N". A connection that failed is made anew for the
- * next command. Exit status: 0 at the end of the input; 64 for a usage error.
+ * "ok STATE", "listed N", "spawned PID", "dropped N", "abandoned", "waits N". A connection that
+ * failed is made anew for the next command. Exit status: 0 at the end of the input; 64 for a usage
+ * error.
  */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +45,8 @@
 
 struct manager {
 	const char *socket; /* NULL: the default */
+	bool polls;
+	unsigned int n_polls;
 	struct pinbroker *broker; /* owned; NULL: to be made */
 	struct pinbroker_grant last; /* descriptors are those of fds; iommufd -1: none yet */
 	int *fds; /* owned, as what is in it */
@@ -90,7 +98,26 @@ static int say_state(struct manager *manager, int error)
 
 static int manager_connect(struct manager *manager)
 {
-	return manager->broker ? 0 : pinbroker_connect(manager->socket, &manager->broker);
+	int error;
+
+	if (manager->broker)
+		return 0;
+	error = pinbroker_connect(manager->socket, &manager->broker);
+	return error ? error : pinbroker_set_nonblocking(manager->broker, manager->polls);
+}
+
+/* Whether a call is to be made again, now that what it would have waited for is there. */
+static bool again(struct manager *manager, int error)
+{
+	struct pollfd poll_fd = {.fd = pinbroker_fd(manager->broker)};
+
+	if (error != -EAGAIN)
+		return false;
+	poll_fd.events = pinbroker_events(manager->broker);
+	if (!poll_fd.events || poll(&poll_fd, 1, -1) < 0)
+		err(1, "poll for %#x", (unsigned int)poll_fd.events);
+	manager->n_polls++;
+	return true;
 }
 
 static bool parse_id(const char *text, uint64_t *ret_id)
@@ -140,10 +167,32 @@ static int do_open(struct manager *manager, char **args, size_t n)
 {
 	struct pinbroker_request request;
 	struct pinbroker_grant grant;
+	int error;
 
 	if (!parse_request(args, n, &request))
 		return -EINVAL;
-	return say_grant(manager, pinbroker_open(manager->broker, &request, &grant), &grant);
+	do {
+		error = pinbroker_open(manager->broker, &request, &grant);
+	} while (again(manager, error));
+	return say_grant(manager, error, &grant);
+}
+
+static int do_abandon(struct manager *manager, char **args, size_t n)
+{
+	struct pinbroker_request request;
+	struct pinbroker_grant grant;
+	int error;
+
+	if (!manager->polls || !parse_request(args, n, &request))
+		return -EINVAL;
+	error = pinbroker_open(manager->broker, &request, &grant);
+	if (error != -EAGAIN)
+		return say_grant(manager, error, &grant);
+	error = pinbroker_cancel(manager->broker);
+	if (error != -EAGAIN)
+		return say_failed(manager, error);
+	printf("abandoned\n");
+	return 0;
 }
 
 /* One of uid= gid= cgroup= domain= pid=. */
@@ -186,7 +235,9 @@ static int do_open_for(struct manager *manager, char **args, size_t n)
 		fd_closep(&subject.pidfd);
 		return -EINVAL;
 	}
-	error = pinbroker_open_for(manager->broker, &subject, &request, &grant);
+	do {
+		error = pinbroker_open_for(manager->broker, &subject, &request, &grant);
+	} while (again(manager, error));
 	fd_closep(&subject.pidfd);
 	return say_grant(manager, error, &grant);
 }
@@ -196,11 +247,17 @@ static int do_adopt(struct manager *manager, char **args, size_t n)
 	CLEANUP(fd_closep) int pidfd = -1;
 	uint32_t pid;
 	uint64_t id;
+	int error;
 
 	if (n != 2 || !parse_id(args[0], &id) || !parse_number(args[1], &pid))
 		return -EINVAL;
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	return say_state(manager, pinbroker_adopt(manager->broker, id, pidfd));
+	if (pidfd < 0)
+		return -errno;
+	do {
+		error = pinbroker_adopt(manager->broker, id, pidfd);
+	} while (again(manager, error));
+	return say_state(manager, error);
 }
 
 static int do_attach(struct manager *manager, char **args, size_t n)
@@ -211,7 +268,9 @@ static int do_attach(struct manager *manager, char **args, size_t n)
 
 	if (n != 2 || !parse_id(args[0], &id))
 		return -EINVAL;
-	error = pinbroker_attach(manager->broker, id, args[1], &fd);
+	do {
+		error = pinbroker_attach(manager->broker, id, args[1], &fd);
+	} while (again(manager, error));
 	if (!error) {
 		keep_fd(manager, fd);
 		if (id == manager->last.id && manager->last.n_devices < PINBROKER_DEVICES_MAX)
@@ -225,6 +284,7 @@ static int do_set(struct manager *manager, char **args, size_t n)
 	struct pinbroker_limits limits = {.keys = 0};
 	const struct setting *setting;
 	uint64_t id;
+	int error;
 
 	if (n < 1 || !parse_id(args[0], &id))
 		return -EINVAL;
@@ -232,27 +292,38 @@ static int do_set(struct manager *manager, char **args, size_t n)
 		if (setting_parse(args[i], &limits, &setting))
 			return -EINVAL;
 	}
-	return say_state(manager, pinbroker_set(manager->broker, id, &limits));
+	do {
+		error = pinbroker_set(manager->broker, id, &limits);
+	} while (again(manager, error));
+	return say_state(manager, error);
 }
 
 static int do_close(struct manager *manager, char **args, size_t n)
 {
 	uint64_t id;
+	int error;
 
 	if (n != 1 || !parse_id(args[0], &id))
 		return -EINVAL;
-	return say_state(manager, pinbroker_close(manager->broker, id));
+	do {
+		error = pinbroker_close(manager->broker, id);
+	} while (again(manager, error));
+	return say_state(manager, error);
 }
 
 static int do_revoke(struct manager *manager, char **args, size_t n)
 {
 	bool kill_owner = n == 2 && strcmp(args[1], "kill") == 0;
 	uint64_t id;
+	int error;
 
 	if (n != 1U + kill_owner || !parse_id(args[0], &id))
 		return -EINVAL;
-	return say_state(manager, pinbroker_revoke(manager->broker, id,
-						   kill_owner ? PINBROKER_REVOKE_KILL : 0));
+	do {
+		error = pinbroker_revoke(manager->broker, id,
+					 kill_owner ? PINBROKER_REVOKE_KILL : 0);
+	} while (again(manager, error));
+	return say_state(manager, error);
 }
 
 static int count(const struct pinbroker_session *session, void *arg)
@@ -270,7 +341,9 @@ static int do_list(struct manager *manager, char **args, size_t n)
 	(void)args; /* there are none */
 	if (n)
 		return -EINVAL;
-	error = pinbroker_list(manager->broker, count, &n_sessions);
+	do {
+		error = pinbroker_list(manager->broker, count, &n_sessions);
+	} while (again(manager, error));
 	if (error)
 		return say_failed(manager, error);
 	printf("listed %zu\n", n_sessions);
@@ -330,15 +403,24 @@ static int do_drop(struct manager *manager, char **args, size_t n)
 	return 0;
 }
 
+static int do_waits(struct manager *manager, char **args, size_t n)
+{
+	(void)args; /* there are none */
+	if (n)
+		return -EINVAL;
+	printf("waits %u\n", manager->n_polls);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	command_fn fn;
 	bool asks; /* the broker */
 } commands[] = {
-	{"adopt", do_adopt, true},       {"attach", do_attach, true}, {"close", do_close, true},
-	{"drop", do_drop, false},        {"list", do_list, true},     {"open", do_open, true},
-	{"open-for", do_open_for, true}, {"revoke", do_revoke, true}, {"set", do_set, true},
-	{"spawn", do_spawn, false},
+	{"adopt", do_adopt, true},       {"attach", do_attach, true},   {"close", do_close, true},
+	{"drop", do_drop, false},        {"list", do_list, true},       {"open", do_open, true},
+	{"open-for", do_open_for, true}, {"revoke", do_revoke, true},   {"set", do_set, true},
+	{"spawn", do_spawn, false},      {"abandon", do_abandon, true}, {"waits", do_waits, false},
 };
 
 /* Return: 0, and a line was printed; -errno. */
@@ -375,8 +457,10 @@ int main(int argc, char **argv)
 	char *words[WORDS_MAX];
 	size_t size = 0;
 
-	if (argc > 2)
-		errx(EXIT_USAGE, "usage: manager [SOCKET]");
+	manager.polls = argc > 1 && strcmp(argv[1], "-p") == 0;
+	argv += manager.polls;
+	if (argc > 2 + manager.polls)
+		errx(EXIT_USAGE, "usage: manager [-p] [SOCKET]");
 	manager.socket = argv[1];
 	(void)signal(SIGCHLD, SIG_IGN); /* nobody waits for what was spawned */
 	if (pipe2(manager.hold_fds, O_CLOEXEC) < 0)

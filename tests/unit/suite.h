@@ -23,6 +23,7 @@ extern const struct suite suite_capable;
 extern const struct suite suite_cdev;
 extern const struct suite suite_closer;
 extern const struct suite suite_conffile;
+extern const struct suite suite_connection;
 extern const struct suite suite_device;
 extern const struct suite suite_fdmsg;
 extern const struct suite suite_glob;
