@@ -6,6 +6,7 @@ prefix ?= /usr/local
 bindir ?= $(prefix)/bin
 sbindir ?= $(prefix)/sbin
 libdir ?= $(prefix)/lib
+includedir ?= $(prefix)/include
 sysconfdir ?= /etc
 mandir ?= $(prefix)/share/man
 docdir ?= $(prefix)/share/doc/pinbroker
@@ -26,6 +27,7 @@ try = $(shell $(CC) -Werror $(1) -S -o /dev/null -xc /dev/null 2>/dev/null && ec
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 VERSION := 0.1.0
+soname := libpinbroker.so.0
 DAEMON_PKGS := liburing libconfuse libsystemd libseccomp libcap
 CLIENT_PKGS := libconfuse jansson
 TEST_PKGS := cunit
@@ -41,9 +43,11 @@ TEST_LIBS := $(shell $(PKG_CONFIG) --libs $(TEST_PKGS))
 
 defines = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPINBROKER_VERSION=\"$(VERSION)\" \
 	-DPINBROKER_SYSCONFDIR=\"$(sysconfdir)\" -I.
-ours = -std=gnu11 $(filter-out -I.,$(defines)) -iquote . -isystem $(B) $(PKG_CFLAGS) $(WARN) -fPIE \
+ours = -std=gnu11 $(filter-out -I.,$(defines)) -iquote . -isystem $(B) $(PKG_CFLAGS) $(WARN) $(pic) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,$(HARD)) \
 	$(if $(WERROR),-Werror)
+# Objects of the shared library are under pic/, all others are for programs.
+pic = -fPIE
 link = -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 
 accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accounting/limits.c \
@@ -87,13 +91,13 @@ fuzz_seeds := tests/fuzz/seeds.c common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
 tests := $(sort $(wildcard tests/integration/*.sh))
-scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-install check-layers demo deps \
-	fuzz/run integration/confined.bash integration/lib.bash run uapi-check uapi-check-all \
-	vm/job vm/kernel vm/lib.sh vm/qemu10 vm/shell vm/vm) .ci/run
+scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-install check-layers \
+	check-library demo deps fuzz/run integration/confined.bash integration/lib.bash run \
+	uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 vm/shell vm/vm) .ci/run
 man := pinbroker.1 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h)
 
-all: $(B)/pinbrokerd $(B)/pinbroker
+all: $(B)/pinbrokerd $(B)/pinbroker $(B)/$(soname)
 
 $(B)/pinbrokerd: $(call obj,$(daemon))
 $(B)/pinbrokerd: LDLIBS += $(DAEMON_LIBS)
@@ -113,6 +117,12 @@ $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# What the library has of common/ is hidden: the version script exports pinbroker_* alone.
+$(B)/$(soname): $(patsubst %.c,$(B)/pic/%.o,$(library)) client/libpinbroker.map
+	$(call say,LINK)
+	$(Q)$(CC) -shared -Wl,-soname,$(soname),--version-script=client/libpinbroker.map \
+		$(filter-out -pie,$(link)) $(if $(SAN),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(filter %.o,$^)
 
 # Fuzzers are built by tests/fuzz/run, with clang and a SAN and B of their own.
 $(B)/fuzz_policy: $(call obj,$(fuzz_policy))
@@ -134,8 +144,15 @@ $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ours) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+$(B)/pic/%.o: pic = -fPIC
+$(B)/pic/%.o: %.c
+	$(call say,CC)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ours) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
 # The part of the tests that needs no VM and no root: under a minute.
-check: all $(B)/unit $(test_programs) check-headers check-layers check-docs check-install
+check: all $(B)/unit $(test_programs) check-headers check-layers check-docs check-install \
+	check-library
 	$(Q)$(B)/unit
 
 # The unit tests alone, for builds with sanitizers: make SAN=address,undefined unit-run
@@ -159,6 +176,11 @@ check-docs: all
 check-install: all
 	$(call say,CHECK)
 	$(Q)B=$(B) MAKE=$(MAKE) tests/check-install || [ $$? = 4 ]
+
+# The library as others get it: installed, found by pkg-config, linked and run.
+check-library: all
+	$(call say,CHECK)
+	$(Q)B=$(B) CC='$(CC)' MAKE='$(MAKE)' tests/check-library
 
 # Everything, on a bare Debian 12 as root: installs what is missing first.
 check-all:
@@ -209,6 +231,14 @@ lint:
 install: all
 	$(INSTALL) -D -m 0755 $(B)/pinbrokerd $(DESTDIR)$(sbindir)/pinbrokerd
 	$(INSTALL) -D -m 0755 $(B)/pinbroker $(DESTDIR)$(bindir)/pinbroker
+	$(INSTALL) -D -m 0755 $(B)/$(soname) $(DESTDIR)$(libdir)/libpinbroker.so.$(VERSION)
+	ln -sf libpinbroker.so.$(VERSION) $(DESTDIR)$(libdir)/$(soname)
+	ln -sf $(soname) $(DESTDIR)$(libdir)/libpinbroker.so
+	$(INSTALL) -D -m 0644 client/pinbroker.h $(DESTDIR)$(includedir)/pinbroker.h
+	$(INSTALL) -d $(DESTDIR)$(libdir)/pkgconfig
+	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
+		-e 's|@version@|$(VERSION)|' client/libpinbroker.pc.in \
+		>$(DESTDIR)$(libdir)/pkgconfig/libpinbroker.pc
 	for m in $(man); do \
 		$(INSTALL) -D -m 0644 man/$$m $(DESTDIR)$(mandir)/man$${m##*.}/$$m || exit 1; done
 	$(INSTALL) -D -m 0644 contrib/pinbroker.conf $(DESTDIR)$(docdir)/pinbroker.conf
@@ -224,7 +254,8 @@ install: all
 clean:
 	$(RM) -r build build-san build-clang
 
-.PHONY: all check unit-run check-headers check-layers check-docs check-install check-all fuzz bench demo soak vm-test \
+.PHONY: all check unit-run check-headers check-layers check-docs check-install check-library \
+	check-all fuzz bench demo soak vm-test \
 	vm-shell lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
