@@ -69,11 +69,11 @@ command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_list.
 	request.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
 unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c lib_fixture.c \
 	loop_fixture.c main.c policy_fixture.c record_fixture.c) \
-	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer conffile \
-	connection device fdmsg glob grant iommu ledger lib_order lib_status libpinbroker \
-	limits listener log loop loop_epoll loop_timer loop_uring output owner owner_rule \
-	placeholder policy policy_files policy_match procfs proto record request restore \
-	sandbox session setting size) \
+	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer commands \
+	conffile connection device fdmsg glob grant iommu ledger lib_order lib_status \
+	libpinbroker limits listener log loop loop_epoll loop_timer loop_uring output owner \
+	owner_rule placeholder policy policy_files policy_match procfs proto record request \
+	restore sandbox session setting size) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
 	client/placeholder.c client/setting.c
 client := tests/integration/client.c accounting/size.c $(library)
@@ -156,7 +156,7 @@ check: all $(B)/unit $(test_programs) check-headers check-layers check-docs chec
 	$(Q)$(B)/unit
 
 # The unit tests alone, for builds with sanitizers: make SAN=address,undefined unit-run
-unit-run: $(B)/unit
+unit-run: $(B)/unit $(B)/pinbroker
 	$(Q)$(B)/unit
 
 # Each header compiles on its own.

@@ -22,6 +22,7 @@ extern const struct suite suite_budget;
 extern const struct suite suite_capable;
 extern const struct suite suite_cdev;
 extern const struct suite suite_closer;
+extern const struct suite suite_commands;
 extern const struct suite suite_conffile;
 extern const struct suite suite_connection;
 extern const struct suite suite_device;
