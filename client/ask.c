@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -54,15 +55,16 @@ static int ask_pid(int pidfd, uint32_t *ret_pid)
 {
 	char path[64], line[128];
 	CLEANUP(file_closep) FILE *file = NULL;
-	int pid;
+	long pid;
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd); /* it fits */
 	file = fopen(path, "re");
 	if (!file)
 		return errno == ENOENT ? -EBADF : -errno;
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "Pid: %d", &pid) != 1)
+		if (strncmp(line, "Pid:", 4) != 0)
 			continue;
+		pid = strtol(line + 4, NULL, 10);
 		if (pid <= 0) /* it has exited, or is of a pid namespace that is not seen here */
 			return -ESRCH;
 		*ret_pid = (uint32_t)pid;

@@ -7,12 +7,11 @@
 #include "client/connection.h"
 #include "common/cleanup.h"
 
-static_assert(PINBROKER_SET_LIMIT == PROTO_SET_LIMIT &&
-		      PINBROKER_SET_MAX_MAPPINGS == PROTO_SET_MAX_MAPPINGS &&
-		      PINBROKER_SET_MAX_OBJECTS == PROTO_SET_MAX_OBJECTS &&
-		      PINBROKER_SET_MIGRATION_BUFFERS == PROTO_SET_MIGRATION_BUFFERS &&
-		      PINBROKER_REVOKE_KILL == PROTO_REVOKE_KILL,
-	      "copied as they are");
+static_assert(PINBROKER_SET_LIMIT == PROTO_SET_LIMIT, "copied as it is");
+static_assert(PINBROKER_SET_MAX_MAPPINGS == PROTO_SET_MAX_MAPPINGS, "copied as it is");
+static_assert(PINBROKER_SET_MAX_OBJECTS == PROTO_SET_MAX_OBJECTS, "copied as it is");
+static_assert(PINBROKER_SET_MIGRATION_BUFFERS == PROTO_SET_MIGRATION_BUFFERS, "copied as it is");
+static_assert(PINBROKER_REVOKE_KILL == PROTO_REVOKE_KILL, "copied as it is");
 
 /* @ret_fd: NULL: none may come along, else one must. */
 static int order_ask(struct pinbroker *broker, struct question *question, uint64_t id, int *ret_fd)
