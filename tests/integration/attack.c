@@ -126,6 +126,7 @@ static void open_session(void)
 		 (result = 0) == 0);
 	if (result)
 		errx(1, "%s", pinbroker_refusal(broker)->text);
+	pinbroker_free(broker); /* the session lives with the process, not with the connection */
 }
 
 static void ratchet(void)
