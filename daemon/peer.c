@@ -17,12 +17,10 @@
 #include "daemon/loop.h"
 #include "daemon/procfs.h"
 #include "daemon/request.h"
+#include "iommufd/uapi.h"
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
-#endif
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77 /* Linux 6.5; Debian 12's headers are older */
 #endif
 
 /* The account of all uids that no policy knows; (uid_t)-1 is nobody's. */
@@ -90,7 +88,7 @@ static int peer_identify(struct peer *peer)
 		return -errno;
 	/* Close-on-exec by the kernel. -EINVAL on 6.12 when the peer was reaped already. */
 	size = sizeof(peer->pidfd);
-	if (getsockopt(peer->fd, SOL_SOCKET, SO_PEERPIDFD, &peer->pidfd, &size) < 0)
+	if (getsockopt(peer->fd, SOL_SOCKET, UAPI_SO_PEERPIDFD, &peer->pidfd, &size) < 0)
 		return -errno;
 	return peer_read_gids(peer);
 }
