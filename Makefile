@@ -57,10 +57,10 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 # What both programs have of common/, and what each has alone.
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
 	common/stdfds.c common/sys.c
-daemon := $(addprefix daemon/,main.c access.c audit.c broker.c budget.c closer.c config.c \
-	explain.c grant.c listener.c loop.c loop_epoll.c loop_timer.c loop_uring.c order.c \
-	owner.c peer.c petition.c process.c procfs.c record.c report.c request.c restore.c \
-	sandbox.c sandbox_calls.c session.c status.c) \
+daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
+	config.c explain.c grant.c listener.c loop.c loop_epoll.c loop_timer.c loop_uring.c \
+	order.c owner.c peer.c petition.c process.c procfs.c record.c report.c request.c \
+	restore.c sandbox.c sandbox_calls.c session.c status.c) \
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c
@@ -69,7 +69,7 @@ command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_list.
 	request.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
 unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c lib_fixture.c \
 	loop_fixture.c main.c policy_fixture.c record_fixture.c) \
-	$(patsubst %,tests/unit/test_%.c,admission budget capable cdev closer commands \
+	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
 	conffile connection device fdmsg glob grant iommu ledger lib_order lib_status \
 	libpinbroker limits listener log loop loop_epoll loop_timer loop_uring output owner \
 	owner_rule placeholder policy policy_files policy_match procfs proto record request \

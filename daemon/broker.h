@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "common/proto.h"
+#include "daemon/bucket.h"
 
 struct budget;
 struct closer;
@@ -38,8 +39,7 @@ struct broker {
 	struct closer *closer;
 	struct peer *peers; /* all connections that are served */
 	unsigned int n_connections; /* all, with those that are still being closed */
-	unsigned int n_dropped; /* connections, since one was last logged */
-	uint64_t dropped_ms; /* when that was */
+	struct bucket drop_lines; /* of the log, about connections that were dropped */
 	unsigned int max_connections; /* of all uids together; root's come on top */
 	int sysfs_fd; /* owned; /sys */
 	int dev_fd; /* owned; /dev */

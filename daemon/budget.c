@@ -5,21 +5,17 @@
 #include <errno.h>
 
 #include "common/cleanup.h"
+#include "daemon/bucket.h"
 
 #define BUDGET_BUCKETS 256
 #define BUDGET_MEMORY_MS 1000 /* a second refills any bucket: forgetting later changes nothing */
-
-struct budget_bucket {
-	uint64_t spent; /* thousandths of what is not refilled yet */
-	uint64_t refilled_ms;
-};
 
 struct budget_user {
 	struct budget_user *next;
 	uid_t uid;
 	unsigned int n_connections;
-	struct budget_bucket requests;
-	struct budget_bucket connects;
+	struct bucket requests;
+	struct bucket connects;
 	uint64_t left_ms; /* when its last connection ended */
 };
 
@@ -76,21 +72,6 @@ void budget_freep(struct budget **budget)
 	budget_free(*budget);
 }
 
-/* Takes one; false: the bucket is empty. */
-static bool budget_take(struct budget_bucket *bucket, unsigned int max, uint64_t now_ms)
-{
-	uint64_t refill = (now_ms - bucket->refilled_ms) * max;
-
-	bucket->refilled_ms = now_ms;
-	bucket->spent = bucket->spent > refill ? bucket->spent - refill : 0;
-	if (max == 0)
-		return true;
-	if (bucket->spent + 1000 > (uint64_t)max * 1000)
-		return false;
-	bucket->spent += 1000;
-	return true;
-}
-
 int budget_connect(struct budget *budget, uid_t uid, unsigned int max, unsigned int rate,
 		   uint64_t now_ms, struct budget_user **ret_user)
 {
@@ -102,12 +83,12 @@ int budget_connect(struct budget *budget, uid_t uid, unsigned int max, unsigned 
 		if (!user)
 			return -ENOMEM;
 		user->uid = uid;
-		user->requests.refilled_ms = user->connects.refilled_ms = user->left_ms = now_ms;
+		user->left_ms = now_ms;
 		*slot = user;
 	}
 	if (user->n_connections >= max)
 		return -EDQUOT;
-	if (!budget_take(&user->connects, rate, now_ms))
+	if (!bucket_take(&user->connects, rate, rate, now_ms))
 		return -EAGAIN;
 	user->n_connections++;
 	*ret_user = user;
@@ -124,5 +105,5 @@ void budget_disconnect(struct budget *budget, struct budget_user *user, uint64_t
 
 bool budget_request(struct budget_user *user, unsigned int max, uint64_t now_ms)
 {
-	return budget_take(&user->requests, max, now_ms);
+	return bucket_take(&user->requests, max, max, now_ms) != 0;
 }

@@ -14,6 +14,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "daemon/broker.h"
+#include "daemon/bucket.h"
 #include "daemon/closer.h"
 #include "daemon/loop.h"
 #include "daemon/peer.h"
@@ -26,7 +27,7 @@ struct listener {
 	int spare_fd; /* owned; given up for a moment to turn a connection away, see below */
 	const char *path; /* borrowed; NULL: the socket is systemd's */
 	struct stat made; /* the socket file, as it was made here */
-	uint64_t warned_ms; /* when a connection was last said to be turned away */
+	struct bucket lines; /* of the log, about connections turned away */
 	uint64_t watch;
 };
 
@@ -64,12 +65,10 @@ static int listener_spare(void)
 /* At most once a second: who is turned away is not the one to write the log. */
 static void listener_warn(struct listener *listener, int err)
 {
-	uint64_t now_ms = broker_now_ms();
+	unsigned int n = bucket_take(&listener->lines, 1, 1, broker_now_ms());
 
-	if (listener->warned_ms && now_ms - listener->warned_ms < 1000)
-		return;
-	listener->warned_ms = now_ms;
-	log_warning("turned a connection away: %s", strerror(-err));
+	if (n)
+		log_warning("turned %u connections away, the last: %s", n, strerror(-err));
 }
 
 static void listener_take(struct listener *listener, int fd)

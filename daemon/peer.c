@@ -134,16 +134,11 @@ static int peer_serve(struct peer *peer)
 /* At most once a second: who is dropped is not the one to write the log. */
 static void peer_log_drop(const struct peer *peer, int err)
 {
-	struct broker *broker = peer->broker;
-	uint64_t now_ms = broker_now_ms();
+	unsigned int n = bucket_take(&peer->broker->drop_lines, 1, 1, broker_now_ms());
 
-	broker->n_dropped++;
-	if (broker->dropped_ms && now_ms < broker->dropped_ms + 1000)
-		return;
-	log_notice("dropped %u connections, the last of process %d of uid %u: %s",
-		   broker->n_dropped, (int)peer->cred.pid, peer->cred.uid, strerror(-err));
-	broker->dropped_ms = now_ms;
-	broker->n_dropped = 0;
+	if (n)
+		log_notice("dropped %u connections, the last of process %d of uid %u: %s", n,
+			   (int)peer->cred.pid, peer->cred.uid, strerror(-err));
 }
 
 static void peer_ready(uint32_t events, void *arg)

@@ -18,6 +18,7 @@ struct suite {
 };
 
 extern const struct suite suite_admission;
+extern const struct suite suite_bucket;
 extern const struct suite suite_budget;
 extern const struct suite suite_capable;
 extern const struct suite suite_cdev;

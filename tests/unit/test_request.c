@@ -68,7 +68,8 @@ static void drops_are_logged_once_a_second(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	f.broker->dropped_ms = broker_now_ms() + 1000; /* the second cannot pass by accident */
+	/* The second cannot pass by accident: a thousand of them are spent. */
+	f.broker->drop_lines = (struct bucket){.spent = 1000000, .refilled_ms = broker_now_ms()};
 	for (int i = 0; i < 10; i++) {
 		struct answer answer;
 		int fd = broker_fixture_connect(&f);
@@ -78,7 +79,7 @@ static void drops_are_logged_once_a_second(void)
 		fd_closep(&fd);
 	}
 	CU_ASSERT_EQUAL(captured_lines(), 0);
-	CU_ASSERT_EQUAL(f.broker->n_dropped, 10);
+	CU_ASSERT_EQUAL(f.broker->drop_lines.n_refused, 10);
 	broker_fixture_fini(&f);
 }
 
@@ -96,7 +97,8 @@ static void each_packet_has_its_outcome(void)
 		struct answer answer;
 		int fd = broker_fixture_connect(&f);
 
-		f.broker->dropped_ms = 0; /* as if a second had passed: else there is one line */
+		f.broker->drop_lines =
+			(struct bucket){0}; /* as if a second had passed: else there is one line */
 		memcpy(packet, &packet_cases[i].header, sizeof(struct proto_header));
 		ask_raw(&f, fd, packet, packet_cases[i].len, &answer);
 		CHECK(packet_cases[i].name, strcmp(answer_reason(&answer), outcome) == 0);
