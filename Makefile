@@ -58,9 +58,9 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
 	common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
-	config.c explain.c grant.c listener.c loop.c loop_epoll.c loop_timer.c loop_uring.c \
-	order.c owner.c peer.c petition.c process.c procfs.c record.c report.c request.c \
-	restore.c sandbox.c sandbox_calls.c session.c status.c) \
+	config.c explain.c grant.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
+	loop_uring.c order.c owner.c peer.c petition.c process.c procfs.c record.c report.c \
+	request.c restore.c sandbox.c sandbox_calls.c session.c status.c) \
 	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c
@@ -71,9 +71,9 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c l
 	loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
 	conffile connection device fdmsg glob grant iommu ledger lib_order lib_status \
-	libpinbroker limits listener log loop loop_epoll loop_timer loop_uring output owner \
-	owner_rule placeholder policy policy_files policy_match procfs proto record request \
-	restore sandbox session setting size) \
+	libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring output \
+	owner owner_rule placeholder policy policy_files policy_match procfs proto record \
+	request restore sandbox session setting size) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
 	client/placeholder.c client/setting.c
 client := tests/integration/client.c accounting/size.c $(library)

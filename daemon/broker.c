@@ -260,6 +260,7 @@ int broker_new(const char *config_path, const char *socket_path, struct broker *
 	if (!broker)
 		return -ENOMEM;
 	broker->sys = &sys_real;
+	broker->lobby.wait_ms = LOBBY_WAIT_MS;
 	broker->config_path = config_path;
 	broker->journal = audit_to_journal();
 	broker->sysfs_fd = broker->dev_fd = broker->signal_fd = -1;

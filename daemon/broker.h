@@ -9,6 +9,7 @@
 
 #include "common/proto.h"
 #include "daemon/bucket.h"
+#include "daemon/lobby.h"
 
 struct budget;
 struct closer;
@@ -38,6 +39,7 @@ struct broker {
 	struct listener *listener;
 	struct closer *closer;
 	struct peer *peers; /* all connections that are served */
+	struct lobby lobby; /* those of them that have made no request yet */
 	unsigned int n_connections; /* all, with those that are still being closed */
 	struct bucket drop_lines; /* of the log, about connections that were dropped */
 	unsigned int max_connections; /* of all uids together; root's come on top */

@@ -45,6 +45,7 @@ void peer_free(struct peer *peer)
 		return;
 	broker = peer->broker;
 	loop_cancel(broker->loop, &peer->watch);
+	lobby_leave(peer);
 	if (peer->prev || broker->peers == peer) {
 		*(peer->prev ? &peer->prev->next : &broker->peers) = peer->next;
 		if (peer->next)
@@ -128,17 +129,21 @@ static int peer_serve(struct peer *peer)
 		return err;
 	if (len == 0)
 		return -ECONNRESET;
-	return request_serve(peer, broker->packet.bytes, len, has_cred ? &cred : NULL);
+	err = request_serve(peer, broker->packet.bytes, len, has_cred ? &cred : NULL);
+	if (!err)
+		lobby_leave(peer);
+	return err;
 }
 
-/* At most once a second: who is dropped is not the one to write the log. */
-static void peer_log_drop(const struct peer *peer, int err)
+/* Who is dropped is not the one to write the log. */
+void peer_drop(struct peer *peer, int err)
 {
 	unsigned int n = bucket_take(&peer->broker->drop_lines, 1, 1, broker_now_ms());
 
 	if (n)
 		log_notice("dropped %u connections, the last of process %d of uid %u: %s", n,
 			   (int)peer->cred.pid, peer->cred.uid, strerror(-err));
+	peer_free(peer);
 }
 
 static void peer_ready(uint32_t events, void *arg)
@@ -146,11 +151,10 @@ static void peer_ready(uint32_t events, void *arg)
 	struct peer *peer = arg;
 	int err = events & POLLIN ? peer_serve(peer) : -ECONNRESET;
 
-	if (!err)
-		return;
-	if (err != -ECONNRESET && err != -EPIPE)
-		peer_log_drop(peer, err);
-	peer_free(peer);
+	if (err == -ECONNRESET || err == -EPIPE)
+		peer_free(peer);
+	else if (err)
+		peer_drop(peer, err);
 }
 
 /* Tells a connection too many why it is closed; whether it reads that is its own business. */
@@ -243,6 +247,8 @@ int peer_new(struct broker *broker, int fd)
 		err = peer_count(peer);
 	if (!err)
 		err = loop_watch(broker->loop, peer->fd, POLLIN, peer_ready, peer, &peer->watch);
+	if (!err)
+		err = lobby_enter(peer);
 	if (err)
 		return err;
 	peer->next = broker->peers;

@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "common/proto.h"
+#include "daemon/lobby.h"
 
 struct broker;
 struct budget_user;
@@ -25,6 +26,7 @@ struct peer_account {
 
 struct peer {
 	struct peer *next, *prev; /* struct broker::peers */
+	struct lobby_place lobby;
 	struct broker *broker; /* borrowed */
 	int fd; /* owned */
 	int pidfd; /* owned; of the process that connected */
@@ -39,7 +41,8 @@ struct peer {
  * peer_new() - serve a connection
  * @fd: owned by the peer from here on, also on failure
  *
- * The peer lives until its end hangs up, sends what is no message, or does not take its answers.
+ * The peer lives until its end hangs up, sends what is no message, does not take its answers, or
+ * makes no first request in time (daemon/lobby.h).
  *
  * Return: 0; -EDQUOT: its uid has as many as it may, and was told so; -errno. On failure fd is
  * closed.
@@ -48,6 +51,9 @@ int peer_new(struct broker *broker, int fd);
 
 /* Hangs up. Its sessions live on. */
 void peer_free(struct peer *peer);
+
+/* Hangs up because of what it did or did not do; said in the log at most once a second. */
+void peer_drop(struct peer *peer, int err);
 
 /* What a request is answered with; everything is borrowed. */
 struct peer_answer {

@@ -264,6 +264,7 @@ static void make_broker(struct broker_fixture *f)
 	broker->max_connections = 1000;
 	broker->petition = malloc(sizeof(*broker->petition));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(broker->petition);
+	broker->lobby.wait_ms = LOBBY_WAIT_MS;
 	CU_ASSERT_EQUAL_FATAL(closer_new(broker->loop, &broker->closer), 0);
 	CU_ASSERT_EQUAL_FATAL(budget_new(&broker->budget), 0);
 	f->record_fd = record_fixture_file();

@@ -37,6 +37,7 @@ extern const struct suite suite_lib_status;
 extern const struct suite suite_libpinbroker;
 extern const struct suite suite_limits;
 extern const struct suite suite_listener;
+extern const struct suite suite_lobby;
 extern const struct suite suite_log;
 extern const struct suite suite_loop;
 extern const struct suite suite_loop_epoll;
