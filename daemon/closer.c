@@ -18,14 +18,23 @@
 /* glibc's least, which close(2) does not come near. */
 #define CLOSER_STACK ((size_t)128 * 1024)
 
+#define CLOSER_DRAIN_MAX 16
+
+/* What is next in a socket's queue. */
+enum closer_head {
+	CLOSER_END,
+	CLOSER_PLAIN,
+	CLOSER_DESCRIPTORS,
+};
+
 /* One socket. Shared by the closer and the thread: the last of the two frees it. */
 struct closer_job {
 	struct closer_job *next; /* struct closer::jobs */
 	closer_done_fn done;
 	void *arg;
-	int fd; /* owned; in the thread's own table once it runs */
+	int fd; /* owned; in the thread's own table, too, once it has left ours */
 	int event_fd; /* borrowed from the closer; a duplicate in the thread's own table */
-	bool running; /* the thread has it */
+	bool started; /* there is a thread for it */
 	sem_t left; /* posted when the thread has a table of its own, or cannot have one */
 	bool leaving_failed;
 	sem_t released; /* posted when the process has closed its descriptor: the thread's is last
@@ -75,11 +84,18 @@ static void closer_wait(sem_t *sem)
 		;
 }
 
+static void closer_tell(int event_fd)
+{
+	const uint64_t one = 1;
+
+	if (write(event_fd, &one, sizeof(one)) < 0)
+		(void)errno; /* the counter is full: the loop has been told */
+}
+
 static void *closer_thread(void *arg)
 {
 	struct closer_job *job = arg;
 	int fd = job->fd, event_fd = job->event_fd;
-	const uint64_t one = 1;
 
 	job->leaving_failed = unshare(CLONE_FILES) < 0;
 	if (job->leaving_failed) {
@@ -87,12 +103,12 @@ static void *closer_thread(void *arg)
 		return NULL;
 	}
 	(void)sem_post(&job->left);
+	closer_tell(event_fd);
 	closer_drop_others(fd, event_fd);
 	closer_wait(&job->released); /* whoever closes last is the one who waits */
 	fd_closep(&fd); /* may take for ever */
 	atomic_store(&job->closed, true);
-	if (write(event_fd, &one, sizeof(one)) < 0)
-		(void)errno; /* the counter is full: the loop has been told */
+	closer_tell(event_fd);
 	fd_closep(&event_fd);
 	closer_job_unref(job);
 	return NULL;
@@ -111,27 +127,37 @@ static int closer_spawn(struct closer_job *job)
 	atomic_store(&job->refs, 2);
 	err = pthread_create(&thread, &attr, closer_thread, job);
 	(void)pthread_attr_destroy(&attr);
-	if (!err) {
-		closer_wait(&job->left);
-		if (!job->leaving_failed)
-			return 0;
-		err = ENOMEM;
-	}
-	atomic_store(&job->refs, 1); /* there is no thread, or none that still has the job */
+	if (err)
+		atomic_store(&job->refs, 1); /* there is no thread */
 	return -err;
 }
 
-/* Starts what could not be started before. */
+/* The thread has left our table, or could not: then another has to try. */
+static void closer_left(struct closer_job *job)
+{
+	if (job->leaving_failed) {
+		atomic_store(&job->refs, 1);
+		job->started = false;
+		return;
+	}
+	fd_closep(&job->fd); /* not the last: the thread has one in its own table */
+	(void)sem_post(&job->released);
+}
+
+/*
+ * Goes on with what can: nobody waits for a thread here. With many descriptors open it takes long
+ * to leave their table, and whoever sends poison would stop the loop for that time.
+ */
 static void closer_start(struct closer *closer)
 {
 	for (struct closer_job *job = closer->jobs; job; job = job->next) {
-		if (job->running)
+		if (job->started && job->fd >= 0 && sem_trywait(&job->left) == 0)
+			closer_left(job);
+		if (job->started)
 			continue;
 		if (closer_spawn(job))
 			return;
-		job->running = true;
-		fd_closep(&job->fd); /* not the last: the thread has one in its own table */
-		(void)sem_post(&job->released);
+		job->started = true;
 	}
 }
 
@@ -186,6 +212,10 @@ void closer_free(struct closer *closer)
 		struct closer_job *job = closer->jobs;
 
 		closer->jobs = job->next;
+		if (job->fd >= 0 && job->started) {
+			closer_wait(&job->left); /* it is on its way; the last close must be its */
+			closer_left(job);
+		}
 		closer_done(job->done, job->arg);
 		/* One that never got its thread stays open: the process is about to end anyway. */
 		closer_job_unref(job);
@@ -196,26 +226,50 @@ void closer_free(struct closer *closer)
 }
 
 /*
- * After shutdown(2) the queue cannot grow. A packet without room for its credentials shows as
- * MSG_CTRUNC even if it is empty; the end of the queue does not. Peeking drops no descriptor.
+ * The packet at the head of the queue, and whether it is without descriptors. Each packet has
+ * credentials, so one without any is the end. Peeking drops no descriptor.
  */
-static bool closer_queue_is_empty(int fd)
+static enum closer_head closer_peek(int fd)
 {
+	union {
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
 	char byte;
 	struct iovec iov = {.iov_base = &byte, .iov_len = sizeof(byte)};
-	struct msghdr hdr = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
+	struct msghdr hdr = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &hdr, MSG_PEEK | MSG_DONTWAIT);
 
+	if (n < 0 || (n == 0 && !hdr.msg_controllen))
+		return CLOSER_END;
+	return hdr.msg_flags & MSG_CTRUNC ? CLOSER_DESCRIPTORS : CLOSER_PLAIN;
+}
+
+/*
+ * Takes what is without descriptors out of the queue, which cannot grow after shutdown(2). Bounded:
+ * it is cheaper than a thread for a few packets only, and others wait.
+ */
+static bool closer_drain(int fd)
+{
 	(void)shutdown(fd, SHUT_RDWR); /* the peer may be gone already */
-	n = recvmsg(fd, &hdr, MSG_PEEK | MSG_DONTWAIT);
-	return n < 0 || (n == 0 && !(hdr.msg_flags & MSG_CTRUNC));
+	for (int i = 0; i < CLOSER_DRAIN_MAX; i++) {
+		enum closer_head head = closer_peek(fd);
+
+		if (head != CLOSER_PLAIN)
+			return head == CLOSER_END;
+		(void)recv(fd, NULL, 0, MSG_DONTWAIT); /* the same one: nobody else reads */
+	}
+	return false;
 }
 
 void closer_close(struct closer *closer, int fd, closer_done_fn done, void *arg)
 {
 	struct closer_job *job;
 
-	if (closer_queue_is_empty(fd)) {
+	if (closer_drain(fd)) {
 		fd_closep(&fd);
 		closer_done(done, arg);
 		return;

@@ -87,6 +87,33 @@ static void empty_queue_is_closed_at_once(void)
 	broker_fixture_fini(&f);
 }
 
+/* What is unread and harmless costs no thread; too much of it is not worth the loop's time. */
+static void plain_packets_are_closed_at_once(void)
+{
+	static const struct {
+		const char *name;
+		int n_packets;
+		bool at_once;
+	} cases[] = {{"a few", 10, true}, {"many", 100, false}};
+	struct broker_fixture f;
+
+	if (!broker_fixture_init(&f))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int ours, theirs;
+		bool done = false;
+
+		pair_of(&ours, &theirs);
+		for (int k = 0; k < cases[i].n_packets; k++)
+			send_with(theirs, "xyz", k % 4, NULL, 0); /* empty ones, too */
+		closer_close(f.broker->closer, ours, set_true, &done);
+		CHECK(cases[i].name, done == cases[i].at_once);
+		broker_fixture_run(&f, is_true, &done);
+		fd_closep(&theirs);
+	}
+	broker_fixture_fini(&f);
+}
+
 /* Unread packets, the first of them harmless and empty: neither may hide the second. */
 static void poisoned_queue_is_closed_elsewhere(void)
 {
@@ -135,6 +162,7 @@ static void end_does_not_wait(void)
 
 static const CU_TestInfo tests[] = {
 	{"an empty queue is closed at once", empty_queue_is_closed_at_once},
+	{"plain packets are closed at once, but for many", plain_packets_are_closed_at_once},
 	{"what a peer poisoned is closed elsewhere", poisoned_queue_is_closed_elsewhere},
 	{"the broker's end does not wait for it", end_does_not_wait},
 	CU_TEST_INFO_NULL,
