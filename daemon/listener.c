@@ -18,6 +18,7 @@
 #include "daemon/closer.h"
 #include "daemon/loop.h"
 #include "daemon/peer.h"
+#include "iommufd/uapi.h"
 
 #define LISTENER_BACKLOG 1024
 
@@ -71,12 +72,27 @@ static void listener_warn(struct listener *listener, int err)
 		log_warning("turned %u connections away, the last: %s", n, strerror(-err));
 }
 
+/*
+ * Each connection inherits them: the kernel adds the sender to every packet, and takes none with
+ * descriptors. One that was there before (on systemd's socket) did not: libpinbroker sends its
+ * credentials itself. Before Linux 6.16 descriptors come all the same, see daemon/closer.h.
+ */
+static int listener_set_options(int fd)
+{
+	int yes = 1, no = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, UAPI_SO_PASSRIGHTS, &no, sizeof(no)) < 0 &&
+	    errno != ENOPROTOOPT)
+		return -errno;
+	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0 ? -errno : 0;
+}
+
 static void listener_take(struct listener *listener, int fd)
 {
 	int err;
 
-	if (!listener->path) /* it may have been connected before the option was set */
-		(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int));
+	if (!listener->path) /* it may have been connected before the options were set */
+		(void)listener_set_options(fd);
 	err = peer_new(listener->broker, fd);
 	if (err && err != -EDQUOT)
 		listener_warn(listener, err);
@@ -211,7 +227,7 @@ static int listener_inherit(int *ret_fd)
 
 static int listener_open(struct listener *listener, const char *path)
 {
-	int n = sd_listen_fds(1), yes = 1, err;
+	int n = sd_listen_fds(1), err;
 
 	if (n < 0)
 		return n;
@@ -225,14 +241,7 @@ static int listener_open(struct listener *listener, const char *path)
 		if (lstat(path, &listener->made) < 0)
 			return -errno;
 	}
-	/*
-	 * Each connection inherits it, so that the kernel adds the sender to every packet. One that
-	 * was there before (on systemd's socket) did not: libpinbroker sends its credentials
-	 * itself.
-	 */
-	if (setsockopt(listener->fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0)
-		return -errno;
-	return 0;
+	return listener_set_options(listener->fd);
 }
 
 int listener_new(struct broker *broker, const char *path, struct listener **ret_listener)

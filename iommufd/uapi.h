@@ -11,6 +11,7 @@
 #include <linux/ioctl.h>
 #include <stdint.h>
 
+#define UAPI_SO_PASSRIGHTS 83 /* since 6.16 */
 #define UAPI_SO_PEERPIDFD 77 /* since 6.5; asm-generic: x86, arm64, riscv, s390 */
 
 /* ioctls of /dev/iommu. They take a struct that begins with its own size, in both directions. */

@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/sys.h"
 #include "daemon/loop.h"
+#include "iommufd/uapi.h"
 #include "tests/unit/broker_fixture.h"
 #include "tests/unit/captured.h"
 #include "tests/unit/child.h"
@@ -81,6 +83,33 @@ static void serves_whoever_connects(void)
 	listener_free(f.broker->listener);
 	f.broker->listener = NULL;
 	CU_ASSERT_EQUAL(stat(path, &st), -1); /* it is removed again */
+	broker_fixture_fini(&f);
+}
+
+/* By the kernel where it can (Linux 6.16), else by us: they never get as far as our table. */
+static void descriptors_are_refused(void)
+{
+	char path[64], byte = 'x';
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct broker_fixture f;
+	struct answer answer;
+	int fd, err, no = -1;
+	socklen_t size = sizeof(no);
+	bool kernel_can;
+
+	if (!broker_fixture_init(&f))
+		return;
+	path_of(&f, "socket", path);
+	CU_ASSERT_EQUAL(listener_new(f.broker, path, &f.broker->listener), 0);
+	fd = knock(path);
+	kernel_can = getsockopt(fd, SOL_SOCKET, UAPI_SO_PASSRIGHTS, &no, &size) == 0;
+	err = fdmsg_send(&sys_real, fd, &iov, 1, &fd, 1);
+	CU_ASSERT_EQUAL(err, kernel_can ? -EPERM : 0);
+	if (!kernel_can) {
+		broker_fixture_answer(&f, fd, &answer);
+		CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "hung up");
+	}
+	fd_closep(&fd);
 	broker_fixture_fini(&f);
 }
 
@@ -306,6 +335,7 @@ static void without_descriptors_clients_are_turned_away(void)
 
 static const CU_TestInfo tests[] = {
 	{"whoever connects is served, mode 0666, removed at the end", serves_whoever_connects},
+	{"descriptors are refused, by the kernel where it can", descriptors_are_refused},
 	{"a leftover is replaced, nothing else is", leftover_is_replaced_nothing_else},
 	{"a path that cannot be is said", bad_path_is_said},
 	{"systemd's socket is taken if it is one", systemds_socket_is_taken_if_it_is_one},
