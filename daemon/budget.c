@@ -8,6 +8,7 @@
 #include "daemon/bucket.h"
 
 #define BUDGET_BUCKETS 256
+#define BUDGET_TELLS 10 /* a second, of those who connect too often */
 #define BUDGET_MEMORY_MS 1000 /* a second refills any bucket: forgetting later changes nothing */
 
 struct budget_user {
@@ -16,6 +17,9 @@ struct budget_user {
 	unsigned int n_connections;
 	struct bucket requests;
 	struct bucket connects;
+	struct bucket knocks;
+	struct bucket tells;
+	uint64_t turn_ms; /* the last that was given away, see budget_pause() */
 	uint64_t left_ms; /* when its last connection ended */
 };
 
@@ -72,20 +76,44 @@ void budget_freep(struct budget **budget)
 	budget_free(*budget);
 }
 
+/* The uid's entry, made if there is none. NULL: no memory. */
+static struct budget_user *budget_user(struct budget *budget, uid_t uid, uint64_t now_ms)
+{
+	struct budget_user **slot = budget_slot(budget, uid, now_ms);
+
+	if (!*slot) {
+		*slot = calloc(1, sizeof(**slot));
+		if (*slot)
+			(*slot)->uid = uid;
+	}
+	if (*slot)
+		(*slot)->left_ms = now_ms;
+	return *slot;
+}
+
+int budget_knock(struct budget *budget, uid_t uid, unsigned int rate, uint64_t now_ms,
+		 enum budget_door *ret_door)
+{
+	struct budget_user *user = budget_user(budget, uid, now_ms);
+
+	if (!user)
+		return -ENOMEM;
+	if (bucket_take(&user->knocks, rate, rate, now_ms))
+		*ret_door = BUDGET_OPEN;
+	else if (bucket_take(&user->tells, BUDGET_TELLS, BUDGET_TELLS, now_ms))
+		*ret_door = BUDGET_TELL;
+	else
+		*ret_door = BUDGET_SHUT;
+	return 0;
+}
+
 int budget_connect(struct budget *budget, uid_t uid, unsigned int max, unsigned int rate,
 		   uint64_t now_ms, struct budget_user **ret_user)
 {
-	struct budget_user **slot = budget_slot(budget, uid, now_ms);
-	struct budget_user *user = *slot;
+	struct budget_user *user = budget_user(budget, uid, now_ms);
 
-	if (!user) {
-		user = calloc(1, sizeof(*user));
-		if (!user)
-			return -ENOMEM;
-		user->uid = uid;
-		user->left_ms = now_ms;
-		*slot = user;
-	}
+	if (!user)
+		return -ENOMEM;
 	if (user->n_connections >= max)
 		return -EDQUOT;
 	if (!bucket_take(&user->connects, rate, rate, now_ms))
@@ -106,4 +134,17 @@ void budget_disconnect(struct budget *budget, struct budget_user *user, uint64_t
 bool budget_request(struct budget_user *user, unsigned int max, uint64_t now_ms)
 {
 	return bucket_take(&user->requests, max, max, now_ms) != 0;
+}
+
+uint32_t budget_pause(struct budget_user *user, unsigned int max, uint64_t now_ms)
+{
+	if (max == 0 || !user->requests.n_refused)
+		return 0;
+	if (user->turn_ms < now_ms)
+		user->turn_ms = now_ms;
+	if (user->turn_ms - now_ms >= BUDGET_PAUSE_MAX_MS)
+		return BUDGET_PAUSE_MAX_MS;
+	user->turn_ms += 1000 / max + (1000 % max != 0);
+	return user->turn_ms - now_ms < BUDGET_PAUSE_MAX_MS ? (uint32_t)(user->turn_ms - now_ms)
+							    : BUDGET_PAUSE_MAX_MS;
 }

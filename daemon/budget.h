@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define BUDGET_PAUSE_MAX_MS 1000
+
 struct budget;
 struct budget_user;
 
@@ -32,6 +34,24 @@ void budget_freep(struct budget **budget);
 int budget_connect(struct budget *budget, uid_t uid, unsigned int max, unsigned int rate,
 		   uint64_t now_ms, struct budget_user **ret_user);
 
+/* What is done with who connects. */
+enum budget_door {
+	BUDGET_OPEN,
+	BUDGET_TELL, /* it comes too often, and is told so */
+	BUDGET_SHUT, /* it comes so often that telling it is too much */
+};
+
+/**
+ * budget_knock() - count somebody who connects, before anything that costs is done for it
+ * @rate: new connections per second; 0: not limited
+ *
+ * By uid, whether a policy knows it or not: that takes longer to find out.
+ *
+ * Return: 0; -ENOMEM.
+ */
+int budget_knock(struct budget *budget, uid_t uid, unsigned int rate, uint64_t now_ms,
+		 enum budget_door *ret_door);
+
 void budget_disconnect(struct budget *budget, struct budget_user *user, uint64_t now_ms);
 
 /**
@@ -43,5 +63,16 @@ void budget_disconnect(struct budget *budget, struct budget_user *user, uint64_t
  * Return: whether the uid may make it.
  */
 bool budget_request(struct budget_user *user, unsigned int max, uint64_t now_ms);
+
+/**
+ * budget_pause() - for how long to leave the connection of the last request alone
+ * @max: requests per second, as above
+ *
+ * After one that was too many each connection of the uid is given a turn of its own, at the rate
+ * that it may make requests: so it cannot make the broker work by asking to be refused.
+ *
+ * Return: milliseconds, at most BUDGET_PAUSE_MAX_MS; 0: it goes on.
+ */
+uint32_t budget_pause(struct budget_user *user, unsigned int max, uint64_t now_ms);
 
 #endif

@@ -45,6 +45,7 @@ void peer_free(struct peer *peer)
 		return;
 	broker = peer->broker;
 	loop_cancel(broker->loop, &peer->watch);
+	loop_cancel(broker->loop, &peer->pause);
 	lobby_leave(peer);
 	if (peer->prev || broker->peers == peer) {
 		*(peer->prev ? &peer->prev->next : &broker->peers) = peer->next;
@@ -81,14 +82,43 @@ static int peer_read_gids(struct peer *peer)
 	return 0;
 }
 
-static int peer_identify(struct peer *peer)
+/* Tells a connection too many why it is closed; whether it reads that is its own business. */
+static int peer_refuse(const struct peer *peer, unsigned int max, const char *what)
 {
+	const struct proto_header none = {.op = PROTO_OPEN};
+
+	(void)request_refuse(peer, &none, REFUSAL_RATE_LIMIT, "%u %s", max, what);
+	return -EDQUOT;
+}
+
+static int peer_refuse_rate(const struct peer *peer)
+{
+	return peer_refuse(peer, peer->broker->policies->max_requests,
+			   "connections in a second are all that one uid may make (max-requests)");
+}
+
+/* Who comes too often is turned away by its uid alone: a storm of those must be cheap. */
+static int peer_knock(struct peer *peer)
+{
+	const struct broker *broker = peer->broker;
+	unsigned int rate = broker->policies->max_requests;
 	socklen_t size = sizeof(peer->cred);
+	enum budget_door door;
+	int err;
 
 	if (getsockopt(peer->fd, SOL_SOCKET, SO_PEERCRED, &peer->cred, &size) < 0)
 		return -errno;
+	err = budget_knock(broker->budget, peer->cred.uid, rate, broker_now_ms(), &door);
+	if (err || door == BUDGET_OPEN)
+		return err;
+	return door == BUDGET_TELL ? peer_refuse_rate(peer) : -EDQUOT;
+}
+
+static int peer_identify(struct peer *peer)
+{
+	socklen_t size = sizeof(peer->pidfd);
+
 	/* Close-on-exec by the kernel. -EINVAL on 6.12 when the peer was reaped already. */
-	size = sizeof(peer->pidfd);
 	if (getsockopt(peer->fd, SOL_SOCKET, UAPI_SO_PEERPIDFD, &peer->pidfd, &size) < 0)
 		return -errno;
 	return peer_read_gids(peer);
@@ -146,24 +176,48 @@ void peer_drop(struct peer *peer, int err)
 	peer_free(peer);
 }
 
+static void peer_ready(uint32_t events, void *arg);
+
+static void peer_resume(void *arg)
+{
+	struct peer *peer = arg;
+	int err = loop_watch(peer->broker->loop, peer->fd, POLLIN, peer_ready, peer, &peer->watch);
+
+	peer->pause = LOOP_NONE;
+	if (err)
+		peer_drop(peer, err);
+}
+
+/*
+ * Whose uid asks too often is not read from for a while: what it sends waits in the kernel, at its
+ * own expense. Also its hang-up waits that long.
+ */
+static int peer_pause(struct peer *peer)
+{
+	struct broker *broker = peer->broker;
+	uint32_t ms =
+		budget_pause(peer->account->user, broker->policies->max_requests, broker_now_ms());
+	int err;
+
+	if (!ms)
+		return 0;
+	err = loop_after(broker->loop, ms, peer_resume, peer, &peer->pause);
+	if (!err)
+		loop_cancel(broker->loop, &peer->watch);
+	return err;
+}
+
 static void peer_ready(uint32_t events, void *arg)
 {
 	struct peer *peer = arg;
 	int err = events & POLLIN ? peer_serve(peer) : -ECONNRESET;
 
+	if (!err)
+		err = peer_pause(peer);
 	if (err == -ECONNRESET || err == -EPIPE)
 		peer_free(peer);
 	else if (err)
 		peer_drop(peer, err);
-}
-
-/* Tells a connection too many why it is closed; whether it reads that is its own business. */
-static int peer_refuse(const struct peer *peer, unsigned int max, const char *what)
-{
-	const struct proto_header none = {.op = PROTO_OPEN};
-
-	(void)request_refuse(peer, &none, REFUSAL_RATE_LIMIT, "%u %s", max, what);
-	return -EDQUOT;
 }
 
 /* Whether a policy has to do with the peer. Its cgroup is looked up only if that can decide it. */
@@ -200,8 +254,9 @@ static int peer_count(struct peer *peer)
 				   "connections are open, which is all that the broker takes");
 	if (!known && max > PEER_STRANGERS_MAX)
 		max = PEER_STRANGERS_MAX;
+	/* A known uid's rate has been looked at by peer_knock(). */
 	err = budget_connect(broker->budget, known ? peer->cred.uid : PEER_STRANGERS, max,
-			     set->max_requests, broker_now_ms(), &peer->account->user);
+			     known ? 0 : set->max_requests, broker_now_ms(), &peer->account->user);
 	if (err == -EDQUOT)
 		return peer_refuse(
 			peer, max,
@@ -210,9 +265,7 @@ static int peer_count(struct peer *peer)
 			      : "connections are open, which is all that uids without a policy may "
 				"have together");
 	if (err == -EAGAIN)
-		return peer_refuse(peer, set->max_requests,
-				   "connections in a second are all that one uid may make "
-				   "(max-requests)");
+		return peer_refuse_rate(peer);
 	return err;
 }
 
@@ -242,7 +295,9 @@ int peer_new(struct broker *broker, int fd)
 	}
 	broker->n_connections++;
 	peer->fd = fd;
-	err = peer_identify(peer);
+	err = peer_knock(peer);
+	if (!err)
+		err = peer_identify(peer);
 	if (!err)
 		err = peer_count(peer);
 	if (!err)

@@ -34,7 +34,8 @@ struct peer {
 	gid_t *gids; /* primary first, then supplementary */
 	size_t n_gids;
 	struct peer_account *account; /* owned; by the closer once the peer is gone */
-	uint64_t watch;
+	uint64_t watch; /* of fd; LOOP_NONE during a pause */
+	uint64_t pause; /* the timer that ends it */
 };
 
 /**

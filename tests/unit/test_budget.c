@@ -94,6 +94,70 @@ static void connections_have_a_rate_of_their_own(void)
 	budget_disconnect(budget, user, START + 334);
 }
 
+/* Told at first, then not even that; a second later it may come in again. */
+static void who_knocks_too_often_is_shut_out(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t after_ms;
+		unsigned int n[3]; /* of 100 that knock, by enum budget_door */
+	} cases[] = {
+		{"at first", 0, {20, 10, 70}},
+		{"at once again", 0, {0, 0, 100}},
+		{"a tenth of a second later", 100, {2, 1, 97}},
+		{"a second later", 1000, {20, 10, 70}},
+	};
+	CLEANUP(budget_freep) struct budget *budget = NULL;
+	enum budget_door door;
+	uint64_t now = START;
+
+	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		unsigned int n[3] = {0};
+
+		now += cases[i].after_ms;
+		for (int k = 0; k < 100; k++) {
+			CU_ASSERT_EQUAL_FATAL(budget_knock(budget, 1, 20, now, &door), 0);
+			n[door]++;
+		}
+		for (size_t k = 0; k < ARRAY_SIZE(n); k++)
+			CHECK(cases[i].name, n[k] == cases[i].n[k]);
+		CU_ASSERT_EQUAL(budget_knock(budget, 257, 20, now, &door), 0);
+		CHECK(cases[i].name, door == BUDGET_OPEN); /* another uid */
+	}
+	for (int k = 0; k < 1000; k++) {
+		CU_ASSERT_EQUAL(budget_knock(budget, 1, 0, now, &door), 0);
+		CU_ASSERT_EQUAL(door, BUDGET_OPEN);
+	}
+}
+
+/* Each connection gets a turn of its own, so that all together ask at the rate that is allowed. */
+static void too_many_requests_bring_a_pause(void)
+{
+	CLEANUP(budget_freep) struct budget *budget = NULL;
+	struct budget_user *user;
+
+	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START, &user), 0);
+	CU_ASSERT_EQUAL(requests_now(user, 0, START), 10000);
+	CU_ASSERT_EQUAL(budget_pause(user, 0, START), 0); /* not limited */
+	for (int i = 0; i < 20; i++) {
+		CU_ASSERT_TRUE(budget_request(user, 20, START));
+		CU_ASSERT_EQUAL(budget_pause(user, 20, START), 0);
+	}
+	CU_ASSERT_FALSE(budget_request(user, 20, START));
+	for (uint32_t i = 1; i < 20; i++)
+		CU_ASSERT_EQUAL(budget_pause(user, 20, START), i * 50);
+	for (int i = 0; i < 100; i++)
+		CU_ASSERT_EQUAL(budget_pause(user, 20, START), BUDGET_PAUSE_MAX_MS);
+	CU_ASSERT_TRUE(budget_request(user, 20, START + 50));
+	CU_ASSERT_EQUAL(budget_pause(user, 20, START + 50), 0); /* it was not too many */
+	CU_ASSERT_FALSE(budget_request(user, 20, START + 50));
+	CU_ASSERT_EQUAL(budget_pause(user, 20, START + 5000), 50); /* those turns are past */
+	CU_ASSERT_EQUAL(budget_pause(user, 4000, START + 6000), 1); /* never without one */
+	budget_disconnect(budget, user, START);
+}
+
 static void zero_is_no_limit(void)
 {
 	CLEANUP(budget_freep) struct budget *budget = NULL;
@@ -158,6 +222,8 @@ static const CU_TestInfo tests[] = {
 	{"max-requests = 0 is no limit", zero_is_no_limit},
 	{"connecting anew does not reset the rate", connecting_anew_resets_nothing},
 	{"all connections of a uid share one rate", all_connections_of_a_uid_share_one_rate},
+	{"who knocks too often is told, then shut out", who_knocks_too_often_is_shut_out},
+	{"too many requests bring a pause", too_many_requests_bring_a_pause},
 	CU_TEST_INFO_NULL,
 };
 
