@@ -13,6 +13,7 @@
 #include "accounting/policy.h"
 #include "common/cleanup.h"
 #include "daemon/broker.h"
+#include "daemon/budget.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
 #include "daemon/petition.h"
@@ -69,6 +70,18 @@ void audit_begin(struct audit *audit, const struct broker *broker, const char *e
 	audit_say(audit, event);
 	audit_say(audit, ":");
 	audit_field(audit, "event", event);
+}
+
+bool audit_begin_for(struct audit *audit, const struct peer *peer, const char *event)
+{
+	unsigned int n = budget_line(peer->account->user, broker_now_ms());
+
+	if (!n)
+		return false;
+	audit_begin(audit, peer->broker, event);
+	if (n > 1)
+		audit_number(audit, "left_out", n - 1);
+	return true;
 }
 
 /* In quotes where it would not be one word; log_line() does the rest. */
@@ -178,9 +191,8 @@ void audit_refusal(const struct peer *peer, enum refusal refusal, const char *te
 	struct audit audit UNINITIALIZED;
 
 	/* Who asks too often must not write the log, too. */
-	if (refusal == REFUSAL_RATE_LIMIT)
+	if (refusal == REFUSAL_RATE_LIMIT || !audit_begin_for(&audit, peer, "refused"))
 		return;
-	audit_begin(&audit, peer->broker, "refused");
 	audit_text(&audit, "reason", refusal_name(refusal));
 	audit_peer(&audit, peer);
 	if (petition) {
@@ -195,7 +207,8 @@ void audit_order(const struct peer *peer, const struct session *session, const c
 {
 	struct audit audit UNINITIALIZED;
 
-	audit_begin(&audit, peer->broker, event);
+	if (!audit_begin_for(&audit, peer, event))
+		return;
 	audit_session(&audit, session);
 	audit_peer(&audit, peer);
 	audit_end(&audit, LOG_LEVEL_INFO);

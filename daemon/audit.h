@@ -41,6 +41,16 @@ bool audit_to_journal(void);
 /* Begins a line. @event: a word */
 void audit_begin(struct audit *audit, const struct broker *broker, const char *event);
 
+/**
+ * audit_begin_for() - begin a line that a peer can cause as often as it likes
+ *
+ * Such lines are counted (budget_line()): nobody fills the log. One that comes after some were left
+ * out says how many: left_out.
+ *
+ * Return: false: this one is left out.
+ */
+bool audit_begin_for(struct audit *audit, const struct peer *peer, const char *event);
+
 /* Adds KEY=VALUE; in lower case. */
 void audit_text(struct audit *audit, const char *key, const char *value);
 void audit_number(struct audit *audit, const char *key, uint64_t value);

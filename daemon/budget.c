@@ -9,7 +9,8 @@
 
 #define BUDGET_BUCKETS 256
 #define BUDGET_TELLS 10 /* a second, of those who connect too often */
-#define BUDGET_MEMORY_MS 1000 /* a second refills any bucket: forgetting later changes nothing */
+/* As long as it takes to refill the slowest bucket: forgetting later changes nothing. */
+#define BUDGET_MEMORY_MS (BUDGET_LINES * 1000)
 
 struct budget_user {
 	struct budget_user *next;
@@ -19,6 +20,7 @@ struct budget_user {
 	struct bucket connects;
 	struct bucket knocks;
 	struct bucket tells;
+	struct bucket lines;
 	uint64_t turn_ms; /* the last that was given away, see budget_pause() */
 	uint64_t left_ms; /* when its last connection ended */
 };
@@ -134,6 +136,11 @@ void budget_disconnect(struct budget *budget, struct budget_user *user, uint64_t
 bool budget_request(struct budget_user *user, unsigned int max, uint64_t now_ms)
 {
 	return bucket_take(&user->requests, max, max, now_ms) != 0;
+}
+
+unsigned int budget_line(struct budget_user *user, uint64_t now_ms)
+{
+	return bucket_take(&user->lines, BUDGET_LINES, 1, now_ms);
 }
 
 uint32_t budget_pause(struct budget_user *user, unsigned int max, uint64_t now_ms)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define BUDGET_LINES 100 /* documented in pinbrokerd(8) */
 #define BUDGET_PAUSE_MAX_MS 1000
 
 struct budget;
@@ -63,6 +64,16 @@ void budget_disconnect(struct budget *budget, struct budget_user *user, uint64_t
  * Return: whether the uid may make it.
  */
 bool budget_request(struct budget_user *user, unsigned int max, uint64_t now_ms);
+
+/**
+ * budget_line() - count one line of the log about a refusal
+ *
+ * BUDGET_LINES at once, and one a second: refusals are for whoever looks after the host, who has to
+ * see each, but no uid fills the log with them, nor crowds out those of others.
+ *
+ * Return: 0: it is one too many; else for how many it speaks, itself included.
+ */
+unsigned int budget_line(struct budget_user *user, uint64_t now_ms);
 
 /**
  * budget_pause() - for how long to leave the connection of the last request alone

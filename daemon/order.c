@@ -149,7 +149,8 @@ static void order_audit_set(const struct order *order, const struct session_numb
 	const struct session_numbers now = session_numbers(order->session);
 	struct audit audit UNINITIALIZED;
 
-	audit_begin(&audit, order->peer->broker, "set");
+	if (!audit_begin_for(&audit, order->peer, "set"))
+		return;
 	audit_session(&audit, order->session);
 	audit_number(&audit, "old_limit", old->limit);
 	audit_number(&audit, "max_mappings", now.max_mappings);

@@ -158,6 +158,32 @@ static void too_many_requests_bring_a_pause(void)
 	budget_disconnect(budget, user, START);
 }
 
+/* Also connecting anew does not give one more than that. */
+static void refusals_are_logged_one_by_one_at_first(void)
+{
+	CLEANUP(budget_freep) struct budget *budget = NULL;
+	struct budget_user *user, *other;
+
+	CU_ASSERT_EQUAL_FATAL(budget_new(&budget), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START, &user), 0);
+	for (int i = 0; i < BUDGET_LINES; i++)
+		CU_ASSERT_EQUAL(budget_line(user, START), 1);
+	for (int i = 0; i < 7; i++)
+		CU_ASSERT_EQUAL(budget_line(user, START), 0);
+	CU_ASSERT_EQUAL(budget_line(user, START + 1000), 8);
+	CU_ASSERT_EQUAL(budget_line(user, START + 1000), 0);
+	budget_disconnect(budget, user, START + 1000);
+	/* Somebody else of the same bucket makes the broker look for whom to forget. */
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 257, 64, 0, START + 5000, &other), 0);
+	CU_ASSERT_EQUAL_FATAL(budget_connect(budget, 1, 64, 0, START + 5000, &user), 0);
+	CU_ASSERT_EQUAL(budget_line(other, START + 5000), 1);
+	for (int i = 0; i < 4; i++)
+		CU_ASSERT_NOT_EQUAL(budget_line(user, START + 5000), 0);
+	CU_ASSERT_EQUAL(budget_line(user, START + 5000), 0);
+	budget_disconnect(budget, user, START + 5000);
+	budget_disconnect(budget, other, START + 5000);
+}
+
 static void zero_is_no_limit(void)
 {
 	CLEANUP(budget_freep) struct budget *budget = NULL;
@@ -224,6 +250,7 @@ static const CU_TestInfo tests[] = {
 	{"all connections of a uid share one rate", all_connections_of_a_uid_share_one_rate},
 	{"who knocks too often is told, then shut out", who_knocks_too_often_is_shut_out},
 	{"too many requests bring a pause", too_many_requests_bring_a_pause},
+	{"refusals are logged one by one at first", refusals_are_logged_one_by_one_at_first},
 	CU_TEST_INFO_NULL,
 };
 

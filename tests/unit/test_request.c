@@ -11,6 +11,7 @@
 
 #include "accounting/policy.h"
 #include "common/cleanup.h"
+#include "daemon/budget.h"
 #include "daemon/loop.h"
 #include "tests/unit/broker_fixture.h"
 #include "tests/unit/captured.h"
@@ -81,6 +82,32 @@ static void drops_are_logged_once_a_second(void)
 	}
 	CU_ASSERT_EQUAL(captured_lines(), 0);
 	CU_ASSERT_EQUAL(f.broker->drop_lines.n_refused, 10);
+	broker_fixture_fini(&f);
+}
+
+/* Each refusal of a uid has its line, until there are very many; then the next one tells of them.
+ */
+static void refusals_do_not_fill_the_log(void)
+{
+	struct proto_open open = broker_fixture_open(NULL, NULL);
+	struct broker_fixture f;
+	struct answer answer;
+	size_t lines;
+
+	if (!broker_fixture_init(&f))
+		return;
+	int fd = broker_fixture_connect(&f);
+
+	open.zero = 1;
+	for (int i = 0; i < 4 * BUDGET_LINES; i++) {
+		broker_fixture_ask(&f, fd, &open, &answer);
+		CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "bad-request");
+		CHECK("each of the first", i >= BUDGET_LINES || captured_lines() == (size_t)i + 1);
+	}
+	lines = captured_lines();
+	/* Two lines for each second that this took, and it may take one or two. */
+	CU_ASSERT_TRUE(lines >= BUDGET_LINES && lines < 2 * BUDGET_LINES);
+	fd_closep(&fd);
 	broker_fixture_fini(&f);
 }
 
@@ -578,6 +605,7 @@ static void every_operation_is_served(void)
 static const CU_TestInfo tests[] = {
 	{"every operation of the wire is served", every_operation_is_served},
 	{"drops are logged once a second", drops_are_logged_once_a_second},
+	{"refusals do not fill the log", refusals_do_not_fill_the_log},
 	{"no message ends the connection, a refusal does not", each_packet_has_its_outcome},
 	{"an oversized packet ends the connection", oversized_packet_ends_the_connection},
 	{"descriptors end the connection and are closed", descriptors_end_the_connection},
