@@ -2,7 +2,9 @@
 #include "daemon/closer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -33,7 +35,7 @@ struct closer_job {
 	closer_done_fn done;
 	void *arg;
 	int fd; /* owned; in the thread's own table, too, once it has left ours */
-	int event_fd; /* borrowed from the closer; a duplicate in the thread's own table */
+	int slot_fd, event_fd; /* borrowed from the closer; duplicates in the thread's own table */
 	bool started; /* there is a thread for it */
 	sem_t left; /* posted when the thread has a table of its own, or cannot have one */
 	bool leaving_failed;
@@ -46,7 +48,13 @@ struct closer_job {
 struct closer {
 	struct loop *loop; /* borrowed */
 	struct closer_job *jobs;
-	int event_fd; /* owned; written by a thread that is done */
+	struct closer_job *leaving; /* borrowed; whose thread is on its way out of our table */
+	int event_fd; /* owned; written by a thread that has left or is done */
+	/*
+	 * Owned; what a thread takes along is put in here first. The number is low, and what is
+	 * above need not be copied: with all connections of a busy broker that takes too long.
+	 */
+	int slot_fd;
 	uint64_t watch;
 };
 
@@ -95,9 +103,10 @@ static void closer_tell(int event_fd)
 static void *closer_thread(void *arg)
 {
 	struct closer_job *job = arg;
-	int fd = job->fd, event_fd = job->event_fd;
+	int fd = job->slot_fd, event_fd = job->event_fd;
 
-	job->leaving_failed = unshare(CLONE_FILES) < 0;
+	job->leaving_failed = close_range((unsigned int)(fd > event_fd ? fd : event_fd) + 1,
+					  UINT_MAX, CLOSE_RANGE_UNSHARE) < 0;
 	if (job->leaving_failed) {
 		(void)sem_post(&job->left); /* and no look at the job after this */
 		return NULL;
@@ -118,7 +127,12 @@ static int closer_spawn(struct closer_job *job)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
-	int err = pthread_attr_init(&attr);
+	int err;
+
+	/* What was in it is somewhere else, too. */
+	if (dup3(job->fd, job->slot_fd, O_CLOEXEC) < 0)
+		return -errno;
+	err = pthread_attr_init(&attr);
 
 	if (err)
 		return -err;
@@ -133,8 +147,12 @@ static int closer_spawn(struct closer_job *job)
 }
 
 /* The thread has left our table, or could not: then another has to try. */
-static void closer_left(struct closer_job *job)
+static void closer_left(struct closer *closer)
 {
+	struct closer_job *job = STEAL(closer->leaving);
+
+	(void)dup3(closer->event_fd, closer->slot_fd,
+		   O_CLOEXEC); /* both are there: it cannot fail */
 	if (job->leaving_failed) {
 		atomic_store(&job->refs, 1);
 		job->started = false;
@@ -145,19 +163,20 @@ static void closer_left(struct closer_job *job)
 }
 
 /*
- * Goes on with what can: nobody waits for a thread here. With many descriptors open it takes long
- * to leave their table, and whoever sends poison would stop the loop for that time.
+ * Goes on with what can; one thread leaves at a time. Nobody waits for it here: whoever sends
+ * poison would stop the loop for that time.
  */
 static void closer_start(struct closer *closer)
 {
-	for (struct closer_job *job = closer->jobs; job; job = job->next) {
-		if (job->started && job->fd >= 0 && sem_trywait(&job->left) == 0)
-			closer_left(job);
+	if (closer->leaving && sem_trywait(&closer->leaving->left) == 0)
+		closer_left(closer);
+	for (struct closer_job *job = closer->jobs; job && !closer->leaving; job = job->next) {
 		if (job->started)
 			continue;
 		if (closer_spawn(job))
 			return;
 		job->started = true;
+		closer->leaving = job;
 	}
 }
 
@@ -195,9 +214,13 @@ int closer_new(struct loop *loop, struct closer **ret_closer)
 	closer->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (closer->event_fd < 0)
 		return -errno;
-	err = loop_watch(loop, closer->event_fd, POLLIN, closer_ready, closer, &closer->watch);
+	closer->slot_fd = fcntl(closer->event_fd, F_DUPFD_CLOEXEC, 0);
+	err = closer->slot_fd < 0 ? -errno
+				  : loop_watch(loop, closer->event_fd, POLLIN, closer_ready, closer,
+					       &closer->watch);
 	if (err) {
 		fd_closep(&closer->event_fd);
+		fd_closep(&closer->slot_fd);
 		return err;
 	}
 	*ret_closer = STEAL(closer);
@@ -208,20 +231,21 @@ void closer_free(struct closer *closer)
 {
 	if (!closer)
 		return;
+	if (closer->leaving) {
+		closer_wait(&closer->leaving->left); /* or the last close would be ours */
+		closer_left(closer);
+	}
 	while (closer->jobs) {
 		struct closer_job *job = closer->jobs;
 
 		closer->jobs = job->next;
-		if (job->fd >= 0 && job->started) {
-			closer_wait(&job->left); /* it is on its way; the last close must be its */
-			closer_left(job);
-		}
 		closer_done(job->done, job->arg);
 		/* One that never got its thread stays open: the process is about to end anyway. */
 		closer_job_unref(job);
 	}
 	loop_cancel(closer->loop, &closer->watch);
 	fd_closep(&closer->event_fd);
+	fd_closep(&closer->slot_fd);
 	free(closer);
 }
 
@@ -286,6 +310,7 @@ void closer_close(struct closer *closer, int fd, closer_done_fn done, void *arg)
 				   .arg = arg,
 				   .fd = fd,
 				   .event_fd = closer->event_fd,
+				   .slot_fd = closer->slot_fd,
 				   .refs = 1};
 	(void)sem_init(&job->left, 0, 0); /* 0 is a valid value: it cannot fail */
 	(void)sem_init(&job->released, 0, 0);
