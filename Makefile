@@ -79,6 +79,8 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c l
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
+flood := tests/integration/flood.c $(addprefix tests/bench/,grant.c samples.c) common/fdmsg.c \
+	common/proto.c common/sys.c
 inject := tests/integration/inject.c
 manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c \
 	$(library)
@@ -109,10 +111,11 @@ $(B)/tests/vmm: $(call obj,$(vmm))
 $(B)/tests/activate: $(call obj,$(activate))
 $(B)/tests/client: $(call obj,$(client))
 $(B)/tests/attack: $(call obj,$(attack))
+$(B)/tests/flood: $(call obj,$(flood))
 $(B)/tests/inject: $(call obj,$(inject))
 $(B)/tests/inject: LDLIBS += $(DAEMON_LIBS)
 $(B)/tests/manager: $(call obj,$(manager))
-test_programs := $(addprefix $(B)/tests/,activate attack client inject manager vmm)
+test_programs := $(addprefix $(B)/tests/,activate attack client flood inject manager vmm)
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
@@ -212,8 +215,8 @@ vm-shell: all $(test_programs)
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) tests/fuzz/fuzz_proto.c tests/fuzz/fuzz_kernel.c $(fuzz_seeds) \
-	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(inject) \
-	$(manager))
+	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
+	$(inject) $(manager))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint:
 	$(call say,LINT)
