@@ -202,5 +202,13 @@ int fdmsg_send_cred(int fd, const struct iovec *iov, size_t n_iov)
 	size_t len = fdmsg_set_bytes(&hdr, parts, iov, n_iov);
 
 	fdmsg_set_control(&hdr, &control, SCM_CREDENTIALS, &cred, sizeof(cred));
+
+	int err = fdmsg_send_packet(&sys_real, fd, &hdr, len);
+
+	if (err != -EINVAL)
+		return err;
+	/* Our own user namespace has no mapping for our ids: only the kernel can name us. */
+	hdr.msg_control = NULL;
+	hdr.msg_controllen = 0;
 	return fdmsg_send_packet(&sys_real, fd, &hdr, len);
 }

@@ -78,6 +78,7 @@ int fdmsg_send(const struct sys_ops *sys, int fd, const struct iovec *iov, size_
  *
  * The kernel checks them, and adds them by itself where the receiver had asked for it (SO_PASSCRED)
  * before the packet was sent; on a connection that waited for its daemon to be started it had not.
+ * In a user namespace that has no mapping for our ids nobody but the kernel can.
  *
  * Return: as fdmsg_send().
  */

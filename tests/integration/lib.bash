@@ -125,6 +125,18 @@ broker_settle() {
 	"$pinbroker" list >/dev/null
 }
 
+# broker_fds_are WHAT FDS: the descriptors are as they were, or soon: hang-ups and threads that close
+# are on their way.
+broker_fds_are() {
+	local i
+
+	for ((i = 0; i < 200; i++)); do
+		broker_settle
+		[[ $(broker_fds) != "$2" ]] || return 0
+	done
+	fail "$1: descriptors $(broker_fds | uniq -c | tr '\n' ' ')"
+}
+
 # background COMMAND...: a program with its standard input held open by us; its pid is $child, its
 # output $tmp/child. It ends at child_end, or when killed.
 background() {

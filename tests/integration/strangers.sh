@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Peers from other pid and user namespaces, and cgroups whose name drives a terminal.
+# shellcheck source=tests/integration/lib.bash
+. tests/integration/lib.bash
+
+cat >"$config" <<'C'
+policy "p" { users = {"1000", "100000"} accounting = "task" limit = "64M" }
+C
+broker_start
+fds=$(broker_fds)
+limit=$((64 << 10)) # ulimit counts in KiB
+# shellcheck disable=SC2016 # for the shell inside
+whoami='echo "pid $$ uid $(id -u) limit $(ulimit -l)"'
+
+# served WHAT OUTPUT COMMAND...: it is granted a session of uid 1000, or $uid, and its process is one
+# of ours in log and list: what it is called in there is its own business.
+served() {
+	local what=$1 wanted=$2 pid
+
+	: >"$log"
+	exits "$what" 0 "${@:3}" "$pinbroker" run --name inside -- bash -c "$whoami"
+	like "$what" "$out" "^$wanted limit $limit$"
+	pid=$(sed -n "s/.*granted.*(inside) to process \([0-9]*\) of uid ${uid:-1000}:.*/\1/p" "$log")
+	((${pid:-0} > 1)) || fail "$what: granted to process '$pid'"
+	log_wait "\(inside\) ended: its owner $pid has exited"
+}
+
+# Namespaces below ours: the kernel translates, whatever the ids are in there.
+served "a child pid namespace" 'pid 1 uid 1000' unshare --pid --fork --mount-proc \
+	setpriv --reuid 1000 --regid 1000 --clear-groups
+served "a user namespace" 'pid [0-9]+ uid 1000' as 1000 unshare --user --map-current-user
+served "root of one's own" 'pid [0-9]+ uid 0' as 1000 unshare --user --map-root-user
+served "root of both" 'pid 1 uid 0' as 1000 unshare --user --map-root-user --pid --fork --mount-proc
+served "no mapping" 'pid [0-9]+ uid 65534' as 1000 unshare --user
+
+# A rootless container as engines make them: its root is uid 100000, its users are further up.
+background unshare --user sleep infinity
+until [[ $(readlink "/proc/$child/ns/user") != "$(readlink /proc/self/ns/user)" ]]; do :; done
+echo "0 100000 65536" >"/proc/$child/uid_map"
+echo "0 100000 65536" >"/proc/$child/gid_map"
+inside() { nsenter --user --target "$child" --setuid "$1" --setgid "$1" "${@:2}"; }
+uid=100000 served "root of a container" 'pid [0-9]+ uid 0' inside 0
+refused "a user of a container" no-policy inside 5 "$pinbroker" run -- true
+like "as it is called here" "$err" '100005'
+kill "$child"
+child_end
+
+# The other way round: a broker below its peers' pid namespace has no pid for them.
+broker_fds_are "strangers" "$fds"
+broker_stop
+: >"$log"
+unshare --pid --fork --kill-child "$pinbrokerd" 2>>"$log" </dev/null &
+daemon=$!
+log_wait ': ready'
+refused "a pid namespace above" bad-request as 1000 "$pinbroker" run -- true
+like "what helps" "$err" 'hostPID'
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null || true
+
+# Who may name a cgroup names it as it likes; kernel and JSON have it as it is, people do not.
+broker_start
+cgroup=/sys/fs/cgroup/$'a\e[31mb\x07'
+mkdir "$cgroup"
+background as 1000 bash -c 'kill -STOP $$; exec "$@"' bash "$pinbroker" run -- "$vmm" "{iommufd}" hold
+until grep -q ' T ' "/proc/$child/stat"; do :; done
+echo "$child" >"$cgroup/cgroup.procs"
+kill -CONT "$child"
+child_wait ^ready
+id=$("$pinbroker" list --json | sed -n 's/.*"id": "\([0-9a-f]*\)".*/\1/p')
+for command in "list" "list --json" "show $id" "show $id --json"; do
+	# shellcheck disable=SC2086 # words
+	shown=$("$pinbroker" $command)
+	[[ $shown != *[$'\e\a']* ]] || fail "$command prints an escape sequence"
+	[[ $command == list || $shown == *31mb* ]] || fail "$command: no cgroup in $shown"
+done
+[[ $(<"$log") != *[$'\e\a']* ]] || fail "the log has an escape sequence"
+child_end
+broker_stop
