@@ -21,6 +21,7 @@
 #include "iommufd/uapi.h"
 
 #define LISTENER_BACKLOG 1024
+#define LISTENER_PAUSE_MS 100
 
 struct listener {
 	struct broker *broker; /* borrowed */
@@ -29,7 +30,8 @@ struct listener {
 	const char *path; /* borrowed; NULL: the socket is systemd's */
 	struct stat made; /* the socket file, as it was made here */
 	struct bucket lines; /* of the log, about connections turned away */
-	uint64_t watch;
+	uint64_t watch; /* LOOP_NONE during a pause */
+	uint64_t pause; /* the timer that ends it */
 };
 
 /* Only what was made here: another daemon may have its socket there by now. */
@@ -47,6 +49,7 @@ void listener_free(struct listener *listener)
 	if (!listener)
 		return;
 	loop_cancel(listener->broker->loop, &listener->watch);
+	loop_cancel(listener->broker->loop, &listener->pause);
 	listener_remove_path(listener);
 	fd_closep(&listener->fd);
 	fd_closep(&listener->spare_fd);
@@ -98,6 +101,32 @@ static void listener_take(struct listener *listener, int fd)
 		listener_warn(listener, err);
 }
 
+static void listener_waited(uint32_t events, void *arg);
+static void listener_resume(void *arg);
+
+/*
+ * Somebody waits, and nothing can be done for them: others on this host take every file that is
+ * given up, or there is no memory. Nothing tells when that ends.
+ */
+static void listener_pause(struct listener *listener)
+{
+	struct loop *loop = listener->broker->loop;
+
+	/* Where even that fails the loop goes on calling. */
+	if (loop_after(loop, LISTENER_PAUSE_MS, listener_resume, listener, &listener->pause) == 0)
+		loop_cancel(loop, &listener->watch);
+}
+
+static void listener_resume(void *arg)
+{
+	struct listener *listener = arg;
+
+	listener->pause = LOOP_NONE;
+	if (loop_watch(listener->broker->loop, listener->fd, POLLIN, listener_waited, listener,
+		       &listener->watch))
+		listener_pause(listener);
+}
+
 /*
  * Without a descriptor to spare the connection stays in the backlog, and the loop would report it
  * for ever. The spare one makes room to take it and hang up: its client sees that the broker is
@@ -112,6 +141,8 @@ static void listener_shed(struct listener *listener, int err)
 	fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
 		closer_close(listener->broker->closer, fd, NULL, NULL);
+	else
+		listener_pause(listener);
 	listener->spare_fd = listener_spare();
 }
 
@@ -136,6 +167,8 @@ static void listener_waited(uint32_t events, void *arg)
 		listener_shed(listener, err);
 	if (err)
 		return;
+	if (listener->spare_fd < 0)
+		listener->spare_fd = listener_spare(); /* there was none when it was given up */
 	if (loop_accept(listener->broker->loop, listener->fd, listener_accepted, listener,
 			&watch) == 0) {
 		loop_cancel(listener->broker->loop, &listener->watch);

@@ -3,7 +3,10 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,10 +159,29 @@ static void ratchet(void)
 	(void)printf("limit %llu\n", (unsigned long long)limit.rlim_cur);
 }
 
+/* All of the host's open files, and each that is closed from now on, until the test has seen
+ * enough. */
+static void hog_files(void)
+{
+	struct pollfd end = {.fd = STDIN_FILENO, .events = POLLIN};
+	bool full = false;
+
+	while (poll(&end, 1, 0) == 0) {
+		if (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0 || full)
+			continue;
+		if (errno != ENFILE)
+			err(1, "/dev/null");
+		full = true;
+		(void)printf("full\n");
+		(void)fflush(stdout);
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
 } attacks[] = {
+	{"hog-files", hog_files},
 	{"linger-first", linger_first},
 	{"linger-second", linger_second},
 	{"flood-requests", flood_requests},

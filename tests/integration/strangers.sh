@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Peers from other pid and user namespaces, and cgroups whose name drives a terminal.
+# Peers from other pid and user namespaces, cgroups whose name drives a terminal, and a host that has
+# no open files left.
 # shellcheck source=tests/integration/lib.bash
 . tests/integration/lib.bash
 
@@ -76,4 +77,29 @@ for command in "list" "list --json" "show $id" "show $id --json"; do
 done
 [[ $(<"$log") != *[$'\e\a']* ]] || fail "the log has an escape sequence"
 child_end
+
+# No file is to be had on the whole host. Root's are not counted, so this broker is not quite root.
+# Whoever comes is turned away or waits, nothing spins, and then all is as it was.
+broker_stop
+: >"$log"
+setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$pinbrokerd" 2>>"$log" </dev/null &
+daemon=$!
+log_wait ': ready'
+exits "before" 0 "$pinbroker" list
+fds=$(broker_fds) max=$(</proc/sys/fs/file-max)
+ticks() { awk '{print $14 + $15}' "/proc/$daemon/stat"; }
+read -r open _ </proc/sys/fs/file-nr
+echo $((open + 500)) >/proc/sys/fs/file-max
+background as 1999 "$here/tests/attack" hog-files
+child_wait ^full
+before=$(ticks)
+timeout 2 "$pinbroker" list >"$tmp/out" 2>&1 && fail "served without a file"
+timeout 2 "$pinbroker" list >"$tmp/out" 2>&1 && fail "served without a file"
+echo "$max" >/proc/sys/fs/file-max
+spent=$(($(ticks) - before))
+((spent < 50)) || fail "the daemon used $spent hundredths of a second while it could do nothing"
+exits "after" 0 timeout 20 "$pinbroker" list
+child_end
+broker_fds_are "after" "$fds"
+echo "without files: $spent hundredths of a second"
 broker_stop
