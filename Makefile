@@ -24,6 +24,7 @@ B := build$(if $(SAN),-san)
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(Q),@printf '  %-5s %s\n' $(1) $(patsubst $(B)/%,%,$@))
 try = $(shell $(CC) -Werror $(1) -S -o /dev/null -xc /dev/null 2>/dev/null && echo $(1))
+comma := ,
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 VERSION := 0.1.0
@@ -67,8 +68,8 @@ library := $(addprefix client/,ask.c connection.c lib_explain.c lib_open.c lib_o
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_list.c cmd_order.c \
 	cmd_run.c cmd_status.c explain_config.c explanation.c launch.c output.c placeholder.c \
 	request.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
-unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c lib_fixture.c \
-	loop_fixture.c main.c policy_fixture.c record_fixture.c) \
+unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c faults.c \
+	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
 	conffile connection device fdmsg glob grant iommu ledger lib_order lib_status \
 	libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring output \
@@ -106,6 +107,8 @@ $(B)/pinbrokerd: LDLIBS += $(DAEMON_LIBS)
 $(B)/pinbroker: $(call obj,$(command))
 $(B)/pinbroker: LDLIBS += $(CLIENT_LIBS)
 $(B)/unit: $(call obj,$(unit))
+# tests/unit/faults.h
+$(B)/unit: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc getsockopt recvmsg)
 $(B)/unit: LDLIBS += $(TEST_LIBS) $(DAEMON_LIBS) $(CLIENT_LIBS)
 $(B)/tests/vmm: $(call obj,$(vmm))
 $(B)/tests/activate: $(call obj,$(activate))

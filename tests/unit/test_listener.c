@@ -21,6 +21,7 @@
 #include "tests/unit/broker_fixture.h"
 #include "tests/unit/captured.h"
 #include "tests/unit/child.h"
+#include "tests/unit/faults.h"
 #include "tests/unit/suite.h"
 
 #define LISTEN_FD 3 /* SD_LISTEN_FDS_START */
@@ -84,6 +85,91 @@ static void serves_whoever_connects(void)
 	f.broker->listener = NULL;
 	CU_ASSERT_EQUAL(stat(path, &st), -1); /* it is removed again */
 	broker_fixture_fini(&f);
+}
+
+static bool readable(void *arg)
+{
+	struct pollfd fd = {.fd = *(int *)arg, .events = POLLIN};
+
+	return poll(&fd, 1, 0) != 0;
+}
+
+static void ask_list(struct broker_fixture *f, int fd)
+{
+	struct answer answer;
+
+	broker_fixture_send(fd, PROTO_LIST, &list, sizeof(list));
+	broker_fixture_answer(f, fd, &answer);
+	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
+}
+
+struct before {
+	const struct broker_fixture *f;
+	int n_fds;
+};
+
+static bool is_as_before(void *arg)
+{
+	const struct before *before = arg;
+
+	/* What runs the loop has one. */
+	return before->f->broker->n_connections == 0 && suite_count_fds() == before->n_fds + 1;
+}
+
+/* One whole visit, in which the nth call fails; then another. Returns whether there were so many.
+ */
+static bool visit_with_fault(struct broker_fixture *f, const char *path, unsigned int nth, int err)
+{
+	const struct proto_open open = broker_fixture_open(FIXTURE_DEVICE, NULL);
+	struct before before = {.f = f, .n_fds = suite_count_fds()};
+	struct answer answer;
+	int fd = knock(path);
+	bool failed;
+
+	broker_fixture_send(fd, PROTO_OPEN, &open, sizeof(open));
+	faults_arm(nth, err);
+	broker_fixture_run(f, readable, &fd);
+	failed = faults_disarm();
+	broker_fixture_answer(f, fd, &answer);
+	CHECK(strerror(err), failed != (strcmp(answer_reason(&answer), "granted") == 0));
+	fdmsg_close(&answer.msg);
+	fd_closep(&fd);
+	if (!failed)
+		return false;
+	broker_fixture_run(f, is_as_before, &before);
+	CU_ASSERT_PTR_NULL(f->broker->lobby.first);
+	broker_fixture_check_idle(f, strerror(err));
+	fd = knock(path);
+	ask_list(f, fd);
+	fd_closep(&fd);
+	return true;
+}
+
+/*
+ * From the connection to the grant: whatever runs out, its client is answered or hung up on, what
+ * it had is back, and the next one is served.
+ */
+static void each_step_may_run_out(void)
+{
+	static const int errors[] = {EMFILE, ENFILE, ENOMEM};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		unsigned int nth = 0;
+		bool failed;
+
+		do {
+			struct broker_fixture f;
+			char path[64];
+
+			if (!broker_fixture_init(&f))
+				return;
+			path_of(&f, "socket", path);
+			CU_ASSERT_EQUAL(listener_new(f.broker, path, &f.broker->listener), 0);
+			failed = visit_with_fault(&f, path, ++nth, errors[i]);
+			broker_fixture_fini(&f);
+		} while (failed);
+		CU_ASSERT_TRUE(nth > 10); /* they were found */
+	}
 }
 
 /* By the kernel where it can (Linux 6.16), else by us: they never get as far as our table. */
@@ -248,13 +334,6 @@ static void systemds_socket_is_taken_if_it_is_one(void)
 	broker_fixture_fini(&f);
 }
 
-static bool readable(void *arg)
-{
-	struct pollfd fd = {.fd = *(int *)arg, .events = POLLIN};
-
-	return poll(&fd, 1, 0) != 0;
-}
-
 static bool counted_to_zero(void *arg)
 {
 	int *left = arg;
@@ -285,15 +364,6 @@ static void allow_few_fds(struct rlimit *ret_original)
 	few = (struct rlimit){.rlim_cur = (rlim_t)fd + 16, .rlim_max = ret_original->rlim_max};
 	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &few), 0);
 	fd_closep(&fd);
-}
-
-static void ask_list(struct broker_fixture *f, int fd)
-{
-	struct answer answer;
-
-	broker_fixture_send(fd, PROTO_LIST, &list, sizeof(list));
-	broker_fixture_answer(f, fd, &answer);
-	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
 }
 
 /* Who comes is turned away at once; while nobody comes, nothing happens. */
@@ -335,6 +405,7 @@ static void without_descriptors_clients_are_turned_away(void)
 
 static const CU_TestInfo tests[] = {
 	{"whoever connects is served, mode 0666, removed at the end", serves_whoever_connects},
+	{"each step may run out, and all is as before", each_step_may_run_out},
 	{"descriptors are refused, by the kernel where it can", descriptors_are_refused},
 	{"a leftover is replaced, nothing else is", leftover_is_replaced_nothing_else},
 	{"a path that cannot be is said", bad_path_is_said},
