@@ -182,8 +182,8 @@ struct pinbroker_explanation {
  * @path: of its socket; NULL: /run/pinbroker/socket
  * @ret_broker: free with pinbroker_free()
  *
- * The broker closes a connection that makes no request within 10 seconds; after the first one it may
- * stay idle for as long as it likes.
+ * The broker closes a connection that makes no request within 10 seconds; after the first one it
+ * may stay idle for as long as it likes.
  *
  * Return: 0; -ENOENT, -ECONNREFUSED: no broker; -ENAMETOOLONG; -ENOMEM; -errno of socket(2),
  * connect(2).

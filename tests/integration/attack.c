@@ -22,7 +22,8 @@
 #include "common/proto.h"
 #include "common/sys.h"
 
-#define FLOOD 10000
+#define FLOOD_CONNECTIONS 10000
+#define FLOOD_REQUESTS 2000 /* each is answered, but none before it is our turn: ten seconds */
 #define GENERATIONS 8
 
 static int attack_connect(void)
@@ -90,7 +91,7 @@ static void flood_requests(void)
 {
 	int fd = attack_connect();
 
-	for (int i = 0; i < FLOOD; i++) {
+	for (int i = 0; i < FLOOD_REQUESTS; i++) {
 		struct {
 			struct proto_header header;
 			struct proto_list list;
@@ -107,7 +108,7 @@ static void flood_requests(void)
 
 static void flood_connections(void)
 {
-	for (int i = 0; i < FLOOD; i++) {
+	for (int i = 0; i < FLOOD_CONNECTIONS; i++) {
 		int fd = attack_connect();
 
 		(void)send(fd, "x", 1, MSG_NOSIGNAL); /* no message: worth a line, once */

@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -125,8 +126,8 @@ static void attack_garbage(int inherited_fd)
 	char junk[64];
 
 	(void)inherited_fd;
-	for (size_t i = 0; i < sizeof(junk); i++)
-		junk[i] = (char)rand();
+	if (getrandom(junk, sizeof(junk), 0) < 0)
+		err(1, "getrandom");
 	attack_packet(junk, sizeof(junk));
 }
 
