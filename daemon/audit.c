@@ -24,9 +24,16 @@ bool audit_to_journal(void)
 	const char *stream = getenv("JOURNAL_STREAM"); /* "device:inode", systemd.exec(5) */
 	unsigned long long device, inode;
 	struct stat st;
+	char *end;
 
-	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	device = strtoull(stream, &end, 10);
+	if (end == stream || *end != ':')
+		return false;
+	stream = end + 1;
+	inode = strtoull(stream, &end, 10);
+	return end != stream && !*end && st.st_dev == device && st.st_ino == inode;
 }
 
 static void audit_append(char *to, size_t size, size_t *len, const char *bytes, size_t n)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
@@ -98,9 +97,17 @@ int procfs_locked(pid_t pid, struct procfs_locked *ret_locked)
 static bool procfs_two_ids(const char *line, const char *key, uint32_t ret_ids[static 2])
 {
 	size_t len = strlen(key);
+	char *end;
 
-	return strncmp(line, key, len) == 0 &&
-	       sscanf(line + len, "%" SCNu32 "%" SCNu32, &ret_ids[0], &ret_ids[1]) == 2;
+	if (strncmp(line, key, len) != 0)
+		return false;
+	line += len;
+	for (int i = 0; i < 2; i++, line = end) {
+		ret_ids[i] = (uint32_t)strtoul(line, &end, 10);
+		if (end == line)
+			return false;
+	}
+	return true;
 }
 
 /* "Groups:\t4 27 1000 ": behind the gids there are. */
