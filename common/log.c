@@ -8,7 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOG_LINE_MAX 2048
+#include "common/cleanup.h"
+
+#define LOG_LINE_MAX 4096
+#define LOG_PREFIX_MAX 16
 
 /* $PINBROKER_DEBUG asks for debug lines; read each time, so that nothing is global. */
 static int log_wanted(enum log_level level)
@@ -30,22 +33,39 @@ static void log_escape(char *text)
 	}
 }
 
+/* How a line begins: for the journal its level, for people who it is. Return: its length. */
+static size_t log_prefix(enum log_level level, char prefix[static LOG_PREFIX_MAX])
+{
+	static const char name[] = "pinbrokerd: ";
+
+	if (!getenv("JOURNAL_STREAM")) {
+		memcpy(prefix, name, sizeof(name) - 1);
+		return sizeof(name) - 1;
+	}
+	memcpy(prefix, (const char[]){'<', (char)('0' + level), '>'}, 3);
+	return 3;
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
 	int saved_errno = errno;
-	char text[LOG_LINE_MAX], line[LOG_LINE_MAX + 16];
+	char line[LOG_PREFIX_MAX + LOG_LINE_MAX + 1] UNINITIALIZED; /* each byte is written first */
+	char *text;
+	size_t len;
 	va_list args;
 
 	if (!log_wanted(level))
 		return;
+	len = log_prefix(level, line);
+	text = line + len;
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args); /* cut when too long */
+	(void)vsnprintf(text, LOG_LINE_MAX, format, args); /* cut when too long */
 	va_end(args);
 	log_escape(text);
+	len += strlen(text);
+	line[len++] = '\n';
 
-	int n = getenv("JOURNAL_STREAM") ? snprintf(line, sizeof(line), "<%d>%s\n", level, text)
-					 : snprintf(line, sizeof(line), "pinbrokerd: %s\n", text);
-	ssize_t written = write(STDERR_FILENO, line, (size_t)n);
+	ssize_t written = write(STDERR_FILENO, line, len);
 
 	(void)written; /* nobody is left to tell */
 	errno = saved_errno;

@@ -120,9 +120,17 @@ struct owner *owner_find(struct owner_table *table, uint64_t inode)
 	return owner;
 }
 
+/*
+ * What the pid has. It may be somebody else's by now: good enough to decide by, as a change that
+ * comes of it is checked.
+ */
+static int owner_read(const struct owner *owner, struct rlimit *ret_now)
+{
+	return owner->broker->sys->prlimit(owner->pid, RLIMIT_MEMLOCK, NULL, ret_now);
+}
+
 /* prlimit(2) by pid, believed only if the process behind the pidfd was there all the time. */
-static int owner_prlimit(const struct owner *owner, const struct rlimit *wanted,
-			 struct rlimit *ret_old)
+static int owner_write(const struct owner *owner, const struct rlimit *wanted)
 {
 	const struct sys_ops *sys = owner->broker->sys;
 	struct rlimit old = {0}, now;
@@ -130,13 +138,11 @@ static int owner_prlimit(const struct owner *owner, const struct rlimit *wanted,
 
 	if (err)
 		return err;
-	if (!procfs_exited(owner->pidfd)) {
-		*ret_old = old;
+	if (!procfs_exited(owner->pidfd))
 		return 0;
-	}
 	/* The pid may be somebody else's by now: take back what that one got from us. */
-	if (wanted && sys->prlimit(owner->pid, RLIMIT_MEMLOCK, NULL, &now) == 0 &&
-	    now.rlim_cur == wanted->rlim_cur && now.rlim_max == wanted->rlim_max)
+	if (owner_read(owner, &now) == 0 && now.rlim_cur == wanted->rlim_cur &&
+	    now.rlim_max == wanted->rlim_max)
 		(void)sys->prlimit(owner->pid, RLIMIT_MEMLOCK, &old, NULL); /* it exited too */
 	return -ESRCH;
 }
@@ -177,13 +183,12 @@ static int owner_set(struct owner *owner, rlim_t value)
 {
 	struct record_owner *body = &record_at(owner->broker->record, owner->slot)->owner;
 	const struct rlimit wanted = {.rlim_cur = value, .rlim_max = value};
-	struct rlimit old;
 	int err;
 
 	body->next = value;
 	record_barrier();
 	body->changed = true;
-	err = owner_prlimit(owner, &wanted, &old);
+	err = owner_write(owner, &wanted);
 	if (err) {
 		body->changed = owner->changed;
 		return err;
@@ -232,9 +237,9 @@ static void owner_restore(struct owner *owner)
 
 	if (!owner->changed)
 		return;
-	err = owner_prlimit(owner, NULL, &now);
+	err = owner_read(owner, &now);
 	if (err == 0 && owner_put_back(owner, &now, &wanted)) {
-		err = owner_prlimit(owner, &wanted, &now);
+		err = owner_write(owner, &wanted);
 		if (!err)
 			owner_audit(owner, &now, &wanted);
 	} else if (err == 0)
@@ -299,7 +304,7 @@ static int owner_limit(struct owner *owner)
 		owner_restore(owner);
 		return 0;
 	}
-	err = owner_prlimit(owner, NULL, &now);
+	err = owner_read(owner, &now);
 	if (err)
 		return err;
 	owner_remember(owner, &now);
@@ -479,7 +484,7 @@ static void owner_revive_limit(struct owner *owner, const struct record_owner *b
 	owner->original.rlim_max = body->original_max;
 	owner->ours.rlim_cur = owner->ours.rlim_max = body->ours;
 	owner->changed = body->changed;
-	if (body->changed && owner_prlimit(owner, NULL, &now) == 0 && now.rlim_cur == body->next &&
+	if (body->changed && owner_read(owner, &now) == 0 && now.rlim_cur == body->next &&
 	    now.rlim_max == body->next)
 		owner->ours = now;
 }

@@ -121,11 +121,15 @@ static bool petition_read_cgroup(const struct broker *broker, struct petition *p
 	return true;
 }
 
-/* A manager may have the capability itself, and for its subject nobody is there yet to be asked. */
+/*
+ * A manager may have the capability itself, and for its subject nobody is there yet to be asked.
+ * Whether the pid was the owner's is not asked here: a grant looks for that after it has set the
+ * limit, and who has exited reads no explanation.
+ */
 static bool petition_check_capable(struct petition *petition, bool *ret_capable)
 {
 	bool for_another = petition->who.uid != petition->owner.uid;
-	int err = process_capable(&petition->owner, ret_capable);
+	int err = procfs_capable(petition->owner.pid, ret_capable);
 
 	if (err)
 		return petition_refuse(petition, REFUSAL_BAD_REQUEST,
