@@ -475,8 +475,12 @@ int owner_get(struct owner_table *table, const struct owner_plan *plan, struct o
 	return 0;
 }
 
-/* The value may be what was just being set when the daemon before was killed. */
-static void owner_revive_limit(struct owner *owner, const struct record_owner *body)
+/*
+ * The daemon before may have been killed just before a change or after it: what it was setting is
+ * ours, too, and a value that is (or is back to) the original was not changed. By the hard value,
+ * as in owner_put_back().
+ */
+static void owner_revive_limit(struct owner *owner, struct record_owner *body)
 {
 	struct rlimit now;
 
@@ -484,14 +488,19 @@ static void owner_revive_limit(struct owner *owner, const struct record_owner *b
 	owner->original.rlim_max = body->original_max;
 	owner->ours.rlim_cur = owner->ours.rlim_max = body->ours;
 	owner->changed = body->changed;
-	if (body->changed && owner_read(owner, &now) == 0 && now.rlim_cur == body->next &&
-	    now.rlim_max == body->next)
-		owner->ours = now;
+	if (!body->changed || owner_read(owner, &now))
+		return;
+	if (owner_limits_equal(&now, &owner->original)) {
+		owner->changed = false;
+		body->changed = false;
+	} else if (now.rlim_max == body->next) {
+		owner->ours.rlim_cur = owner->ours.rlim_max = body->next;
+	}
 }
 
 int owner_revive(struct owner_table *table, uint32_t slot, struct owner **ret_owner)
 {
-	const struct record_owner *body = &record_at(table->broker->record, slot)->owner;
+	struct record_owner *body = &record_at(table->broker->record, slot)->owner;
 	struct owner owner = {.inode = body->inode,
 			      .pid = (pid_t)body->pid,
 			      .uid = body->uid,

@@ -190,6 +190,7 @@ static bool grant_killed_at(unsigned int nth, bool after)
 	CHECK(row, record_fixture_count(f.broker->record, RECORD_OWNER) == (granted ? 2 : 1));
 	CHECK(row, record_fixture_count(f.broker->record, RECORD_SESSION) == (granted ? 2 : 1));
 	CHECK(row, record_fixture_count(f.broker->record, RECORD_DEVICE) == granted);
+	CHECK(row, captured_count("changed by somebody else") == 0);
 	CU_ASSERT_EQUAL(child_end(&sibling), 0);
 	broker_fixture_fini(&f);
 	return reached;
@@ -204,6 +205,33 @@ static void grant_is_undone_or_done(void)
 		nth++;
 	}
 	CU_ASSERT_TRUE(nth > 8); /* two opens, an ioctl, limits of two processes, the answer */
+}
+
+/*
+ * Killed after a limit was set and before that is recorded; then the process lowers what it may
+ * lower. It is still our change, and the original is what it was.
+ */
+static void limit_that_was_just_set_is_ours(void)
+{
+	const uint64_t limit = 1 << 20;
+	struct broker_fixture f;
+	struct session *session;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	session = new_session(&f, new_owner(&f, UID, &child), TASK, limit);
+	record_at(f.broker->record, session->owner->slot)->owner.ours = 0;
+	fake_sys_set_memlock(child.pid, limit / 2, limit);
+	broker_fixture_restart(&f);
+	CU_ASSERT_TRUE(memlock_is(child.pid, limit, limit));
+	session = session_after(f.broker->sessions, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
+	session_enter(f.broker->sessions, session, SESSION_REVOKED);
+	owner_limit_logged(session->owner);
+	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
 }
 
 static void entries_that_make_no_sense_are_dropped(void)
@@ -248,6 +276,7 @@ static const CU_TestInfo tests[] = {
 	{"owners are watched again", owners_are_watched_again},
 	{"an owner that exited meanwhile is dropped", owner_that_exited_meanwhile_is_dropped},
 	{"a grant that was killed anywhere is undone, or done", grant_is_undone_or_done},
+	{"a limit that was just set is ours", limit_that_was_just_set_is_ours},
 	{"entries that make no sense are dropped", entries_that_make_no_sense_are_dropped},
 	CU_TEST_INFO_NULL,
 };
