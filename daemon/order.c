@@ -255,23 +255,25 @@ static bool order_may_attach(const struct order *order, const char *name, struct
 	return false;
 }
 
-/* Claimed and recorded before it is sent; whatever fails, nothing is left of it. */
+/*
+ * Claimed and recorded before it is sent, and not before it is about to be: nothing tells a daemon
+ * that starts after this one was killed whether a device of a session was ever handed out. Whatever
+ * fails, nothing is left of it.
+ */
 static int order_hand_out(const struct order *order, const struct device *device)
 {
 	struct broker *broker = order->peer->broker;
 	CLEANUP(fd_closep) int fd = -1;
-	int err = session_claim(broker->sessions, order->session, device);
+	int err = cdev_open(broker->sys, broker->dev_fd, broker->sysfs_fd, device, &fd);
 
 	if (err)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
-				      "cannot record device %s: %s", device->name, strerror(-err));
-	err = cdev_open(broker->sys, broker->dev_fd, broker->sysfs_fd, device, &fd);
-	if (err) {
-		session_unclaim(broker->sessions, order->session);
-		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
 				      "cannot open /dev/vfio/devices/%s of device %s: %s",
 				      device->cdev, device->name, strerror(-err));
-	}
+	err = session_claim(broker->sessions, order->session, device);
+	if (err)
+		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
+				      "cannot record device %s: %s", device->name, strerror(-err));
 	err = order_done(order, &fd);
 	if (err)
 		session_unclaim(broker->sessions, order->session);

@@ -207,6 +207,51 @@ static void grant_is_undone_or_done(void)
 	CU_ASSERT_TRUE(nth > 8); /* two opens, an ioctl, limits of two processes, the answer */
 }
 
+/* Likewise one more device for a session that is there: it is its own from the sending on. */
+static bool attach_killed_at(unsigned int nth)
+{
+	const struct device device = {.name = FIXTURE_DEVICE, .group = 7};
+	struct proto_attach attach = {.device = FIXTURE_DEVICE};
+	struct broker_fixture f;
+	struct answer answer;
+	struct child child;
+	bool reached, sent;
+	char row[32];
+
+	if (!broker_fixture_init(&f))
+		return false;
+	(void)snprintf(row, sizeof(row), "before call %u", nth); /* it fits */
+	attach.id = new_session(&f, new_owner(&f, getuid(), &child), USER, 500)->id;
+
+	int fd = broker_fixture_connect(&f);
+
+	fake_sys_snapshot_at(nth, false, broker_fixture_snapshot, &f);
+	broker_fixture_send(fd, PROTO_ATTACH, &attach, sizeof(attach));
+	broker_fixture_answer(&f, fd, &answer);
+	CHECK(row, answer.header.kind == PROTO_REPLY && answer.msg.n_fds == 1);
+	fdmsg_close(&answer.msg);
+	reached = f.snapshot_fd >= 0;
+	sent = !reached || nth == fake_sys_calls();
+	fake_sys_snapshot_at(0, false, NULL, NULL);
+	fd_closep(&fd);
+	broker_fixture_restart(&f);
+	CHECK(row, session_count(f.broker->sessions) == 1);
+	CHECK(row, !sent == !session_claim_find(f.broker->sessions, &device));
+	CHECK(row, record_fixture_count(f.broker->record, RECORD_DEVICE) == sent);
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+	return reached;
+}
+
+static void device_that_was_not_sent_is_free(void)
+{
+	unsigned int nth = 1;
+
+	while (attach_killed_at(nth))
+		nth++;
+	CU_ASSERT_TRUE(nth > 2); /* an open and the answer */
+}
+
 /*
  * Killed after a limit was set and before that is recorded; then the process lowers what it may
  * lower. It is still our change, and the original is what it was.
@@ -276,6 +321,7 @@ static const CU_TestInfo tests[] = {
 	{"owners are watched again", owners_are_watched_again},
 	{"an owner that exited meanwhile is dropped", owner_that_exited_meanwhile_is_dropped},
 	{"a grant that was killed anywhere is undone, or done", grant_is_undone_or_done},
+	{"a device that was not sent is free", device_that_was_not_sent_is_free},
 	{"a limit that was just set is ours", limit_that_was_just_set_is_ours},
 	{"entries that make no sense are dropped", entries_that_make_no_sense_are_dropped},
 	CU_TEST_INFO_NULL,
