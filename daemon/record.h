@@ -52,6 +52,7 @@ struct record_session {
 struct record_device {
 	uint64_t session; /* its id */
 	int32_t group;
+	uint32_t nth; /* of the session's: slots are reused, and have no order */
 	char name[DEVICE_NAME_MAX];
 };
 

@@ -150,11 +150,12 @@ static void session_link_claim(struct session_table *table, struct session *sess
 			       struct session_claim *claim)
 {
 	size_t bucket = session_hash_claim(claim->group, claim->name);
-	struct session_claim **last = &session->claims;
+	struct session_claim **place = &session->claims;
 
-	while (*last)
-		last = &(*last)->next_claim;
-	*last = claim;
+	while (*place && (*place)->nth <= claim->nth)
+		place = &(*place)->next_claim;
+	claim->next_claim = *place;
+	*place = claim;
 	claim->session = session;
 	claim->next = table->claims[bucket];
 	table->claims[bucket] = claim;
@@ -188,11 +189,14 @@ static void session_forget_claim(struct session_table *table, struct session *se
 int session_claim(struct session_table *table, struct session *session, const struct device *device)
 {
 	CLEANUP(freep) struct session_claim *claim = calloc(1, sizeof(*claim));
-	union record_body body = {.device = {.session = session->id, .group = device->group}};
+	union record_body body = {.device = {.session = session->id,
+					     .group = device->group,
+					     .nth = (uint32_t)session->n_devices}};
 	int err;
 
 	if (!claim)
 		return -ENOMEM;
+	claim->nth = body.device.nth;
 	claim->group = device->group;
 	memcpy(claim->name, device->name, DEVICE_NAME_MAX);
 	memcpy(body.device.name, device->name, DEVICE_NAME_MAX);
@@ -353,6 +357,7 @@ int session_revive_device(struct session_table *table, struct session *session, 
 		return -ENOMEM;
 	claim->slot = slot;
 	claim->group = body->group;
+	claim->nth = body->nth;
 	memcpy(claim->name, body->name, sizeof(claim->name));
 	session_link_claim(table, session, claim);
 	return 0;

@@ -46,6 +46,7 @@ struct session_claim {
 	struct session *session;
 	uint32_t slot; /* of the record */
 	int group; /* DEVICE_NO_GROUP: the name alone counts */
+	uint32_t nth; /* of the session's, from 0; only the last one is ever taken back */
 	char name[DEVICE_NAME_MAX];
 };
 

@@ -54,19 +54,26 @@ static struct session *new_session(struct broker_fixture *f, struct owner *owner
 static void sessions_are_taken_over(void)
 {
 	const struct device device = {.name = FIXTURE_DEVICE, .group = 7};
+	const struct device second = {.name = FIXTURE_DEVICE_ALONE, .group = 8};
+	const union record_body nothing = {.bytes = {0}};
 	struct child a_child, b_child;
 	struct broker_fixture f;
 	const struct session *s;
 	struct session *a, *b;
 	struct owner *owner;
 	uint64_t a_id, b_id;
+	uint32_t before;
 
 	if (!broker_fixture_init(&f))
 		return;
 	owner = new_owner(&f, UID, &a_child);
 	a = new_session(&f, owner, TASK, 1000);
 	b = new_session(&f, new_owner(&f, UID, &b_child), USER, 500);
+	/* The second device gets a slot before that of the first. */
+	CU_ASSERT_EQUAL(record_add(f.broker->record, RECORD_DEVICE, &nothing, &before), 0);
 	CU_ASSERT_EQUAL(session_claim(f.broker->sessions, a, &device), 0);
+	record_drop(f.broker->record, &before);
+	CU_ASSERT_EQUAL(session_claim(f.broker->sessions, a, &second), 0);
 	session_enter(f.broker->sessions, b, SESSION_REVOKED);
 	a_id = a->id;
 	b_id = b->id;
@@ -83,8 +90,9 @@ static void sessions_are_taken_over(void)
 	CU_ASSERT_EQUAL(s->max_objects, f.policy->max_objects);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s->owner);
 	CU_ASSERT_EQUAL(s->owner->pid, a_child.pid);
-	CU_ASSERT_EQUAL_FATAL(s->n_devices, 1);
+	CU_ASSERT_EQUAL_FATAL(s->n_devices, 2);
 	CU_ASSERT_STRING_EQUAL(s->claims->name, FIXTURE_DEVICE);
+	CU_ASSERT_STRING_EQUAL(s->claims->next_claim->name, FIXTURE_DEVICE_ALONE);
 	CU_ASSERT_PTR_NOT_NULL(session_claim_find(f.broker->sessions, &device));
 	s = session_find(f.broker->sessions, b_id);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
