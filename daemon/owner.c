@@ -42,24 +42,43 @@ int owner_table_new(struct broker *broker, struct owner_table **ret_table)
 	return 0;
 }
 
-void owner_add_session(struct owner *owner, struct session *session)
+static void owner_link_session(struct owner *owner, struct session *session)
 {
-	assert(!session->owner);
 	session_set_owner(owner->broker->sessions, session, owner, owner->inode);
 	session->next_owned = owner->sessions;
 	owner->sessions = session;
 }
 
-static void owner_remove_session(struct session *session)
+void owner_add_session(struct owner *owner, struct session *session)
 {
-	struct owner *owner = session->owner;
-	struct session **slot = &owner->sessions;
+	assert(!session->owner);
+	owner_link_session(owner, session);
+}
+
+/* The session and its record name the owner until one of the next two is through. */
+static void owner_unlink_session(struct session *session)
+{
+	struct session **slot = &session->owner->sessions;
 
 	while (*slot != session)
 		slot = &(*slot)->next_owned;
 	*slot = session->next_owned;
 	session->next_owned = NULL;
+}
+
+static void owner_remove_session(struct session *session)
+{
+	struct owner *owner = session->owner;
+
+	owner_unlink_session(session);
 	session_set_owner(owner->broker->sessions, session, NULL, 0);
+}
+
+/* At no moment without an owner in the record: such a session would end at a restart. */
+static void owner_take_session(struct owner *owner, struct session *session)
+{
+	owner_unlink_session(session);
+	owner_link_session(owner, session);
 }
 
 static void owner_link(struct owner_table *table, struct owner *owner)
@@ -354,12 +373,10 @@ int owner_move_session(struct session *session, struct owner *owner)
 
 	if (old == owner)
 		return 0;
-	owner_remove_session(session);
-	owner_add_session(owner, session);
+	owner_take_session(owner, session);
 	err = owner_limit(owner);
 	if (err) {
-		owner_remove_session(session);
-		owner_add_session(old, session);
+		owner_take_session(old, session);
 		return err;
 	}
 	if (old->sessions)
