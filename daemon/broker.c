@@ -209,6 +209,24 @@ static int broker_init(struct broker *broker)
 	return err;
 }
 
+/* What record_open() says, for who is to put it right. */
+static const char *broker_record_fault(int err)
+{
+	switch (err) {
+	case -EWOULDBLOCK:
+		return "another pinbrokerd has it";
+	case -ELOOP:
+		return "it is a symbolic link, so somebody else may have put it there; remove it";
+	case -EPERM:
+		return "it is not a file of the daemon's user alone (its owner, mode 0600, one "
+		       "link), so somebody else may have put it there; remove it";
+	case -ENOSPC:
+		return "its file system is full";
+	default:
+		return strerror(-err);
+	}
+}
+
 static int broker_open_record(struct broker *broker, const char *socket_path)
 {
 	CLEANUP(freep) char *path = NULL;
@@ -224,7 +242,7 @@ static int broker_open_record(struct broker *broker, const char *socket_path)
 		err = record_open(path, boot_id, &cleared, &broker->record);
 	if (err) {
 		log_error("cannot use the record %s: %s", path ? path : "",
-			  err == -EWOULDBLOCK ? "another pinbrokerd has it" : strerror(-err));
+			  broker_record_fault(err));
 		return err;
 	}
 	if (cleared)

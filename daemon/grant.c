@@ -100,10 +100,14 @@ static int grant_set_limit(struct grant *grant, const struct petition *petition)
 	};
 	int err = owner_get(grant->broker->owners, &plan, &grant->owner);
 
-	if (!err) {
-		owner_add_session(grant->owner, grant->session);
-		err = owner_limit_session(grant->session);
+	if (err) {
+		(void)snprintf(grant->fault, sizeof(grant->fault),
+			       "cannot record process %d as the owner: %s", (int)owner->pid,
+			       err == -EPERM ? "it owns sessions as another uid" : strerror(-err));
+		return err;
 	}
+	owner_add_session(grant->owner, grant->session);
+	err = owner_limit_session(grant->session);
 	if (err)
 		(void)snprintf(grant->fault, sizeof(grant->fault),
 			       "cannot set RLIMIT_MEMLOCK of process %d: %s", (int)owner->pid,

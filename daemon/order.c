@@ -364,7 +364,8 @@ static int order_adopt_process(const struct order *order, const struct process *
 	err = order_move(order, process);
 	if (err)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
-				      "cannot set RLIMIT_MEMLOCK of process %d: %s",
+				      "cannot record process %d as the owner or set its "
+				      "RLIMIT_MEMLOCK: %s",
 				      (int)process->pid, strerror(-err));
 	audit_order(order->peer, session, "adopted");
 	return order_done(order, NULL);
