@@ -83,6 +83,7 @@ activate := tests/integration/activate.c
 flood := tests/integration/flood.c $(addprefix tests/bench/,grant.c samples.c) common/fdmsg.c \
 	common/proto.c common/sys.c
 inject := tests/integration/inject.c
+killer := tests/integration/killer.c
 manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c \
 	$(library)
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
@@ -117,8 +118,9 @@ $(B)/tests/attack: $(call obj,$(attack))
 $(B)/tests/flood: $(call obj,$(flood))
 $(B)/tests/inject: $(call obj,$(inject))
 $(B)/tests/inject: LDLIBS += $(DAEMON_LIBS)
+$(B)/tests/killer: $(call obj,$(killer))
 $(B)/tests/manager: $(call obj,$(manager))
-test_programs := $(addprefix $(B)/tests/,activate attack client flood inject manager vmm)
+test_programs := $(addprefix $(B)/tests/,activate attack client flood inject killer manager vmm)
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
@@ -219,7 +221,7 @@ vm-shell: all $(test_programs)
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) tests/fuzz/fuzz_proto.c tests/fuzz/fuzz_kernel.c $(fuzz_seeds) \
 	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
-	$(inject) $(manager))
+	$(inject) $(killer) $(manager))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint:
 	$(call say,LINT)

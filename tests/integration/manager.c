@@ -7,7 +7,7 @@
  *   open NAME MEMORY [DEV...]          NAME and MEMORY may be "-": not given
  *   open-for [uid=U] [gid=G]... [cgroup=P] [domain=D] [pid=P] -- NAME MEMORY [DEV...]
  *   adopt ID PID   attach ID DEV   set ID KEY=VALUE...   close ID   revoke ID [kill]
- *   list
+ *   list   look                        all sessions and sums, as words
  *   spawn UID CMD [ARG...]             becomes UID and CMD; {iommufd} and {device:N} of the last
  *                                      grant; its standard input ends with the manager
  *   drop                               closes all descriptors that were granted
@@ -16,9 +16,9 @@
  *   waits                              how many times it has polled
  *
  * Results: "granted ID NAME", "refused REASON" (a status where there is no reason), "failed ERRNO",
- * "ok STATE", "listed N", "spawned PID", "dropped N", "abandoned", "waits N". A connection that
- * failed is made anew for the next command. Exit status: 0 at the end of the input; 64 for a usage
- * error.
+ * "ok STATE", "listed N", "looked ...", "spawned PID", "dropped N", "abandoned", "waits N". A
+ * connection that failed is made anew for the next command. Exit status: 0 at the end of the input;
+ * 64 for a usage error.
  */
 #include <err.h>
 #include <errno.h>
@@ -350,6 +350,46 @@ static int do_list(struct manager *manager, char **args, size_t n)
 	return 0;
 }
 
+static int look_at_session(const struct pinbroker_session *session, void *arg)
+{
+	(void)arg; /* all of them are printed */
+	printf(" | id=%" PRIx64 " name=%s policy=%s uid=%u pid=%d accounting=%d limit=%" PRIu64
+	       " max-mappings=%" PRIu64 " state=%s devices=",
+	       session->id, session->name, session->policy, session->uid, session->pid,
+	       session->accounting, session->limit, session->max_mappings, session->state);
+	for (size_t i = 0; i < session->n_devices; i++)
+		printf("%s,", session->devices[i]);
+	return 0;
+}
+
+static int look_at_share(const struct pinbroker_share *share, void *arg)
+{
+	(void)arg; /* likewise */
+	printf(" | policy=%s uid=%u sessions=%" PRIu64 " sum=%" PRIu64 " user-mode-sum=%" PRIu64,
+	       share->policy, share->uid, share->n_sessions, share->sum, share->user_mode_sum);
+	return 0;
+}
+
+/* What list and status show, but for what changes by itself. */
+static int do_look(struct manager *manager, char **args, size_t n)
+{
+	struct pinbroker_status status;
+	int error;
+
+	(void)args; /* there are none */
+	if (n)
+		return -EINVAL;
+	printf("looked");
+	error = pinbroker_list(manager->broker, look_at_session, NULL);
+	if (!error)
+		error = pinbroker_status(manager->broker, &status, look_at_share, NULL);
+	if (error)
+		return say_failed(manager, error);
+	printf(" | sessions=%" PRIu64 " host-sum=%" PRIu64 "\n", status.n_sessions,
+	       status.host_sum);
+	return 0;
+}
+
 /* In the child. Does not return. */
 static void become(const struct manager *manager, uid_t uid, char **argv)
 {
@@ -421,6 +461,7 @@ static const struct {
 	{"drop", do_drop, false},        {"list", do_list, true},       {"open", do_open, true},
 	{"open-for", do_open_for, true}, {"revoke", do_revoke, true},   {"set", do_set, true},
 	{"spawn", do_spawn, false},      {"abandon", do_abandon, true}, {"waits", do_waits, false},
+	{"look", do_look, true},
 };
 
 /* Return: 0, and a line was printed; -errno. */
