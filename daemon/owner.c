@@ -495,10 +495,11 @@ int owner_get(struct owner_table *table, const struct owner_plan *plan, struct o
 /*
  * The daemon before may have been killed just before a change or after it: what it was setting is
  * ours, too, and a value that is (or is back to) the original was not changed. By the hard value,
- * as in owner_put_back().
+ * as in owner_put_back(). Recorded as such: the next thing that is being set takes its place.
  */
-static void owner_revive_limit(struct owner *owner, struct record_owner *body)
+static void owner_revive_limit(struct owner *owner)
 {
+	struct record_owner *body = &record_at(owner->broker->record, owner->slot)->owner;
 	struct rlimit now;
 
 	owner->original.rlim_cur = body->original_cur;
@@ -511,7 +512,7 @@ static void owner_revive_limit(struct owner *owner, struct record_owner *body)
 		owner->changed = false;
 		body->changed = false;
 	} else if (now.rlim_max == body->next) {
-		owner->ours.rlim_cur = owner->ours.rlim_max = body->next;
+		owner->ours.rlim_cur = owner->ours.rlim_max = body->ours = body->next;
 	}
 }
 
@@ -537,7 +538,7 @@ int owner_revive(struct owner_table *table, uint32_t slot, struct owner **ret_ow
 		return -ESRCH;
 	err = owner_new(table, &owner, &pidfd, ret_owner);
 	if (!err)
-		owner_revive_limit(*ret_owner, body);
+		owner_revive_limit(*ret_owner);
 	return err;
 }
 

@@ -287,6 +287,40 @@ static void limit_that_was_just_set_is_ours(void)
 	broker_fixture_fini(&f);
 }
 
+/* Each time when a new limit was recorded: the first time it was also set, the second it was not.
+ */
+static void limit_goes_back_after_two_kills(void)
+{
+	struct session_numbers numbers;
+	struct broker_fixture f;
+	struct session *session;
+	struct owner *owner;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
+	numbers = session_numbers(session);
+	numbers.limit = 2000;
+	CU_ASSERT_EQUAL(session_set_numbers(f.broker->sessions, session, &numbers), 0);
+	record_at(f.broker->record, session->owner->slot)->owner.next = 2000;
+	fake_sys_set_memlock(child.pid, 2000, 2000);
+	broker_fixture_restart(&f);
+	session = session_after(f.broker->sessions, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
+	record_at(f.broker->record, session->owner->slot)->owner.next = 3000;
+	broker_fixture_restart(&f);
+	session = session_after(f.broker->sessions, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 2000, 2000));
+	owner = session->owner;
+	owner_end_session(f.broker, session);
+	owner_put(owner);
+	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
 static void entries_that_make_no_sense_are_dropped(void)
 {
 	struct child child;
@@ -332,6 +366,7 @@ static const CU_TestInfo tests[] = {
 	{"a device that was not sent is free", device_that_was_not_sent_is_free},
 	{"a limit that was just set is ours", limit_that_was_just_set_is_ours},
 	{"entries that make no sense are dropped", entries_that_make_no_sense_are_dropped},
+	{"a limit goes back after two kills", limit_goes_back_after_two_kills},
 	CU_TEST_INFO_NULL,
 };
 
