@@ -17,6 +17,7 @@
 #include "daemon/loop.h"
 #include "iommufd/uapi.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_process.h"
 
 #define VFIO_MAJOR 249
 #define FDS_MAX 1024
@@ -36,18 +37,14 @@ struct loop {
 /* Also the only loop there is. */
 static struct {
 	unsigned int n_calls;
-	unsigned int fail_at;
-	int fail_err;
+	struct fuzz_fault fault;
 	uint64_t mode;
-	struct rlimit limit;
 	unsigned int vfio_of[FDS_MAX]; /* N of what a descriptor was opened as */
 	fuzz_send_fn send;
 	void *send_arg;
 	struct loop loop;
 	char sysfs[32];
 } kernel;
-
-static const struct rlimit limit_before = {.rlim_cur = 64 << 10, .rlim_max = 128 << 10};
 
 /* The tree */
 
@@ -140,39 +137,56 @@ int fuzz_kernel_sysfs(void)
 
 void fuzz_kernel_reset(fuzz_send_fn send, void *arg)
 {
-	kernel.n_calls = kernel.fail_at = 0;
+	fuzz_kernel_fault(NULL);
 	kernel.mode = UINT64_MAX;
-	kernel.limit = limit_before;
 	kernel.send = send;
 	kernel.send_arg = arg;
 }
 
-void fuzz_kernel_fail(unsigned int nth, int err)
+void fuzz_kernel_fault(const struct fuzz_fault *fault)
 {
 	kernel.n_calls = 0;
-	kernel.fail_at = nth;
-	kernel.fail_err = err;
+	kernel.fault = fault ? *fault : (struct fuzz_fault){.nth = 0};
 }
 
-int fuzz_kernel_limit_untouched(void)
+int fuzz_kernel_call(void)
 {
-	return kernel.limit.rlim_cur == limit_before.rlim_cur &&
-	       kernel.limit.rlim_max == limit_before.rlim_max;
+	const struct fuzz_fault *fault = &kernel.fault;
+
+	if (++kernel.n_calls != fault->nth)
+		return 0;
+	switch (fault->kind) {
+	case FUZZ_FAULT_ERROR:
+		return fault->err;
+	case FUZZ_FAULT_EXIT:
+		fuzz_process_exit(fault->who);
+		return 0;
+	case FUZZ_FAULT_REUSE:
+		fuzz_process_reuse(fault->who);
+		return 0;
+	default:
+		if (!fault->after)
+			fault->killed();
+		return 0;
+	}
 }
 
-static bool call_fails(void)
+void fuzz_kernel_called(void)
 {
-	return ++kernel.n_calls == kernel.fail_at;
+	const struct fuzz_fault *fault = &kernel.fault;
+
+	if (kernel.n_calls == fault->nth && fault->kind == FUZZ_FAULT_KILLED && fault->after)
+		fault->killed();
 }
 
 static int fake_openat(int dir_fd, const char *path, int flags)
 {
 	static const char cdev[] = "vfio/devices/vfio";
-	int fd;
+	int fd, err = fuzz_kernel_call();
 
 	(void)dir_fd; /* there is only one tree */
-	if (call_fails())
-		return kernel.fail_err;
+	if (err)
+		return err;
 	if (strcmp(path, "iommu") != 0 && strncmp(path, cdev, strlen(cdev)) != 0)
 		return -ENOENT;
 	FUZZ_CHECK(flags & O_NOFOLLOW);
@@ -184,17 +198,20 @@ static int fake_openat(int dir_fd, const char *path, int flags)
 
 static ssize_t fake_readlinkat(int dir_fd, const char *path, char *ret_target, size_t size)
 {
-	return call_fails() ? kernel.fail_err : sys_real.readlinkat(dir_fd, path, ret_target, size);
+	int err = fuzz_kernel_call();
+
+	return err ? err : sys_real.readlinkat(dir_fd, path, ret_target, size);
 }
 
 static int fake_ioctl(int fd, unsigned long cmd, void *arg)
 {
 	struct uapi_iommu_option *option = arg;
+	int err = fuzz_kernel_call();
 
 	FUZZ_CHECK(fd >= 0 && cmd == UAPI_IOMMU_OPTION);
 	FUZZ_CHECK(option->option_id == UAPI_IOMMU_OPTION_RLIMIT_MODE);
-	if (call_fails())
-		return kernel.fail_err;
+	if (err)
+		return err;
 	if (option->op == UAPI_IOMMU_OPTION_OP_SET)
 		kernel.mode = option->val64;
 	else
@@ -204,8 +221,10 @@ static int fake_ioctl(int fd, unsigned long cmd, void *arg)
 
 static int fake_fstat(int fd, struct stat *ret_st)
 {
-	if (call_fails())
-		return kernel.fail_err;
+	int err = fuzz_kernel_call();
+
+	if (err)
+		return err;
 	memset(ret_st, 0, sizeof(*ret_st));
 	ret_st->st_mode = S_IFCHR | 0600;
 	ret_st->st_rdev = makedev(VFIO_MAJOR, kernel.vfio_of[fd]);
@@ -215,27 +234,23 @@ static int fake_fstat(int fd, struct stat *ret_st)
 static int fake_prlimit(pid_t pid, int resource, const struct rlimit *new_limit,
 			struct rlimit *ret_old)
 {
-	FUZZ_CHECK(pid == getpid() && resource == RLIMIT_MEMLOCK);
-	if (call_fails())
-		return kernel.fail_err;
-	if (ret_old)
-		*ret_old = kernel.limit;
-	if (new_limit) {
-		FUZZ_CHECK(new_limit->rlim_cur <= new_limit->rlim_max);
-		kernel.limit = *new_limit;
-	}
-	return 0;
+	FUZZ_CHECK(resource == RLIMIT_MEMLOCK);
+	return fuzz_process_prlimit(pid, new_limit, ret_old);
 }
 
 static ssize_t fake_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	(void)fd; /* there is only one peer */
-	return call_fails() ? kernel.fail_err : kernel.send(msg, flags, kernel.send_arg);
+	int err = fuzz_kernel_call();
+
+	(void)fd; /* who is served is known */
+	return err ? err : kernel.send(msg, flags, kernel.send_arg);
 }
 
 static int fake_poll(struct pollfd *fds, nfds_t n_fds, int timeout_ms)
 {
-	return call_fails() ? kernel.fail_err : sys_real.poll(fds, n_fds, timeout_ms);
+	int err = fuzz_kernel_call();
+
+	return err ? err : sys_real.poll(fds, n_fds, timeout_ms);
 }
 
 const struct sys_ops fuzz_kernel_ops = {

@@ -7,8 +7,8 @@
 #ifndef TESTS_FUZZ_FUZZ_KERNEL_H
 #define TESTS_FUZZ_FUZZ_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* Two of IOMMU group 7 on vfio-pci, and one of group 8 that the host drives. */
@@ -18,7 +18,7 @@
 
 struct sys_ops;
 
-/* ioctl() knows RLIMIT_MODE, prlimit() only this process; sendmsg() goes to fuzz_kernel_reset(). */
+/* ioctl() knows RLIMIT_MODE; prlimit() is that of fuzz_process.h; sendmsg() the function below. */
 extern const struct sys_ops fuzz_kernel_ops;
 
 /* Called with what the broker sends; returns what sendmsg(2) would. */
@@ -31,14 +31,35 @@ typedef ssize_t (*fuzz_send_fn)(const struct msghdr *msg, int flags, void *arg);
  */
 int fuzz_kernel_sysfs(void);
 
-/* No limit was ever changed and nothing fails. */
+/* Nothing fails. */
 void fuzz_kernel_reset(fuzz_send_fn send, void *arg);
 
-/* The nth call from now on fails with err (negative), once; 0: none does. */
-void fuzz_kernel_fail(unsigned int nth, int err);
+enum fuzz_fault_kind {
+	FUZZ_FAULT_ERROR, /* the call fails */
+	FUZZ_FAULT_EXIT, /* a process exits before it */
+	FUZZ_FAULT_REUSE, /* another one gets a process's pid before it */
+	FUZZ_FAULT_KILLED, /* the daemon is killed before or after it; it goes on all the same */
+	FUZZ_FAULTS,
+};
 
-/* Whether RLIMIT_MEMLOCK of this process is what it was at fuzz_kernel_reset(). */
-int fuzz_kernel_limit_untouched(void);
+/* What goes wrong, once. */
+struct fuzz_fault {
+	unsigned int nth; /* call from now on; 0: none */
+	enum fuzz_fault_kind kind;
+	int err; /* negative */
+	unsigned int who; /* enum fuzz_who */
+	bool after; /* KILLED, if it is a prlimit() */
+	void (*killed)(void);
+};
+
+/* NULL: nothing. */
+void fuzz_kernel_fault(const struct fuzz_fault *fault);
+
+/* Counts a call into this kernel. Return: 0: go on; -errno. */
+int fuzz_kernel_call(void);
+
+/* That call has had its effect. */
+void fuzz_kernel_called(void);
 
 /* Every watched descriptor becomes readable, until nothing is watched or nobody lets go of it. */
 void fuzz_kernel_ready(void);

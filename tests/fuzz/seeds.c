@@ -1,85 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * seeds DIR: writes the corpus of fuzz_proto, one file per kind of packet and a few conversations.
- * Run by hand when the wire gets an operation (see fuzz_proto.c for the form of an input).
+ * seeds DIR: writes the corpus DIR/proto, one file per kind of packet and a few
+ * conversations. Run by hand when the wire changes (see fuzz_proto.c for the form of an input).
  */
 #include <err.h>
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 
-#include "common/cleanup.h"
 #include "common/proto.h"
 #include "tests/fuzz/fuzz_kernel.h"
-
-/* Of the serial, as fuzz_proto.c reads it. */
-#define FAIL(nth, error) ((uint64_t)(nth) | (uint64_t)(error) << 8)
-#define WHO(bits) ((uint64_t)(bits) << 16)
-
-static const char *directory;
-
-/* Appends what is to be one file. */
-struct seed {
-	char bytes[4 * PROTO_MESSAGE_MAX];
-	size_t len;
-};
-
-static struct seed seed;
-
-static void seed_add(const void *bytes, size_t len)
-{
-	memcpy(seed.bytes + seed.len, bytes, len);
-	seed.len += len;
-}
-
-static void seed_packet(enum proto_kind kind, unsigned int op, uint64_t serial, const void *body,
-			size_t len)
-{
-	struct proto_header header = proto_header(kind, op, serial, len);
-
-	seed_add(&header, sizeof(header));
-	seed_add(body, len);
-}
-
-/* Writes the file, NUL bytes shortened: 00 N stands for N+1 of them. */
-static void seed_write(const char *name)
-{
-	char path[512];
-	CLEANUP(file_closep) FILE *file = NULL;
-
-	(void)snprintf(path, sizeof(path), "%s/%s", directory, name);
-	file = fopen(path, "we");
-	if (!file)
-		err(1, "%s", path);
-	for (size_t i = 0; i < seed.len; i++) {
-		size_t zeros = 0;
-
-		while (i + zeros < seed.len && !seed.bytes[i + zeros] && zeros < 256)
-			zeros++;
-		(void)fputc(seed.bytes[i], file);
-		if (!zeros)
-			continue;
-		(void)fputc((int)(zeros - 1), file);
-		i += zeros - 1;
-	}
-	if (fflush(file) || ferror(file))
-		err(1, "%s", path);
-	seed.len = 0;
-}
-
-static struct proto_open open_of(const char *name, uint64_t memory, const char *device,
-				 const char *other)
-{
-	struct proto_open open = {.memory = memory, .flags = PROTO_OPEN_EXEC};
-
-	proto_text_set(open.name, sizeof(open.name), name);
-	if (device)
-		proto_text_set(open.devices[open.n_devices++], sizeof(open.devices[0]), device);
-	if (other)
-		proto_text_set(open.devices[open.n_devices++], sizeof(open.devices[0]), other);
-	return open;
-}
+#include "tests/fuzz/seed.h"
 
 static void add_open(uint64_t serial, const struct proto_open *open)
 {
@@ -96,35 +25,35 @@ static void add_list(uint64_t after)
 static void write_opens(void)
 {
 	const uint64_t gib = UINT64_C(1) << 30;
-	struct proto_open open = open_of("vm", gib, NULL, NULL);
+	struct proto_open open = seed_open("vm", gib, NULL, NULL);
 
 	add_open(0, &open);
 	seed_write("open");
-	add_open(WHO(1), &open);
+	add_open(WHO(FUZZ_ROOT), &open);
 	seed_write("open-root");
-	add_open(WHO(2), &open);
-	add_open(WHO(4), &open);
-	add_open(WHO(8), &open);
-	add_open(WHO(16), &open);
+	add_open(WHO(FUZZ_WHO_NO_CRED), &open);
+	add_open(WHO(FUZZ_WHO_OTHER_PID), &open);
+	add_open(WHO(FUZZ_WHO_OTHER_UID), &open);
+	add_open(WHO(FUZZ_WHO_NO_PID), &open);
 	seed_write("open-wrong-sender");
-	open = open_of("", 0, NULL, NULL);
+	open = seed_open("", 0, NULL, NULL);
 	for (int i = 0; i < 5; i++)
 		add_open(0, &open);
 	add_list(0);
 	seed_write("open-until-refused");
-	open = open_of("vm", gib, FUZZ_DEVICE, FUZZ_DEVICE_PEER);
+	open = seed_open("vm", gib, FUZZ_DEVICE, FUZZ_DEVICE_PEER);
 	open.flags |= PROTO_OPEN_VIOMMU;
 	add_open(0, &open);
 	add_open(0, &open); /* busy */
 	seed_write("open-devices");
-	open = open_of("vm", gib, FUZZ_DEVICE_HOST, "0000:99:00.0");
+	open = seed_open("vm", gib, FUZZ_DEVICE_HOST, "0000:99:00.0");
 	add_open(0, &open);
-	open = open_of("vm", gib, FUZZ_DEVICE, FUZZ_DEVICE);
+	open = seed_open("vm", gib, FUZZ_DEVICE, FUZZ_DEVICE);
 	add_open(0, &open);
-	open = open_of("vm", gib, "11111111-2222-3333-4444-555555555555", "../../etc");
+	open = seed_open("vm", gib, "11111111-2222-3333-4444-555555555555", "../../etc");
 	add_open(0, &open);
 	seed_write("open-wrong-devices");
-	open = open_of("vm", UINT64_MAX, NULL, NULL);
+	open = seed_open("vm", UINT64_MAX, NULL, NULL);
 	open.accounting = PROTO_ACCOUNTING_USER;
 	add_open(0, &open);
 	open.memory = gib;
@@ -135,7 +64,7 @@ static void write_opens(void)
 	seed_write("open-accounting");
 	open.zero = 1;
 	add_open(0, &open);
-	open = open_of("bad name", gib, NULL, NULL);
+	open = seed_open("bad name", gib, NULL, NULL);
 	add_open(0, &open);
 	seed_write("open-malformed");
 }
@@ -143,12 +72,12 @@ static void write_opens(void)
 /* Each system call of a grant fails once. */
 static void write_failures(void)
 {
-	struct proto_open open = open_of("vm", UINT64_C(1) << 30, FUZZ_DEVICE, NULL);
+	struct proto_open open = seed_open("vm", UINT64_C(1) << 30, FUZZ_DEVICE, NULL);
 
 	for (unsigned int nth = 1; nth <= 9; nth++) {
 		char name[32];
 
-		add_open(FAIL(nth, nth), &open);
+		add_open(FAULT(nth, FUZZ_FAULT_ERROR, nth), &open);
 		add_list(0);
 		(void)snprintf(name, sizeof(name), "open-fails-%u", nth);
 		seed_write(name);
@@ -157,7 +86,7 @@ static void write_failures(void)
 
 static void write_reads(void)
 {
-	const struct proto_open open = open_of("vm", 0, FUZZ_DEVICE, NULL);
+	const struct proto_open open = seed_open("vm", 0, FUZZ_DEVICE, NULL);
 	struct proto_show show = {.id = 1};
 	struct proto_list list = {.zero = 1};
 	struct proto_explain explain = {.open = open};
@@ -177,11 +106,11 @@ static void write_reads(void)
 		.flags = PROTO_SUBJECT_UID, .uid = 2000, .n_gids = 1, .gids = {36}};
 	seed_packet(PROTO_REQUEST, PROTO_EXPLAIN, 0, &explain, sizeof(explain));
 	explain.open.memory = UINT64_C(1) << 30;
-	seed_packet(PROTO_REQUEST, PROTO_EXPLAIN, WHO(1), &explain, sizeof(explain));
+	seed_packet(PROTO_REQUEST, PROTO_EXPLAIN, WHO(FUZZ_ROOT), &explain, sizeof(explain));
 	explain.subject = (struct proto_subject){.flags = PROTO_SUBJECT_CGROUP};
 	proto_text_set(explain.subject.cgroup, sizeof(explain.subject.cgroup),
 		       "/machine.slice/a.scope/libvirt/emulator");
-	seed_packet(PROTO_REQUEST, PROTO_EXPLAIN, WHO(1), &explain, sizeof(explain));
+	seed_packet(PROTO_REQUEST, PROTO_EXPLAIN, WHO(FUZZ_ROOT), &explain, sizeof(explain));
 	seed_write("explain");
 	explain.subject.n_gids = PROTO_GIDS_MAX + 1;
 	seed_packet(PROTO_REQUEST, PROTO_EXPLAIN, 0, &explain, sizeof(explain));
@@ -264,14 +193,13 @@ int main(int argc, char **argv)
 {
 	if (argc != 2)
 		errx(64, "usage: seeds DIR");
-	directory = argv[1];
-	if (mkdir(directory, 0777) < 0 && errno != EEXIST)
-		err(1, "%s", directory);
+	seed_directory(argv[1], "proto");
 	write_opens();
 	write_failures();
 	write_reads();
 	write_headers();
 	write_sessions();
 	write_answers();
+	seeds_orders();
 	return 0;
 }
