@@ -304,7 +304,8 @@ int session_new(struct session_table *table, const struct session_plan *plan,
 /* What is read from the file is checked like anything that was not made here. */
 static bool session_record_valid(const struct record_session *body)
 {
-	return body->state < SESSION_STATES &&
+	return body->id < UINT64_MAX && /* the next one's is above it */
+	       body->state < SESSION_STATES &&
 	       (body->accounting == POLICY_ACCOUNTING_TASK ||
 		body->accounting == POLICY_ACCOUNTING_USER) &&
 	       proto_text_valid(body->name, sizeof(body->name)) && proto_name_valid(body->name) &&
@@ -344,13 +345,20 @@ int session_revive(struct session_table *table, uint32_t slot, struct session **
 	return 0;
 }
 
+static bool session_record_device_valid(const struct record_device *body)
+{
+	char name[DEVICE_NAME_MAX];
+
+	return proto_text_valid(body->name, sizeof(body->name)) && !device_name(body->name, name) &&
+	       strcmp(body->name, name) == 0;
+}
+
 int session_revive_device(struct session_table *table, struct session *session, uint32_t slot)
 {
 	const struct record_device *body = &record_at(table->record, slot)->device;
 	struct session_claim *claim;
 
-	if (!proto_text_valid(body->name, sizeof(body->name)) ||
-	    session->n_devices == PROTO_DEVICES_MAX)
+	if (!session_record_device_valid(body) || session->n_devices == PROTO_DEVICES_MAX)
 		return -EBADMSG;
 	claim = calloc(1, sizeof(*claim));
 	if (!claim)

@@ -326,14 +326,18 @@ static void entries_that_make_no_sense_are_dropped(void)
 	struct child child;
 	struct broker_fixture f;
 	struct session *session;
+	union record_body last;
 	uint32_t slot;
 
 	if (!broker_fixture_init(&f))
 		return;
 	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
 	slot = session->slot;
+	last = *record_at(f.broker->record, slot);
+	last.session.id = UINT64_MAX; /* nothing could come after it */
 	(void)record_add(f.broker->record, RECORD_SESSION, record_at(f.broker->record, slot),
 			 &slot);
+	(void)record_add(f.broker->record, RECORD_SESSION, &last, &slot);
 	(void)record_add(f.broker->record, RECORD_OWNER,
 			 &(union record_body){.owner = {.inode = 1, .pid = 0}}, &slot);
 	(void)record_add(f.broker->record, RECORD_OWNER,
@@ -341,6 +345,9 @@ static void entries_that_make_no_sense_are_dropped(void)
 			 &slot);
 	(void)record_add(f.broker->record, RECORD_DEVICE,
 			 &(union record_body){.device = {.session = 12, .name = "0000:65:00.0"}},
+			 &slot);
+	(void)record_add(f.broker->record, RECORD_DEVICE,
+			 &(union record_body){.device = {.session = session->id, .name = ""}},
 			 &slot);
 	record_at(f.broker->record, session->slot)->session.zero = 0;
 	broker_fixture_restart(&f);
