@@ -94,7 +94,8 @@ fuzz_world := $(addprefix tests/fuzz/,fuzz_answer.c fuzz_books.c fuzz_broker.c f
 fuzz_daemon := $(filter-out daemon/main.c daemon/loop%.c daemon/procfs.c common/log.c,$(daemon))
 fuzz_wrap := -Wl,--wrap=syscall -Wl,--wrap=fstat64 -Wl,--wrap=clock_gettime
 fuzz_proto := tests/fuzz/fuzz_proto.c $(fuzz_world) $(fuzz_daemon)
-fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c) common/proto.c
+fuzz_record := tests/fuzz/fuzz_record.c $(fuzz_world) $(fuzz_daemon)
+fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c seeds_record.c) common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
 tests := $(sort $(wildcard tests/integration/*.sh))
@@ -140,11 +141,13 @@ $(B)/fuzz_policy: $(call obj,$(fuzz_policy))
 $(B)/fuzz_policy: LDLIBS += -fsanitize=fuzzer $(DAEMON_LIBS)
 $(B)/fuzz_proto: $(call obj,$(fuzz_proto))
 $(B)/fuzz_proto: LDLIBS += -fsanitize=fuzzer $(DAEMON_LIBS) $(fuzz_wrap)
+$(B)/fuzz_record: $(call obj,$(fuzz_record))
+$(B)/fuzz_record: LDLIBS += -fsanitize=fuzzer $(DAEMON_LIBS) $(fuzz_wrap)
 $(B)/fuzz_seeds: $(call obj,$(fuzz_seeds))
 $(B)/bench/bench: $(call obj,$(bench))
 $(B)/bench/bare: $(call obj,$(bare))
 bench_programs := $(B)/bench/bench $(B)/bench/bare
-fuzz_programs := $(addprefix $(B)/fuzz_,policy proto seeds)
+fuzz_programs := $(addprefix $(B)/fuzz_,policy proto record seeds)
 $(fuzz_programs) $(bench_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
@@ -223,7 +226,7 @@ vm-shell: all $(test_programs)
 
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
-sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_seeds) \
+sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
 	$(inject) $(killer) $(manager))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1

@@ -33,5 +33,6 @@ struct proto_open seed_open(const char *name, uint64_t memory, const char *devic
 
 /* The seeds in files of their own. */
 void seeds_orders(void);
+void seeds_record(void);
 
 #endif

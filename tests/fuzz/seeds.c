@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * seeds DIR: writes the corpus DIR/proto, one file per kind of packet and a few
- * conversations. Run by hand when the wire changes (see fuzz_proto.c for the form of an input).
+ * seeds DIR: writes the corpora DIR/proto and DIR/record, one file per kind of packet and a few
+ * conversations. Run by hand when the wire or the record changes (see fuzz_proto.c and
+ * fuzz_record.c for the form of an input).
  */
 #include <err.h>
 #include <stdio.h>
@@ -201,5 +202,7 @@ int main(int argc, char **argv)
 	write_sessions();
 	write_answers();
 	seeds_orders();
+	seed_directory(argv[1], "record");
+	seeds_record();
 	return 0;
 }

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* Records, as a daemon that was killed leaves them. */
+#include <string.h>
+
+#include "daemon/record.h"
+#include "tests/fuzz/fuzz_broker.h"
+#include "tests/fuzz/seed.h"
+
+#define GIB (UINT64_C(1) << 30)
+#define SESSION_ACTIVE 1 /* daemon/session.h, whose objects are not linked */
+#define SESSION_REVOKED 2
+
+/* The file's first place, and the places of entries (daemon/record.c). */
+static void add_header(const char *magic, const char *boot_id)
+{
+	char place[256] = "";
+
+	memcpy(place, magic, 8);
+	memcpy(place + 8, boot_id, strlen(boot_id));
+	seed_add(place, sizeof(place));
+}
+
+static void add_entry(enum record_kind kind, const union record_body *body)
+{
+	const uint32_t head[2] = {kind};
+
+	seed_add(head, sizeof(head));
+	seed_add(body, sizeof(*body));
+}
+
+static void add_owner(unsigned int who, uid_t uid)
+{
+	const union record_body body = {.owner = {.inode = FUZZ_INODE(who, 0),
+						  .locked_besides = 4096,
+						  .original_cur = 65536,
+						  .original_max = 131072,
+						  .ours = GIB,
+						  .next = GIB,
+						  .pid = FUZZ_PID(who),
+						  .uid = uid,
+						  .changed = 1}};
+
+	add_entry(RECORD_OWNER, &body);
+}
+
+static void add_session(uint64_t id, unsigned int who, uint32_t state, uint32_t accounting)
+{
+	union record_body body = {.session = {.id = id,
+					      .owner = FUZZ_INODE(who, 0),
+					      .limit = GIB,
+					      .extra_memlock = 65536,
+					      .max_mappings = 65535,
+					      .max_objects = UINT64_MAX,
+					      .migration_buffers = UINT64_MAX,
+					      .uid = FUZZ_UID_TENANT,
+					      .state = state,
+					      .accounting = accounting,
+					      .name = "vm",
+					      .policy = "tenants"}};
+
+	add_entry(RECORD_SESSION, &body);
+}
+
+static void add_device(uint64_t session, int group, const char *name)
+{
+	union record_body body = {.device = {.session = session, .group = group}};
+
+	memcpy(body.device.name, name, strlen(name));
+	add_entry(RECORD_DEVICE, &body);
+}
+
+static void add_begin(void)
+{
+	add_header("pinbrec1", FUZZ_BOOT_ID);
+}
+
+void seeds_record(void)
+{
+	add_begin();
+	seed_write("empty");
+	add_header("pinbrec0", FUZZ_BOOT_ID);
+	seed_write("version");
+	add_header("pinbrec1", "another");
+	seed_write("boot");
+	add_begin();
+	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);
+	add_session(1, FUZZ_TENANT, SESSION_ACTIVE, PROTO_ACCOUNTING_TASK);
+	add_device(1, 7, FUZZ_DEVICE);
+	seed_write("session");
+	add_begin();
+	add_device(2, 7, FUZZ_DEVICE);
+	add_session(2, FUZZ_TENANT, SESSION_ACTIVE, PROTO_ACCOUNTING_USER);
+	add_session(1, FUZZ_TENANT_TOO, SESSION_REVOKED, PROTO_ACCOUNTING_USER);
+	add_session(3, FUZZ_TENANT_TOO, 0, PROTO_ACCOUNTING_TASK); /* pending */
+	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);
+	add_owner(FUZZ_TENANT_TOO, FUZZ_UID_TENANT);
+	add_owner(FUZZ_GUEST, FUZZ_UID_GUEST); /* without a session */
+	seed_write("sessions");
+	add_begin();
+	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);
+	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);
+	add_session(1, FUZZ_TENANT, SESSION_ACTIVE, PROTO_ACCOUNTING_TASK);
+	add_session(1, FUZZ_TENANT, SESSION_ACTIVE, PROTO_ACCOUNTING_TASK);
+	add_device(1, DEVICE_NO_GROUP, FUZZ_DEVICE);
+	add_device(1, DEVICE_NO_GROUP, FUZZ_DEVICE);
+	add_device(9, 7, FUZZ_DEVICE_PEER);
+	add_session(5, FUZZ_ROOT, SESSION_ACTIVE, PROTO_ACCOUNTING_TASK); /* no owner */
+	seed_write("twice");
+	add_begin();
+	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);
+	add_session(1, FUZZ_TENANT, SESSION_ACTIVE, PROTO_ACCOUNTING_TASK);
+	add_device(1, 7, ""); /* no client takes an answer with it */
+	add_device(1, 8, "../../etc");
+	seed_write("device-names");
+	add_begin();
+	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);
+	add_session(UINT64_MAX, FUZZ_TENANT, SESSION_ACTIVE, PROTO_ACCOUNTING_TASK);
+	seed_write("last-id");
+}
