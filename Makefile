@@ -72,9 +72,9 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c f
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
 	conffile connection device fdmsg glob grant iommu ledger lib_order lib_status \
-	libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring output \
-	owner owner_rule placeholder policy policy_files policy_match procfs proto record \
-	request restore sandbox session setting size) \
+	libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
+	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
+	record request restore sandbox session setting size) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
 	client/placeholder.c client/setting.c
 client := tests/integration/client.c accounting/size.c $(library)

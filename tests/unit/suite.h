@@ -43,6 +43,7 @@ extern const struct suite suite_loop;
 extern const struct suite suite_loop_epoll;
 extern const struct suite suite_loop_timer;
 extern const struct suite suite_loop_uring;
+extern const struct suite suite_order;
 extern const struct suite suite_output;
 extern const struct suite suite_owner;
 extern const struct suite suite_owner_rule;
