@@ -160,21 +160,35 @@ static bool check_device_found(struct admission_case *c, const struct device *de
 		      device->name, policy, device->driver);
 }
 
+/* Who has it, as far as the requester may know. */
+static const char *busy_with(const struct admission_device *entry, char buf[static 32])
+{
+	if (entry->busy_hidden)
+		return "another user's session";
+	(void)snprintf(buf, 32, "session %" PRIx64, entry->busy_id); /* it fits */
+	return buf;
+}
+
 static bool check_device_free(struct admission_case *c, const struct admission_device *entry)
 {
 	const struct device *device = entry->device;
 	const char *policy = c->out->policy->name;
+	char buf[32];
 
+	if (entry->busy_id && entry->busy_peer && !entry->busy_hidden)
+		return refuse(
+			c, REFUSAL_DEVICE_BUSY,
+			"device %s (policy \"%s\") shares IOMMU group %d with %s, which %s has",
+			device->name, policy, device->group, entry->busy_peer,
+			busy_with(entry, buf));
 	if (entry->busy_id && entry->busy_peer)
 		return refuse(
 			c, REFUSAL_DEVICE_BUSY,
-			"device %s (policy \"%s\") shares IOMMU group %d with %s, which session "
-			"%" PRIx64 " has",
-			device->name, policy, device->group, entry->busy_peer, entry->busy_id);
+			"device %s (policy \"%s\") shares IOMMU group %d with one that %s has",
+			device->name, policy, device->group, busy_with(entry, buf));
 	if (entry->busy_id)
-		return refuse(c, REFUSAL_DEVICE_BUSY,
-			      "device %s (policy \"%s\") is in session %" PRIx64, device->name,
-			      policy, entry->busy_id);
+		return refuse(c, REFUSAL_DEVICE_BUSY, "device %s (policy \"%s\") is in %s",
+			      device->name, policy, busy_with(entry, buf));
 	if (device->host_peer[0])
 		return refuse(
 			c, REFUSAL_DEVICE_BUSY,

@@ -38,6 +38,7 @@ const char *refusal_name(enum refusal refusal);
 struct admission_device {
 	const struct device *device; /* borrowed */
 	uint64_t busy_id; /* session that holds it or a member of its group; 0: none */
+	bool busy_hidden; /* that session is none of the requester's business */
 	const char *busy_peer; /* the group member it holds, when it is another device; borrowed */
 };
 

@@ -111,8 +111,11 @@ int ledger_charge(struct ledger *ledger, uid_t uid, const char *policy, uint64_t
 	user->sum += limit;
 	user->user_mode_sum += user_mode ? limit : 0;
 	ledger->sum = host_sum;
-	*ret_entry = (struct ledger_entry){
-		.user = user, .share = *share_slot, .limit = limit, .user_mode = user_mode};
+	*ret_entry = (struct ledger_entry){.user = user,
+					   .share = *share_slot,
+					   .limit = limit,
+					   .charged = limit,
+					   .user_mode = user_mode};
 	return 0;
 }
 
@@ -141,11 +144,11 @@ void ledger_uncharge(struct ledger *ledger, struct ledger_entry *entry)
 
 	if (!user)
 		return;
-	assert(user->sum >= entry->limit && ledger->sum >= entry->limit);
+	assert(user->sum >= entry->charged && ledger->sum >= entry->charged);
 	assert(user->user_mode_sum >= user_mode_limit && entry->share->n_sessions > 0);
-	user->sum -= entry->limit;
+	user->sum -= entry->charged;
 	user->user_mode_sum -= user_mode_limit;
-	ledger->sum -= entry->limit;
+	ledger->sum -= entry->charged;
 	if (--entry->share->n_sessions == 0)
 		ledger_drop_share(user, entry->share);
 	if (!user->shares)
@@ -153,19 +156,21 @@ void ledger_uncharge(struct ledger *ledger, struct ledger_entry *entry)
 	*entry = (struct ledger_entry){.user = NULL};
 }
 
-int ledger_resize(struct ledger *ledger, struct ledger_entry *entry, uint64_t limit)
+int ledger_resize(struct ledger *ledger, struct ledger_entry *entry, uint64_t limit,
+		  uint64_t charged)
 {
 	struct ledger_user *user = entry->user;
 	uint64_t host_sum;
 
-	assert(user && ledger->sum >= entry->limit);
-	if (__builtin_add_overflow(ledger->sum - entry->limit, limit, &host_sum))
+	assert(user && ledger->sum >= entry->charged && charged >= limit);
+	if (__builtin_add_overflow(ledger->sum - entry->charged, charged, &host_sum))
 		return -EOVERFLOW;
-	user->sum = user->sum - entry->limit + limit;
+	user->sum = user->sum - entry->charged + charged;
 	if (entry->user_mode)
 		user->user_mode_sum = user->user_mode_sum - entry->limit + limit;
 	ledger->sum = host_sum;
 	entry->limit = limit;
+	entry->charged = charged;
 	return 0;
 }
 

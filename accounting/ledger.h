@@ -17,6 +17,7 @@ struct ledger_entry {
 	struct ledger_user *user; /* borrowed from the ledger; NULL: not charged */
 	struct ledger_share *share; /* likewise */
 	uint64_t limit; /* bytes */
+	uint64_t charged; /* bytes in the sums that admission asks for; at least limit */
 	bool user_mode;
 };
 
@@ -43,10 +44,14 @@ void ledger_uncharge(struct ledger *ledger, struct ledger_entry *entry);
 
 /**
  * ledger_resize() - change a charged share
+ * @limit: what it may map; of this is the sum in user mode
+ * @charged: what it counts for in the other sums: more than limit while what was mapped under a
+ *           higher one may still be pinned
  *
  * Return: 0; -EOVERFLOW (the host's sum would not fit) with nothing changed.
  */
-int ledger_resize(struct ledger *ledger, struct ledger_entry *entry, uint64_t limit);
+int ledger_resize(struct ledger *ledger, struct ledger_entry *entry, uint64_t limit,
+		  uint64_t charged);
 
 /* What one uid has under one policy. Bytes. */
 struct ledger_line {

@@ -159,6 +159,15 @@ const struct policy *policy_match(const struct policy_set *set,
 /* The policy of that name; NULL: there is none (any more). */
 const struct policy *policy_find(const struct policy_set *set, const char *name);
 
+/*
+ * Whether a policy is for a process that is there: each of its lists of users, groups and cgroups
+ * matches, and there is one of them. By domains alone, which somebody says, it is for nobody.
+ */
+bool policy_is_for(const struct policy *policy, const struct policy_subject *subject);
+
+/* Whether a policy lists users, and uid is one of them. */
+bool policy_lists_user(const struct policy *policy, uid_t uid);
+
 /**
  * policy_knows() - whether a policy could have to do with a user, as subject or as admin
  *

@@ -87,6 +87,19 @@ const struct policy *policy_find(const struct policy_set *set, const char *name)
 	return NULL;
 }
 
+bool policy_is_for(const struct policy *policy, const struct policy_subject *subject)
+{
+	bool narrow = policy->users.n_written || policy->groups.n_written || policy->cgroups.n;
+
+	return narrow && users_match(policy, subject) && groups_match(policy, subject) &&
+	       cgroups_match(policy, subject);
+}
+
+bool policy_lists_user(const struct policy *policy, uid_t uid)
+{
+	return policy_ids_contain(&policy->users, uid);
+}
+
 bool policy_knows(const struct policy_set *set, const struct policy_subject *subject)
 {
 	size_t i;
@@ -94,11 +107,8 @@ bool policy_knows(const struct policy_set *set, const struct policy_subject *sub
 	for (i = 0; i < set->n_policies; i++) {
 		const struct policy *p = &set->policies[i];
 
-		bool narrow = p->users.n_written || p->groups.n_written || p->cgroups.n;
-
 		/* One by domain alone is for the admins who name domains. */
-		if (narrow && users_match(p, subject) && groups_match(p, subject) &&
-		    cgroups_match(p, subject))
+		if (policy_is_for(p, subject))
 			return true;
 		if (policy_ids_contain(&p->admins, subject->uid))
 			return true;

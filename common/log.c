@@ -19,8 +19,7 @@ static int log_wanted(enum log_level level)
 	return level < LOG_LEVEL_DEBUG || getenv("PINBROKER_DEBUG");
 }
 
-/* Control bytes become '?': one event stays one line, and a name cannot drive a terminal. */
-static void log_escape(char *text)
+void log_escape(char *text)
 {
 	unsigned char last = 0;
 

@@ -14,6 +14,12 @@ enum log_level {
 	LOG_LEVEL_DEBUG = 7,
 };
 
+/*
+ * Makes a line of a text that somebody may have sent: control bytes become '?', so that one event
+ * stays one line, and a name cannot drive a terminal.
+ */
+void log_escape(char *text);
+
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *format, ...);
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -239,7 +239,7 @@ bool proto_explain_valid(const struct proto_explain *explain)
 
 bool proto_set_valid(const struct proto_set *set)
 {
-	if (!set->keys || set->keys & ~SET_KEYS || set->zero || set->limit == PROTO_UNLIMITED)
+	if (!set->keys || set->keys & ~SET_KEYS || set->zero || set->limit > INT64_MAX)
 		return false;
 	return (set->keys & PROTO_SET_LIMIT || !set->limit) &&
 	       (set->keys & PROTO_SET_MAX_MAPPINGS || !set->max_mappings) &&

@@ -207,7 +207,7 @@ struct proto_set {
 	uint64_t id;
 	uint32_t keys; /* PROTO_SET_*, at least one; the fields of the others are 0 */
 	uint32_t zero;
-	uint64_t limit; /* bytes; not PROTO_UNLIMITED */
+	uint64_t limit; /* bytes; at most INT64_MAX */
 	uint64_t max_mappings; /* PROTO_UNLIMITED */
 	uint64_t max_objects; /* PROTO_UNLIMITED */
 	uint64_t migration_buffers; /* bytes per device; PROTO_UNLIMITED */

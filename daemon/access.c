@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/access.h"
 
+#include <stddef.h>
+#include <sys/stat.h>
+
 #include "accounting/policy.h"
+#include "common/cleanup.h"
 #include "daemon/broker.h"
+#include "daemon/owner.h"
 #include "daemon/peer.h"
+#include "daemon/process.h"
+#include "daemon/procfs.h"
 #include "daemon/session.h"
+
+static const struct policy *access_policy(const struct peer *peer, const struct session *session)
+{
+	return policy_find(peer->broker->policies, session->policy);
+}
 
 enum access access_of(const struct peer *peer, const struct session *session)
 {
@@ -12,8 +24,77 @@ enum access access_of(const struct peer *peer, const struct session *session)
 
 	if (peer->cred.uid == 0)
 		return ACCESS_ADMIN;
-	policy = policy_find(peer->broker->policies, session->policy);
+	policy = access_policy(peer, session);
 	if (policy && policy_admin(policy, peer->cred.uid))
 		return ACCESS_ADMIN;
 	return peer->cred.uid == session->uid ? ACCESS_USER : ACCESS_NONE;
+}
+
+bool access_may_name(const struct peer *peer)
+{
+	const struct policy_set *set = peer->broker->policies;
+
+	if (peer->cred.uid == 0)
+		return true;
+	for (size_t i = 0; i < set->n_policies; i++)
+		if (policy_admin(&set->policies[i], peer->cred.uid))
+			return true;
+	return false;
+}
+
+/* A process as policies match it. @cgroup: a buffer, read only if some policy asks for it. */
+static struct policy_subject access_subject(const struct broker *broker,
+					    const struct process *process,
+					    char cgroup[static PROCFS_CGROUP_MAX])
+{
+	struct policy_subject subject = {
+		.uid = process->uid, .gids = process->gids, .n_gids = process->n_gids};
+
+	if (broker->ask_cgroup && procfs_cgroup(process->pid, cgroup) == 0 &&
+	    !procfs_exited(process->pidfd))
+		subject.cgroup = cgroup;
+	return subject;
+}
+
+bool access_may_own(const struct peer *peer, const struct policy *policy,
+		    const struct process *process)
+{
+	char cgroup[PROCFS_CGROUP_MAX] UNINITIALIZED;
+	struct policy_subject subject;
+
+	if (peer->cred.uid == 0)
+		return true;
+	subject = access_subject(peer->broker, process, cgroup);
+	return process->uid != 0 && policy && policy_is_for(policy, &subject);
+}
+
+bool access_may_attach(const struct peer *peer, const struct session *session)
+{
+	const struct process process = process_of_peer(peer);
+	char cgroup[PROCFS_CGROUP_MAX] UNINITIALIZED;
+	struct policy_subject subject;
+	const struct policy *policy;
+	struct stat st;
+
+	if (fstat(peer->pidfd, &st) == 0 && session->owner && session->owner->inode == st.st_ino)
+		return true;
+	subject = access_subject(peer->broker, &process, cgroup);
+	policy = policy_match(peer->broker->policies, &subject);
+	return policy && policy == access_policy(peer, session);
+}
+
+bool access_may_kill(const struct peer *peer, const struct session *session)
+{
+	const struct owner *owner = session->owner;
+	struct procfs_ids ids;
+	bool capable, same;
+
+	if (peer->cred.uid == 0)
+		return true;
+	if (session->uid == 0 || procfs_ids(owner->pid, &ids))
+		return false;
+	free(ids.gids);
+	same = ids.uid == session->uid && ids.effective_uid == ids.uid && ids.saved_uid == ids.uid;
+	return same && procfs_capable(owner->pid, &capable) == 0 && !capable &&
+	       !procfs_exited(owner->pidfd);
 }

@@ -193,6 +193,7 @@ void audit_end(struct audit *audit, enum log_level level)
 	(void)snprintf(priority, sizeof(priority), "PRIORITY=%d", level); /* it fits */
 	memcpy(all, audit->field, audit->n_fields * sizeof(all[0]));
 	all[audit->n_fields] = (struct iovec){.iov_base = priority, .iov_len = strlen(priority)};
+	log_escape(audit->message);
 	if (asprintf(&message, "MESSAGE=%s", audit->message) < 0)
 		message = NULL; /* its value is undefined then */
 	if (message)

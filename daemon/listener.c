@@ -222,6 +222,7 @@ static int listener_bind(const char *path, int *ret_fd)
 {
 	CLEANUP(fd_closep) int fd = -1;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	mode_t mask;
 	int err;
 
 	if (strlen(path) >= sizeof(address.sun_path))
@@ -233,10 +234,15 @@ static int listener_bind(const char *path, int *ret_fd)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+	/* The file gets the socket's mode, less the mask: no path is followed a second time. */
+	if (fchmod(fd, 0666) < 0)
 		return -errno;
-	/* Nobody can connect before listen(): the mode is right from the first moment on. */
-	if (chmod(path, 0666) < 0 || listen(fd, LISTENER_BACKLOG) < 0) {
+	mask = umask(0);
+	err = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	(void)umask(mask); /* cannot fail */
+	if (err)
+		return err;
+	if (listen(fd, LISTENER_BACKLOG) < 0) {
 		err = -errno;
 		(void)unlink(path); /* the error at hand is the one to report */
 		return err;

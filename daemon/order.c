@@ -112,7 +112,7 @@ static struct admission_change order_change(const struct order *order)
 	};
 }
 
-static void order_weigh_raise(const struct order *order, uint64_t limit,
+static void order_weigh_raise(const struct order *order, uint64_t charged,
 			      struct admission_change *change)
 {
 	const struct broker *broker = order->peer->broker;
@@ -123,8 +123,8 @@ static void order_weigh_raise(const struct order *order, uint64_t limit,
 		.mem_total = broker->mem_total,
 	};
 
-	if (limit > session->share.limit)
-		admission_raise(broker->policies, &sums, session->share.limit, limit, change);
+	if (charged > session->share.charged)
+		admission_raise(broker->policies, &sums, session->share.charged, charged, change);
 }
 
 /* Books first, then limits; after a failure both are as they were. */
@@ -168,7 +168,7 @@ static int order_set_numbers(const struct order *order, const struct session_num
 
 	if (order->access != ACCESS_ADMIN && order_raises(&old, numbers))
 		return order_not_admin(order, "raising a limit of");
-	order_weigh_raise(order, numbers->limit, &change);
+	order_weigh_raise(order, numbers->charged, &change);
 	if (change.refusal)
 		return request_refuse(order->peer, order->header, change.refusal, "%s",
 				      change.text);
@@ -197,6 +197,9 @@ int order_set(struct peer *peer, const struct proto_header *header, const void *
 		return order_given_up(&order);
 	numbers = session_numbers(order.session);
 	order_numbers(&set, &numbers);
+	/* What was mapped under a higher limit stays: only root may say that it counts no more. */
+	if (peer->cred.uid == 0 || numbers.limit > numbers.charged)
+		numbers.charged = numbers.limit;
 	return order_set_numbers(&order, &numbers);
 }
 
@@ -213,6 +216,7 @@ static void order_claimed(const struct order *order, const struct device *device
 		return;
 	if (claim->session != session) {
 		ret_device->busy_id = claim->session->id;
+		ret_device->busy_hidden = access_of(order->peer, claim->session) == ACCESS_NONE;
 		if (strcmp(claim->name, device->name) != 0)
 			ret_device->busy_peer = claim->name;
 		return;
@@ -296,6 +300,11 @@ int order_attach(struct peer *peer, const struct proto_header *header, const voi
 		return err;
 	if (order.session->state != SESSION_ACTIVE)
 		return order_given_up(&order);
+	if (order.access != ACCESS_ADMIN && !access_may_attach(peer, order.session))
+		return request_refuse(peer, header, REFUSAL_NOT_PERMITTED,
+				      "devices of session %llx are for its owner and for whom its "
+				      "policy \"%s\" matches",
+				      (unsigned long long)attach.id, order.session->policy);
 	if (order.session->n_devices == PROTO_DEVICES_MAX)
 		return request_refuse(peer, header, REFUSAL_BAD_REQUEST,
 				      "session %llx has %d devices, which is all that one may have",
@@ -361,6 +370,11 @@ static int order_adopt_process(const struct order *order, const struct process *
 				      (int)process->pid, process->uid,
 				      (unsigned long long)session->id, session->uid,
 				      session->policy);
+	if (!access_may_own(order->peer, order_change(order).policy, process))
+		return request_refuse(order->peer, order->header, REFUSAL_NOT_PERMITTED,
+				      "process %d is not one that policy \"%s\" is for, by its "
+				      "user, groups or cgroup",
+				      (int)process->pid, session->policy);
 	err = order_move(order, process);
 	if (err)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
@@ -396,15 +410,16 @@ int order_adopt(struct peer *peer, const struct proto_header *header, const void
 	return order_adopt_process(&order, &process);
 }
 
-/* Nothing new maps: by the owner's limit, and at once. Twice is fine. */
-static void order_give_up(const struct order *order)
+/* Nothing new maps: by the owner's limit, and at once. Twice is fine, and may take more away. */
+static void order_give_up(const struct order *order, bool force)
 {
 	struct session *session = order->session;
 
-	if (session->state == SESSION_REVOKED)
+	if (session->state != SESSION_REVOKED)
+		session_enter(order->peer->broker->sessions, session, SESSION_REVOKED);
+	else if (!force)
 		return;
-	session_enter(order->peer->broker->sessions, session, SESSION_REVOKED);
-	owner_limit_logged(session->owner);
+	owner_give_up(session->owner, force);
 }
 
 int order_close(struct peer *peer, const struct proto_header *header, const void *body)
@@ -418,18 +433,9 @@ int order_close(struct peer *peer, const struct proto_header *header, const void
 		return request_malformed(peer, header);
 	if (!order_begin(&order, peer, header, request.id, &err))
 		return err;
-	order_give_up(&order);
+	order_give_up(&order, false);
 	audit_order(peer, order.session, "closed");
 	return order_done(&order, NULL);
-}
-
-/* An admin who is not root kills guests, not the managers that hold sessions for them. */
-static bool order_may_kill(const struct order *order)
-{
-	const struct owner *owner = order->session->owner;
-
-	return order->peer->cred.uid == 0 || owner->uid == order->session->uid ||
-	       owner->uid == order->peer->cred.uid;
 }
 
 static int order_kill(const struct order *order)
@@ -459,13 +465,13 @@ int order_revoke(struct peer *peer, const struct proto_header *header, const voi
 		return err;
 	if (order.access != ACCESS_ADMIN)
 		return order_not_admin(&order, "revoking");
-	if (request.flags & PROTO_REVOKE_KILL && !order_may_kill(&order))
+	if (request.flags & PROTO_REVOKE_KILL && !access_may_kill(peer, order.session))
 		return request_refuse(peer, header, REFUSAL_NOT_PERMITTED,
-				      "session %llx lives with process %d of uid %u, which only "
-				      "root may kill",
+				      "session %llx lives with process %d, which is not one of its "
+				      "user alone: only root may kill that",
 				      (unsigned long long)request.id,
-				      (int)order.session->owner->pid, order.session->owner->uid);
-	order_give_up(&order);
+				      (int)order.session->owner->pid);
+	order_give_up(&order, true);
 	audit_order(peer, order.session, "revoked");
 	return request.flags & PROTO_REVOKE_KILL ? order_kill(&order) : order_done(&order, NULL);
 }

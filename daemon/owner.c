@@ -220,16 +220,23 @@ static int owner_set(struct owner *owner, rlim_t value)
 
 /*
  * By the hard value, which is still ours or not. The soft one a process may lower by itself: it
- * keeps that, and does not keep the hard one for it.
+ * keeps that, and does not keep the hard one for it. It may lower the hard one, too: from whom
+ * something is taken away (force) that does not help, and what only the privileged can do stays.
  */
-static bool owner_put_back(const struct owner *owner, const struct rlimit *now,
+static bool owner_put_back(const struct owner *owner, const struct rlimit *now, bool force,
 			   struct rlimit *ret_wanted)
 {
-	if (now->rlim_max != owner->ours.rlim_max)
+	bool lowered = now->rlim_max < owner->ours.rlim_max;
+
+	if (now->rlim_max > owner->ours.rlim_max || (lowered && !force))
 		return false;
 	*ret_wanted = owner->original;
+	if (lowered)
+		ret_wanted->rlim_max = owner_lesser(now->rlim_max, owner->original.rlim_max);
 	if (now->rlim_cur != owner->ours.rlim_cur)
-		ret_wanted->rlim_cur = owner_lesser(now->rlim_cur, owner->original.rlim_max);
+		ret_wanted->rlim_cur =
+			lowered ? owner_lesser(now->rlim_cur, ret_wanted->rlim_cur) : now->rlim_cur;
+	ret_wanted->rlim_cur = owner_lesser(ret_wanted->rlim_cur, ret_wanted->rlim_max);
 	return true;
 }
 
@@ -249,7 +256,8 @@ static void owner_audit(const struct owner *owner, const struct rlimit *from,
 	audit_end(&audit, LOG_LEVEL_INFO);
 }
 
-static void owner_restore(struct owner *owner)
+/* What stays as somebody else set it is still known, for one who takes it away later. */
+static void owner_restore(struct owner *owner, bool force)
 {
 	struct rlimit now, wanted;
 	int err;
@@ -257,14 +265,16 @@ static void owner_restore(struct owner *owner)
 	if (!owner->changed)
 		return;
 	err = owner_read(owner, &now);
-	if (err == 0 && owner_put_back(owner, &now, &wanted)) {
-		err = owner_write(owner, &wanted);
-		if (!err)
-			owner_audit(owner, &now, &wanted);
-	} else if (err == 0)
+	if (err == 0 && !owner_put_back(owner, &now, force, &wanted)) {
 		log_notice("RLIMIT_MEMLOCK of process %d was changed by somebody else: it stays",
 			   (int)owner->pid);
-	if (err && err != -ESRCH)
+		return;
+	}
+	if (err == 0)
+		err = owner_write(owner, &wanted);
+	if (err == 0)
+		owner_audit(owner, &now, &wanted);
+	else if (err != -ESRCH)
 		log_warning("RLIMIT_MEMLOCK of process %d cannot be put back: %s", (int)owner->pid,
 			    strerror(-err));
 	owner->changed = false;
@@ -275,7 +285,7 @@ void owner_put(struct owner *owner)
 {
 	if (owner->sessions)
 		return;
-	owner_restore(owner);
+	owner_restore(owner, false);
 	record_drop(owner->broker->record, &owner->slot);
 	owner_free(owner);
 }
@@ -311,7 +321,7 @@ static bool owner_rule(const struct owner *owner, rlim_t *ret_value)
 }
 
 /* Nothing is changed after an error. */
-static int owner_limit(struct owner *owner)
+static int owner_limit(struct owner *owner, bool force)
 {
 	struct rlimit now;
 	rlim_t value;
@@ -320,7 +330,7 @@ static int owner_limit(struct owner *owner)
 	if (owner->exempt)
 		return 0;
 	if (!owner_rule(owner, &value)) {
-		owner_restore(owner);
+		owner_restore(owner, force);
 		return 0;
 	}
 	err = owner_read(owner, &now);
@@ -333,14 +343,10 @@ static int owner_limit(struct owner *owner)
 	return owner_set(owner, value);
 }
 
-void owner_limit_logged(struct owner *owner)
+/* For those whose sessions stay as they are: a failure is theirs alone. */
+static void owner_limit_logged(struct owner *owner, bool force)
 {
-	const struct rlimit before = owner->ours;
-	bool changed = owner->changed;
-	int err = owner_limit(owner);
-
-	if (!err && changed && owner->changed && !owner_limits_equal(&before, &owner->ours))
-		owner_audit(owner, &before, &owner->ours);
+	int err = owner_limit(owner, force);
 
 	/* -ESRCH: its exit is on the way to the loop. */
 	if (err && err != -ESRCH)
@@ -348,18 +354,44 @@ void owner_limit_logged(struct owner *owner)
 			    strerror(-err));
 }
 
+/* One line for all: their number is in the hands of whoever makes one more. */
+static void owner_audit_siblings(const struct broker *broker, uid_t uid, uint64_t n)
+{
+	struct audit audit UNINITIALIZED;
+
+	audit_begin(&audit, broker, "siblings");
+	audit_number(&audit, "owner_uid", uid);
+	audit_number(&audit, "processes", n);
+	audit_number(&audit, "user_mode_sum", ledger_user_mode_sum(broker->ledger, uid));
+	audit_end(&audit, LOG_LEVEL_INFO);
+}
+
 /* Every owner of a uid that has a session, but one. */
 static void owner_limit_siblings(struct owner_table *table, uid_t uid, const struct owner *but)
 {
-	for (struct owner *o = table->by_uid[uid % OWNER_BUCKETS]; o; o = o->next_uid)
-		if (o->uid == uid && o != but && o->sessions)
-			owner_limit_logged(o);
+	uint64_t n = 0;
+
+	for (struct owner *o = table->by_uid[uid % OWNER_BUCKETS]; o; o = o->next_uid) {
+		const struct rlimit before = o->ours;
+
+		if (o->uid != uid || o == but || !o->sessions)
+			continue;
+		owner_limit_logged(o, false);
+		n += o->changed && !owner_limits_equal(&before, &o->ours);
+	}
+	if (n)
+		owner_audit_siblings(table->broker, uid, n);
+}
+
+void owner_give_up(struct owner *owner, bool force)
+{
+	owner_limit_logged(owner, force);
 }
 
 int owner_limit_session(struct session *session)
 {
 	struct owner *owner = session->owner;
-	int err = owner_limit(owner);
+	int err = owner_limit(owner, false);
 
 	if (!err && session->accounting == POLICY_ACCOUNTING_USER)
 		owner_limit_siblings(owner->broker->owners, session->uid, owner);
@@ -374,15 +406,17 @@ int owner_move_session(struct session *session, struct owner *owner)
 	if (old == owner)
 		return 0;
 	owner_take_session(owner, session);
-	err = owner_limit(owner);
+	err = owner_limit(owner, false);
 	if (err) {
 		owner_take_session(old, session);
 		return err;
 	}
-	if (old->sessions)
-		owner_limit_logged(old);
-	else
+	if (old->sessions) {
+		owner_limit_logged(old, true);
+	} else {
+		owner_restore(old, true);
 		owner_put(old);
+	}
 	return 0;
 }
 
@@ -396,7 +430,7 @@ void owner_end_session(struct broker *broker, struct session *session)
 		owner_remove_session(session);
 	session_free(broker->sessions, session);
 	if (owner && owner->sessions)
-		owner_limit_logged(owner);
+		owner_limit_logged(owner, false);
 	if (user_mode)
 		owner_limit_siblings(broker->owners, uid, owner);
 }
@@ -488,6 +522,9 @@ int owner_get(struct owner_table *table, const struct owner_plan *plan, struct o
 		return owner_make(table, plan, st.st_ino, ret_owner);
 	if (owner->uid != plan->uid)
 		return -EPERM;
+	/* It may have had the capability when it opened for another, and has it no more. */
+	owner->exempt = owner->exempt && plan->exempt;
+	record_at(table->broker->record, owner->slot)->owner.exempt = owner->exempt;
 	*ret_owner = owner;
 	return 0;
 }
@@ -505,6 +542,8 @@ static void owner_revive_limit(struct owner *owner)
 	owner->original.rlim_cur = body->original_cur;
 	owner->original.rlim_max = body->original_max;
 	owner->ours.rlim_cur = owner->ours.rlim_max = body->ours;
+	/* A kill between the two leaves what prlimit(2) would never take. */
+	owner->original.rlim_cur = owner_lesser(owner->original.rlim_cur, owner->original.rlim_max);
 	owner->changed = body->changed;
 	if (!body->changed || owner_read(owner, &now))
 		return;
@@ -550,7 +589,7 @@ void owner_revived(struct owner_table *table)
 		for (struct owner *o = table->owners[i]; o; o = next) {
 			next = o->next;
 			if (o->sessions)
-				owner_limit_logged(o);
+				owner_limit_logged(o, false);
 			else
 				owner_put(o);
 		}

@@ -65,7 +65,7 @@ void owner_table_free(struct owner_table *table);
 
 /**
  * owner_get() - the owner that a process is, made if there is none
- * @plan: of one that exists only pidfd and uid are looked at
+ * @plan: of one that exists pidfd and uid are looked at; it is exempt only if it still is
  *
  * Return: 0; -EPERM: it owns sessions as another uid; -ENOMEM, -EMFILE, -errno of record_add().
  * Nothing is made then.
@@ -92,11 +92,13 @@ void owner_add_session(struct owner *owner, struct session *session);
  */
 int owner_limit_session(struct session *session);
 
-/*
- * The owner's limit alone, after a change that is no other's business. A failure is logged: its
- * sessions are as they are either way.
+/**
+ * owner_give_up() - bring the owner's limit in line after one of its sessions was revoked
+ * @force: it is taken away, not given up: also if the process has lowered its limit since
+ *
+ * Nobody else's limit depends on it. A failure is logged: the session is revoked either way.
  */
-void owner_limit_logged(struct owner *owner);
+void owner_give_up(struct owner *owner, bool force);
 
 /**
  * owner_move_session() - let a session live with another owner

@@ -10,6 +10,7 @@
 #include "accounting/ledger.h"
 #include "accounting/policy.h"
 #include "common/cleanup.h"
+#include "daemon/access.h"
 #include "daemon/broker.h"
 #include "daemon/peer.h"
 #include "daemon/process.h"
@@ -164,20 +165,38 @@ static void petition_set_who(struct petition *petition)
 		petition->who.domain = subject->domain;
 }
 
-/* Another subject than oneself is for root and for the admins of the policy that matches it. */
+/* Before anything is said of a process or a policy. */
+static bool petition_may_name(const struct peer *peer, struct petition *petition)
+{
+	return !petition_given(petition) || access_may_name(peer) ||
+	       petition_refuse(petition, REFUSAL_NOT_PERMITTED,
+			       "uid %u may not ask for another subject than itself: it is no admin "
+			       "of a policy",
+			       peer->cred.uid);
+}
+
+/*
+ * Another subject than oneself is for root and for the admins of the policy that matches it. Whom
+ * an admin who is not root names must be somebody the policy is for, whatever else is said.
+ */
 static bool petition_check_subject(const struct peer *peer, struct petition *petition)
 {
 	const struct policy *policy;
+	bool allowed;
 
 	if (!petition_given(petition) || peer->cred.uid == 0)
 		return true;
 	policy = policy_match(peer->broker->policies, &petition->who);
-	if (policy && policy_admin(policy, peer->cred.uid))
-		return true;
-	return petition_refuse(petition, REFUSAL_NOT_PERMITTED,
-			       "uid %u may not ask for another subject than itself%s%s",
-			       peer->cred.uid, policy ? "; it is no admin of policy " : "",
-			       policy ? policy->name : "");
+	allowed = policy && policy_admin(policy, peer->cred.uid);
+	if (allowed && petition_given(petition) & PROTO_SUBJECT_PROCESS)
+		allowed = access_may_own(peer, policy, &petition->owner);
+	else if (allowed && petition->who.uid != peer->cred.uid)
+		allowed = petition->who.uid != 0 && policy_lists_user(policy, petition->who.uid);
+	return allowed ||
+	       petition_refuse(petition, REFUSAL_NOT_PERMITTED,
+			       "uid %u may not ask for that subject: it is no admin of the policy "
+			       "that matches it, or that policy does not list its user",
+			       peer->cred.uid);
 }
 
 /* The broker's sums, as admission asks for them (admission_sums_fn). */
@@ -194,17 +213,19 @@ static void petition_sums(uid_t uid, const struct policy *policy, struct admissi
 	};
 }
 
-static void petition_claims(const struct broker *broker, const struct petition *petition,
+static void petition_claims(const struct peer *peer, const struct petition *petition,
 			    struct admission_device *ret_devices)
 {
 	for (size_t i = 0; i < petition->open->n_devices; i++) {
 		const struct device *device = &petition->devices[i];
-		const struct session_claim *claim = session_claim_find(broker->sessions, device);
+		const struct session_claim *claim =
+			session_claim_find(peer->broker->sessions, device);
 
 		ret_devices[i] = (struct admission_device){.device = device};
 		if (!claim)
 			continue;
 		ret_devices[i].busy_id = claim->session->id;
+		ret_devices[i].busy_hidden = access_of(peer, claim->session) == ACCESS_NONE;
 		if (strcmp(claim->name, device->name) != 0)
 			ret_devices[i].busy_peer = claim->name;
 	}
@@ -213,7 +234,8 @@ static void petition_claims(const struct broker *broker, const struct petition *
 /* Who is asking for whom, before anything is looked at that only a policy can allow. */
 static bool petition_identify(const struct peer *peer, struct petition *petition, bool *ret_capable)
 {
-	if (!petition_find_owner(peer, petition) || !petition_read_cgroup(peer->broker, petition))
+	if (!petition_may_name(peer, petition) || !petition_find_owner(peer, petition) ||
+	    !petition_read_cgroup(peer->broker, petition))
 		return false;
 	petition_set_who(petition);
 	petition->identified = true;
@@ -245,7 +267,7 @@ void petition_weigh(const struct peer *peer, const struct proto_open *open,
 	if (policy_match(broker->policies, &request.subject)) {
 		if (!petition_probe(broker, petition))
 			return;
-		petition_claims(broker, petition, devices);
+		petition_claims(peer, petition, devices);
 		request.n_devices = open->n_devices;
 	}
 	admission_decide(broker->policies, &request, petition_sums, broker, &petition->admission);

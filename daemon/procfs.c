@@ -93,8 +93,8 @@ int procfs_locked(pid_t pid, struct procfs_locked *ret_locked)
 	return err;
 }
 
-/* "Uid:\t1000\t1000\t1000\t1000": the real and the effective one. */
-static bool procfs_two_ids(const char *line, const char *key, uint32_t ret_ids[static 2])
+/* "Uid:\t1000\t1000\t1000\t1000": the real, the effective and the saved one. */
+static bool procfs_some_ids(const char *line, const char *key, uint32_t ret_ids[static 3])
 {
 	size_t len = strlen(key);
 	char *end;
@@ -102,7 +102,7 @@ static bool procfs_two_ids(const char *line, const char *key, uint32_t ret_ids[s
 	if (strncmp(line, key, len) != 0)
 		return false;
 	line += len;
-	for (int i = 0; i < 2; i++, line = end) {
+	for (int i = 0; i < 3; i++, line = end) {
 		ret_ids[i] = (uint32_t)strtoul(line, &end, 10);
 		if (end == line)
 			return false;
@@ -133,17 +133,18 @@ static int procfs_groups(const char *numbers, struct procfs_ids *ids)
 static int procfs_scan_ids(FILE *file, struct procfs_ids *ids)
 {
 	CLEANUP(freep) char *line = NULL;
-	uint32_t two[2];
+	uint32_t some[3];
 	size_t size = 0;
 
 	while (getline(&line, &size, file) >= 0) {
-		if (procfs_two_ids(line, "Uid:", two)) {
-			ids->uid = two[0];
-			ids->effective_uid = two[1];
-		} else if (procfs_two_ids(line, "Gid:", two)) {
-			ids->gids[0] = two[0];
+		if (procfs_some_ids(line, "Uid:", some)) {
+			ids->uid = some[0];
+			ids->effective_uid = some[1];
+			ids->saved_uid = some[2];
+		} else if (procfs_some_ids(line, "Gid:", some)) {
+			ids->gids[0] = some[0];
 			ids->n_gids = 1;
-			ids->effective_gid = two[1];
+			ids->effective_gid = some[1];
 		} else if (strncmp(line, "Groups:", 7) == 0) {
 			return ids->n_gids ? procfs_groups(line + 7, ids) : -EPROTO;
 		}

@@ -33,6 +33,7 @@ int procfs_locked(pid_t pid, struct procfs_locked *ret_locked);
 struct procfs_ids {
 	uid_t uid; /* the real one */
 	uid_t effective_uid;
+	uid_t saved_uid;
 	gid_t effective_gid;
 	gid_t *gids; /* the real one first, then supplementary; the caller frees */
 	size_t n_gids;

@@ -28,7 +28,8 @@ static_assert(sizeof(struct record_slot) == 256, "the format of the file");
 struct record_header {
 	uint64_t magic;
 	char boot_id[RECORD_BOOT_ID_MAX];
-	char zero[184];
+	uint64_t last_id; /* of all sessions there were */
+	char zero[176];
 };
 static_assert(sizeof(struct record_header) == sizeof(struct record_slot), "one slot's place");
 
@@ -210,17 +211,43 @@ static int record_check_file(int fd)
 		       : -EPERM;
 }
 
+/* Who may write there can put another file in its place, unless it is sticky as /tmp is. */
+static int record_check_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	CLEANUP(freep)
+	char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	struct stat st;
+
+	if (!directory)
+		return -ENOMEM;
+	if (stat(directory, &st) < 0)
+		return -errno;
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return -EPERM;
+	return st.st_mode & 022 && !(st.st_mode & S_ISVTX) ? -EPERM : 0;
+}
+
 int record_open(const char *path, const char *boot_id, bool *ret_cleared,
 		struct record **ret_record)
 {
+	int err = record_check_directory(path);
+
+	if (err)
+		return err;
+
 	CLEANUP(fd_closep)
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	int err;
 
 	if (fd < 0)
 		return -errno;
 	err = record_check_file(fd);
 	return err ? err : record_open_fd(STEAL_FD(fd), boot_id, ret_cleared, ret_record);
+}
+
+uint64_t *record_last_id(struct record *record)
+{
+	return &((struct record_header *)record->map)->last_id;
 }
 
 int record_add(struct record *record, enum record_kind kind, const union record_body *body,

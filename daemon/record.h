@@ -36,7 +36,8 @@ enum record_kind {
 struct record_session {
 	uint64_t id;
 	uint64_t owner; /* inode of the owner's pidfd; 0: none yet */
-	uint64_t limit; /* bytes, as the next */
+	uint64_t limit; /* bytes, as the next two */
+	uint64_t charged;
 	uint64_t extra_memlock;
 	uint64_t max_mappings;
 	uint64_t max_objects;
@@ -84,8 +85,8 @@ static_assert(sizeof(union record_body) == 248, "a slot of 256 bytes with its ki
  *
  * What another version of the daemon left is not understood and is cleared: *ret_cleared.
  *
- * Return: 0; -EWOULDBLOCK: another daemon has it; -EPERM: it is not a file of ours; -ENOSPC;
- * -errno.
+ * Return: 0; -EWOULDBLOCK: another daemon has it; -EPERM: it is not a file of ours, or lies where
+ * others may replace it; -ENOSPC; -errno.
  */
 int record_open(const char *path, const char *boot_id, bool *ret_cleared,
 		struct record **ret_record);
@@ -112,6 +113,12 @@ void record_drop(struct record *record, uint32_t *slot);
 
 /* The entry in a slot, to read and to change field by field; moves with the next record_add(). */
 union record_body *record_at(struct record *record, uint32_t slot);
+
+/*
+ * The id of the session made last, in the record itself: none is used twice in one boot, also if
+ * that session has ended and the clock was set back. Moves with the next record_add().
+ */
+uint64_t *record_last_id(struct record *record);
 
 /*
  * Between two stores into a valid entry where the second must not be seen without the first. Who

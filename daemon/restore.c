@@ -12,10 +12,15 @@
 #include "daemon/record.h"
 #include "daemon/session.h"
 
-/* Not the entry's fault: at the next start it may be taken over. */
+/*
+ * Only what is proved to be over, or to make no sense, is dropped: of anything else the entry may
+ * be taken over at the next start. pidfd_open(2) says EINVAL (or ENOENT) of a pid that is by now
+ * that of a thread.
+ */
 static bool restore_must_stop(int err)
 {
-	return err == -ENOMEM || err == -EMFILE || err == -ENFILE;
+	return err && err != -ESRCH && err != -EINVAL && err != -ENOENT && err != -EBADMSG &&
+	       err != -EEXIST;
 }
 
 static int restore_owners(struct broker *broker)

@@ -16,7 +16,8 @@ struct broker;
  * is brought in line, and of those without a session put back. Entries that make no sense are
  * dropped and logged.
  *
- * Return: 0; -ENOMEM, -EMFILE: not all could be taken over, and none was dropped for that.
+ * Return: 0; -ENOMEM, -EMFILE and whatever else proves nothing: not all could be taken over, and
+ * none was dropped for that.
  */
 int restore_sessions(struct broker *broker);
 

@@ -18,7 +18,6 @@ struct session_table {
 	struct record *record; /* likewise */
 	struct session *oldest, *newest;
 	size_t n;
-	uint64_t last_id;
 	struct session *by_id[SESSION_BUCKETS];
 	struct session *by_name[SESSION_BUCKETS];
 	struct session_claim *claims[SESSION_BUCKETS];
@@ -110,9 +109,9 @@ static uint64_t session_id(struct session_table *table)
 
 	(void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail */
 	id = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-	if (id <= table->last_id)
-		id = table->last_id + 1;
-	table->last_id = id;
+	if (id <= *record_last_id(table->record))
+		id = *record_last_id(table->record) + 1;
+	*record_last_id(table->record) = id;
 	return id;
 }
 
@@ -219,6 +218,7 @@ static void session_record(const struct session *s, struct record_session *ret_b
 	*ret_body = (struct record_session){
 		.id = s->id,
 		.limit = s->share.limit,
+		.charged = s->share.charged,
 		.extra_memlock = s->extra_memlock,
 		.max_mappings = s->max_mappings,
 		.max_objects = s->max_objects,
@@ -304,7 +304,8 @@ int session_new(struct session_table *table, const struct session_plan *plan,
 /* What is read from the file is checked like anything that was not made here. */
 static bool session_record_valid(const struct record_session *body)
 {
-	return body->id < UINT64_MAX && /* the next one's is above it */
+	return body->charged >= body->limit &&
+	       body->id < UINT64_MAX && /* the next one's is above it */
 	       body->state < SESSION_STATES &&
 	       (body->accounting == POLICY_ACCOUNTING_TASK ||
 		body->accounting == POLICY_ACCOUNTING_USER) &&
@@ -322,7 +323,7 @@ int session_revive(struct session_table *table, uint32_t slot, struct session **
 		return -ENOMEM;
 	if (!session_record_valid(body))
 		return -EBADMSG;
-	if (body->id <= table->last_id)
+	if (table->newest && body->id <= table->newest->id)
 		return -EEXIST;
 	s->id = body->id;
 	s->uid = body->uid;
@@ -335,11 +336,14 @@ int session_revive(struct session_table *table, uint32_t slot, struct session **
 	s->slot = slot;
 	memcpy(s->name, body->name, sizeof(s->name));
 	memcpy(s->policy, body->policy, sizeof(s->policy));
-	err = ledger_charge(table->ledger, s->uid, s->policy, body->limit,
+	/* At its largest, then as it is: the second cannot fail. */
+	err = ledger_charge(table->ledger, s->uid, s->policy, body->charged,
 			    s->accounting == POLICY_ACCOUNTING_USER, &s->share);
 	if (err)
 		return err;
-	table->last_id = s->id;
+	(void)ledger_resize(table->ledger, &s->share, body->limit, body->charged);
+	if (s->id > *record_last_id(table->record))
+		*record_last_id(table->record) = s->id;
 	session_link(table, s);
 	*ret_session = STEAL(s);
 	return 0;
@@ -422,6 +426,7 @@ struct session_numbers session_numbers(const struct session *session)
 {
 	return (struct session_numbers){
 		.limit = session->share.limit,
+		.charged = session->share.charged,
 		.max_mappings = session->max_mappings,
 		.max_objects = session->max_objects,
 		.migration_buffers = session->migration_buffers,
@@ -432,14 +437,20 @@ int session_set_numbers(struct session_table *table, struct session *session,
 			const struct session_numbers *numbers)
 {
 	struct record_session *body = &record_at(table->record, session->slot)->session;
-	int err = ledger_resize(table->ledger, &session->share, numbers->limit);
+	int err = ledger_resize(table->ledger, &session->share, numbers->limit, numbers->charged);
 
 	if (err)
 		return err;
 	session->max_mappings = body->max_mappings = numbers->max_mappings;
 	session->max_objects = body->max_objects = numbers->max_objects;
 	session->migration_buffers = body->migration_buffers = numbers->migration_buffers;
+	/* The larger first: a kill in between leaves an entry that makes sense. */
+	if (numbers->charged > body->charged)
+		body->charged = numbers->charged;
+	record_barrier();
 	body->limit = numbers->limit;
+	record_barrier();
+	body->charged = numbers->charged;
 	return 0;
 }
 

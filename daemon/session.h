@@ -127,6 +127,7 @@ void session_set_owner(struct session_table *table, struct session *session, str
 /* New numbers; those that stay as they are included. */
 struct session_numbers {
 	uint64_t limit; /* bytes */
+	uint64_t charged; /* bytes in the sums; at least limit */
 	uint64_t max_mappings;
 	uint64_t max_objects;
 	uint64_t migration_buffers; /* bytes per device */

@@ -22,6 +22,7 @@ policy "domains" {
 	limit = "32M"
 	admins = {"1002"}
 }
+policy "nosy" { users = {"1003"} accounting = "task" limit = "1M" devices = {"0000:01:*"} }
 policy "others" { users = {"1001", "1002"} accounting = "task" limit = "64M" }
 C
 for device in 0000:00:05.0 0000:00:06.0 0000:01:01.0 0000:01:02.0; do to_vfio "$device"; done
@@ -129,6 +130,14 @@ until [[ $(awk '/^Uid/ {print $2}' "/proc/$child/status") == 1001 ]]; do :; done
 refused "one of another user" not-permitted "$pinbroker" adopt "$id" "$child"
 kill "$child"; child_end
 
+# A user who lowers a limit has not unmapped anything: the share stays. Root may say otherwise.
+sums() { "$pinbroker" status --json | jq -c '[.users[] | select(.uid == 1000)][0].sum_bytes'; }
+is "the share after that" "$(sums)" $((128 * mib))
+exits "lowered by its user to nothing" 0 user set "$id" limit=1
+is "the share" "$(sums)" $((128 * mib))
+exits "raised by root" 0 "$pinbroker" set "$id" limit=100M
+is "the share by root's word" "$(sums)" $((100 * mib))
+
 # An admin who is not root: his own policies' subjects only, and not with root's manager.
 refused "no admin of that policy" not-permitted as 1002 "$pinbroker" explain --uid 1001
 exits "an admin" 0 as 1002 "$pinbroker" explain --uid 1000
@@ -138,13 +147,36 @@ held=$(cut -d' ' -f2 <<<"$answer")
 refused "an admin and root's manager" not-permitted as 1002 "$pinbroker" revoke "$held" --kill
 is "which lives" "$(shown "$held" .state)" '"active"'
 exits "an admin closes" 0 as 1002 "$pinbroker" close "$held"
-told "another domain" 'refused no-policy' open-for uid=1003 domain=web-1 -- vm 16M
+told "another domain" 'refused no-policy' open-for uid=1005 domain=web-1 -- vm 16M
+
+# What an admin says of a process does not make it his: one of a user that no policy of his lists.
+background as 4444 sleep 1000
+until [[ $(awk '/^Uid/ {print $2}' "/proc/$child/status") == 4444 ]]; do :; done
+original_of_4444=$(memlock "$child")
+is "another user's process by a domain" \
+	"$(echo "open-for pid=$child domain=db-1 -- vm 16M" | as 1002 "$here/tests/manager")" "refused not-permitted"
+is "another user by a domain" \
+	"$(echo "open-for uid=4444 domain=db-1 -- vm 16M" | as 1002 "$here/tests/manager")" "refused not-permitted"
+is "its limit" "$(memlock "$child")" "$original_of_4444"
+told "a domain of that user" 'granted [0-9a-f]+ vm' open-for uid=4444 domain=db-1 -- vm 16M
+lent=$(cut -d' ' -f2 <<<"$answer")
+refused "to its process, by an admin" not-permitted as 1002 "$pinbroker" adopt "$lent" "$child"
+exits "to its process, by root" 0 "$pinbroker" adopt "$lent" "$child"
+refused "a device for another of that uid" not-permitted as 4444 "$pinbroker" attach "$lent" 0000:01:01.0 -- true
+# It lowers its own hard limit; from whom a session is taken that does not help.
+as 4444 prlimit --pid "$child" --memlock=$((32 * mib - 4096)):$((32 * mib - 4096))
+exits "taken from it" 0 "$pinbroker" revoke "$lent"
+is "its limit is the original" "$(memlock "$child")" "$original_of_4444"
+kill "$child"; child_end
+log_wait "ended: session=$lent "
 
 # The IOMMU group is the unit: the neighbour is busy for others, and free for its own session.
 told "one of a group" 'granted [0-9a-f]+ vm-2' open-for uid=1000 -- vm 16M 0000:01:01.0
 grouped=$(cut -d' ' -f2 <<<"$answer")
 refused "its neighbour, for another" device-busy "$pinbroker" attach "$id" 0000:01:02.0 -- true
 like "the sentence" "$err" "shares IOMMU group [0-9]+ with 0000:01:01.0, which session $grouped has"
+refused "its neighbour, for a stranger" device-busy as 1003 "$pinbroker" run --device 0000:01:02.0 -- true
+like "which learns no id" "$err" "with one that another user's session has"
 told "its neighbour, for itself" 'ok active' attach "$grouped" 0000:01:02.0
 tell close "$grouped"
 told "nothing for what was closed" 'refused bad-request' attach "$grouped" 0000:00:07.0
@@ -157,7 +189,7 @@ refused "nothing can be set" bad-request "$pinbroker" set "$id" limit=1M
 refused "its device stays with it" device-busy as 1000 "$pinbroker" run --device 0000:00:05.0 -- true
 exits "closed twice" 0 user close "$id"
 is "its share" "$("$pinbroker" status --json | jq -c '[.users[] | select(.uid == 1000)][0] | [.policy, .sessions, .sum_bytes]')" \
-	"[\"guests\",2,$((128 * mib))]"
+	"[\"guests\",2,$((164 * mib))]"
 exits "revoked and killed" 0 "$pinbroker" revoke "$id" --kill
 log_wait "ended: session=$id "
 exits "it is gone" 66 "$pinbroker" show "$id"
@@ -171,7 +203,7 @@ told "a process and another uid" 'refused bad-request' open-for uid=1001 pid="$g
 kill "$guest"
 exec {manager[1]}>&-
 wait "$manager_PID"
-log_wait 'ended: ' 4
+log_wait 'ended: ' 5
 is "after all" "$("$pinbroker" list --json)" '[]'
 broker_settle
 is "descriptors of the daemon" "$(broker_fds)" "$fds"

@@ -64,6 +64,9 @@ void broker_fixture_check_idle(const struct broker_fixture *f, const char *row);
  */
 void broker_fixture_restart(struct broker_fixture *f);
 
+/* The same, as far as the other one gets: what restore_sessions() returned. */
+int broker_fixture_try_restart(struct broker_fixture *f);
+
 /* Keeps a copy of the record; that restart goes on from it, if there is one. @arg: the fixture */
 void broker_fixture_snapshot(void *arg);
 

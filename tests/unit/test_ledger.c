@@ -100,7 +100,7 @@ static void sum_that_does_not_fit_is_refused(void)
 	CU_ASSERT_EQUAL(ledger_n_sessions(ledger, 1, "q"), 0);
 	charge(ledger, 3, "p", 1, false, &c);
 	CU_ASSERT_EQUAL(ledger_host_sum(ledger), UINT64_MAX);
-	CU_ASSERT_EQUAL(ledger_resize(ledger, &c, 2), -EOVERFLOW);
+	CU_ASSERT_EQUAL(ledger_resize(ledger, &c, 2, 2), -EOVERFLOW);
 	CU_ASSERT_EQUAL(c.limit, 1);
 	CU_ASSERT_EQUAL(ledger_host_sum(ledger), UINT64_MAX);
 	ledger_uncharge(ledger, &a);
@@ -185,7 +185,7 @@ static void model_step(struct model *m, uint64_t *seed)
 
 	if (s->live && suite_random(seed) % 2) {
 		s->limit = suite_random(seed) % (64 * GIB);
-		CU_ASSERT_EQUAL(ledger_resize(m->ledger, &s->entry, s->limit), 0);
+		CU_ASSERT_EQUAL(ledger_resize(m->ledger, &s->entry, s->limit, s->limit), 0);
 		s->live = false; /* turned below */
 	} else if (s->live) {
 		ledger_uncharge(m->ledger, &s->entry);

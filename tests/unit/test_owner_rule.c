@@ -85,20 +85,34 @@ static bool model_rule(const struct model *m, const struct model_process *p, uin
 	return live;
 }
 
+/* Nothing is to be mapped any more: what comes back, if it was not somebody else's word. */
+static void model_back(struct model_process *p, bool force)
+{
+	bool soft = p->value.rlim_cur == p->ours.rlim_cur;
+
+	if (!p->changed || p->value.rlim_max > p->ours.rlim_max)
+		return;
+	if (p->value.rlim_max == p->ours.rlim_max) {
+		p->value.rlim_max = p->original.rlim_max;
+		p->value.rlim_cur = soft ? p->original.rlim_cur
+					 : lesser(p->value.rlim_cur, p->original.rlim_max);
+		p->changed = false;
+	} else if (force) {
+		p->value.rlim_max = lesser(p->value.rlim_max, p->original.rlim_max);
+		p->value.rlim_cur = lesser(soft ? p->original.rlim_cur
+						: lesser(p->value.rlim_cur, p->original.rlim_cur),
+					   p->value.rlim_max);
+		p->changed = false;
+	}
+}
+
 /* The broker has looked at the process. */
-static void model_keep(const struct model *m, struct model_process *p)
+static void model_look(const struct model *m, struct model_process *p, bool force)
 {
 	uint64_t value;
 
 	if (!model_rule(m, p, &value)) {
-		if (p->changed && p->value.rlim_max == p->ours.rlim_max) {
-			bool soft = p->value.rlim_cur == p->ours.rlim_cur;
-
-			p->value.rlim_max = p->original.rlim_max;
-			p->value.rlim_cur = soft ? p->original.rlim_cur
-						 : lesser(p->value.rlim_cur, p->original.rlim_max);
-		}
-		p->changed = false;
+		model_back(p, force);
 		return;
 	}
 	if (!p->changed || p->value.rlim_max > p->ours.rlim_max) {
@@ -110,6 +124,11 @@ static void model_keep(const struct model *m, struct model_process *p)
 	p->value.rlim_cur = p->value.rlim_max = value;
 	p->ours = p->value;
 	p->changed = true;
+}
+
+static void model_keep(const struct model *m, struct model_process *p)
+{
+	model_look(m, p, false);
 }
 
 static bool model_has_sessions(const struct model *m, const struct model_process *p)
@@ -130,6 +149,13 @@ static void model_changed(struct model *m, struct model_process *p, bool user_mo
 		    (user_mode && other->uid == p->uid && model_has_sessions(m, other)))
 			model_keep(m, other);
 	}
+}
+
+/* The broker forgets one without a session. */
+static void model_gone(const struct model *m, struct model_process *p)
+{
+	if (!model_has_sessions(m, p))
+		p->changed = false;
 }
 
 static void model_check(const struct model *m, const char *step)
@@ -194,6 +220,7 @@ static void step_end(struct model *m, struct model_session *s)
 		owner_put(owner);
 	s->id = 0;
 	model_changed(m, s->owner, s->user_mode);
+	model_gone(m, s->owner);
 }
 
 static void step_revoke(struct model *m, struct model_session *s)
@@ -203,9 +230,11 @@ static void step_revoke(struct model *m, struct model_session *s)
 	if (s->revoked)
 		return;
 	session_enter(m->f.broker->sessions, session, SESSION_REVOKED);
-	owner_limit_logged(session->owner);
+	bool force = pick(m, 2); /* taken away, or given up */
+
+	owner_give_up(session->owner, force);
 	s->revoked = true;
-	model_keep(m, s->owner);
+	model_look(m, s->owner, force);
 }
 
 static void step_set(struct model *m, struct model_session *s)
@@ -215,7 +244,7 @@ static void step_set(struct model *m, struct model_session *s)
 
 	if (s->revoked)
 		return;
-	numbers.limit = s->limit = pick(m, 1000);
+	numbers.limit = numbers.charged = s->limit = pick(m, 1000);
 	CU_ASSERT_EQUAL(session_set_numbers(m->f.broker->sessions, session, &numbers), 0);
 	CU_ASSERT_EQUAL(owner_limit_session(session), 0);
 	model_changed(m, s->owner, s->user_mode);
@@ -230,7 +259,8 @@ static void step_move(struct model *m, struct model_session *s, struct model_pro
 	CU_ASSERT_EQUAL(owner_move_session(model_find(m, s), model_owner(m, to)), 0);
 	s->owner = to;
 	model_keep(m, to);
-	model_keep(m, from);
+	model_look(m, from, true);
+	model_gone(m, from);
 }
 
 static void step_somebody_else(struct model *m, struct model_process *p)

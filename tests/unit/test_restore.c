@@ -2,7 +2,9 @@
 /* A daemon that is killed is one whose tables are forgotten and whose record stays. */
 #include "daemon/restore.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "accounting/ledger.h"
@@ -281,7 +283,7 @@ static void limit_that_was_just_set_is_ours(void)
 	session = session_after(f.broker->sessions, 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
 	session_enter(f.broker->sessions, session, SESSION_REVOKED);
-	owner_limit_logged(session->owner);
+	owner_give_up(session->owner, false);
 	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 	broker_fixture_fini(&f);
@@ -301,7 +303,7 @@ static void limit_goes_back_after_two_kills(void)
 		return;
 	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
 	numbers = session_numbers(session);
-	numbers.limit = 2000;
+	numbers.limit = numbers.charged = 2000;
 	CU_ASSERT_EQUAL(session_set_numbers(f.broker->sessions, session, &numbers), 0);
 	record_at(f.broker->record, session->owner->slot)->owner.next = 2000;
 	fake_sys_set_memlock(child.pid, 2000, 2000);
@@ -317,6 +319,37 @@ static void limit_goes_back_after_two_kills(void)
 	owner_end_session(f.broker, session);
 	owner_put(owner);
 	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
+/* What is short for a moment proves nothing about a session: the next start has it. */
+static void start_that_lacks_something_drops_nothing(void)
+{
+	const struct device device = {.name = FIXTURE_DEVICE, .group = 7};
+	struct rlimit limit, old;
+	struct broker_fixture f;
+	struct session *session;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
+	CU_ASSERT_EQUAL(session_claim(f.broker->sessions, session, &device), 0);
+	broker_fixture_restart(&f); /* this one and the next have as many descriptors */
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &old), 0);
+	limit = old;
+	limit.rlim_cur = (rlim_t)session_after(f.broker->sessions, 0)->owner->pidfd;
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	CU_ASSERT_EQUAL(broker_fixture_try_restart(&f), -EMFILE);
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &old), 0);
+	CU_ASSERT_EQUAL(record_fixture_count(f.broker->record, RECORD_SESSION), 1);
+	CU_ASSERT_EQUAL(record_fixture_count(f.broker->record, RECORD_DEVICE), 1);
+	CU_ASSERT_EQUAL(record_fixture_count(f.broker->record, RECORD_OWNER), 1);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
+	broker_fixture_restart(&f);
+	CU_ASSERT_EQUAL(session_count(f.broker->sessions), 1);
+	CU_ASSERT_PTR_NOT_NULL(session_claim_find(f.broker->sessions, &device));
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 	broker_fixture_fini(&f);
 }
@@ -373,6 +406,7 @@ static const CU_TestInfo tests[] = {
 	{"a device that was not sent is free", device_that_was_not_sent_is_free},
 	{"a limit that was just set is ours", limit_that_was_just_set_is_ours},
 	{"entries that make no sense are dropped", entries_that_make_no_sense_are_dropped},
+	{"a start that lacks something drops nothing", start_that_lacks_something_drops_nothing},
 	{"a limit goes back after two kills", limit_goes_back_after_two_kills},
 	CU_TEST_INFO_NULL,
 };
