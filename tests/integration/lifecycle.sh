@@ -40,11 +40,12 @@ is "descriptors after clients that vanished" "$(broker_fds)" "$fds"
 broker_stop
 
 # Under a service manager: its socket, its notices.
-rm -f "$socket"
+rm -f "$socket" "$socket.record"
 background "$here/tests/activate" "$socket" "$pinbrokerd"
 until [[ -S $socket ]]; do :; done
 is "the client that had it started is served" "$("$pinbroker" list --json)" '[]'
 child_wait READY=1
+[[ -f $socket.record ]] || fail "there is no record beside a socket of the service manager"
 
 child_end
 like "it says that it stops" "$(cat "$tmp/child")" 'STOPPING=1'
