@@ -11,7 +11,6 @@
  * be armed again. A program that ends by itself gives its exit status, one that is killed by
  * somebody else 128 + the signal. When this one dies, the program is killed.
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <err.h>
 #include <errno.h>
@@ -183,22 +182,23 @@ static void interrupt(const struct killer *killer)
 
 static void arm(struct killer *killer)
 {
-	char line[64], when[8];
+	char line[64], *number = line, *end;
 	ssize_t len = read(STDIN_FILENO, line, sizeof(line) - 1);
 
 	if (len <= 0)
 		errx(1, "end of the orders");
 	line[len] = '\0';
-	if (sscanf(line, "%7s %lu", when, &killer->nth) != 2 || killer->nth == 0 ||
-	    (strcmp(when, "entry") != 0 && strcmp(when, "exit") != 0))
+	killer->at_exit = strncmp(line, "exit ", 5) == 0;
+	if (killer->at_exit || strncmp(line, "entry ", 6) == 0)
+		number = strchr(line, ' ') + 1;
+	killer->nth = strtoul(number, &end, 10);
+	if (number == line || *end != '\n' || killer->nth == 0)
 		errx(EXIT_USAGE, "no order: %s", line);
-	killer->at_exit = strcmp(when, "exit") == 0;
 	killer->arrived = false;
 	killer->count = 0;
 	killer->armed = true;
 	interrupt(killer);
-	/* What comes from here on is served after the interrupt: each thread stops before it runs.
-	 */
+	/* What is asked from here on comes after the interrupt: each thread stops before it. */
 	say("armed\n");
 }
 
