@@ -170,13 +170,16 @@ static void closer_start(struct closer *closer)
 {
 	if (closer->leaving && sem_trywait(&closer->leaving->left) == 0)
 		closer_left(closer);
-	for (struct closer_job *job = closer->jobs; job && !closer->leaving; job = job->next) {
+	if (closer->leaving)
+		return;
+	for (struct closer_job *job = closer->jobs; job; job = job->next) {
 		if (job->started)
 			continue;
 		if (closer_spawn(job))
 			return;
 		job->started = true;
 		closer->leaving = job;
+		return;
 	}
 }
 

@@ -158,6 +158,7 @@ static int record_begin(struct record *record, const char *boot_id)
 	if (err)
 		return err;
 	header = record->map;
+	assert(header); /* it was mapped a moment ago: for gcc -fanalyzer, which loses that */
 	memcpy(header->boot_id, boot_id, strlen(boot_id));
 	record_barrier();
 	header->magic = RECORD_MAGIC;
