@@ -70,17 +70,21 @@ static void write_opens(void)
 	seed_write("open-malformed");
 }
 
-/* Each system call of a grant fails once. */
+/* Each system call of a grant fails once, and at each the daemon is killed once. */
 static void write_failures(void)
 {
 	struct proto_open open = seed_open("vm", UINT64_C(1) << 30, FUZZ_DEVICE, NULL);
 
-	for (unsigned int nth = 1; nth <= 9; nth++) {
+	for (unsigned int nth = 1; nth <= 12; nth++) {
 		char name[32];
 
 		add_open(FAULT(nth, FUZZ_FAULT_ERROR, nth), &open);
 		add_list(0);
 		(void)snprintf(name, sizeof(name), "open-fails-%u", nth);
+		seed_write(name);
+		add_open(FAULT(nth, FUZZ_FAULT_KILLED, nth), &open);
+		add_list(0);
+		(void)snprintf(name, sizeof(name), "open-killed-%u", nth);
 		seed_write(name);
 	}
 }

@@ -116,4 +116,10 @@ void seeds_record(void)
 	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);
 	add_session(UINT64_MAX, FUZZ_TENANT, SESSION_ACTIVE, PROTO_ACCOUNTING_TASK);
 	seed_write("last-id");
+	add_begin();
+	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);
+	add_session(1, FUZZ_TENANT, SESSION_ACTIVE, PROTO_ACCOUNTING_TASK);
+	for (int i = 0; i <= PROTO_DEVICES_MAX; i++)
+		add_device(1, i, FUZZ_DEVICE);
+	seed_write("too-many-devices");
 }
