@@ -150,9 +150,10 @@ void fuzz_process_lower(unsigned int who)
 {
 	struct fuzz_process *process = &world.now[who];
 
-	process->limit.rlim_max /= 2;
-	if (process->limit.rlim_cur > process->limit.rlim_max)
-		process->limit.rlim_cur = process->limit.rlim_max;
+	if (process->limit.rlim_cur == process->limit.rlim_max)
+		process->limit.rlim_cur /= 2;
+	else
+		process->limit.rlim_max = process->limit.rlim_cur;
 	process->lowered = true;
 }
 

@@ -74,7 +74,7 @@ void fuzz_process_exit(unsigned int who);
 /* Another process gets the pid. */
 void fuzz_process_reuse(unsigned int who);
 
-/* It lowers its own limit, which may stay so; it must not come out with a higher one. */
+/* It lowers its own limit, first the soft one, and must not come out with a higher one later. */
 void fuzz_process_lower(unsigned int who);
 
 /*

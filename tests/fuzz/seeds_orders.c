@@ -102,7 +102,7 @@ static void write_open_for(void)
 	seed_write("open-for-refused");
 }
 
-static void write_orders(void)
+static void write_changes(void)
 {
 	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
 	add_set(WHO(FUZZ_ADMIN), 1, 3 * GIB);
@@ -125,12 +125,29 @@ static void write_orders(void)
 	add_attach(0, 1, FUZZ_DEVICE); /* its group is busy */
 	add_attach(WHO(FUZZ_ADMIN), 2, FUZZ_DEVICE);
 	seed_write("attach-busy");
+}
+
+static void write_moves(void)
+{
 	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
 	add_adopt(WHO(FUZZ_ADMIN), 1, FUZZ_TENANT_TOO);
 	add_adopt(0, 1, FUZZ_TENANT);
 	add_adopt(WHO(FUZZ_ROOT), 1, FUZZ_GUEST); /* another uid */
 	add_adopt(WHO(FUZZ_ROOT), 1, FUZZ_TENANT);
 	seed_write("adopt");
+	add_open(WHO(FUZZ_ROOT), NULL, PROTO_ACCOUNTING_TASK);
+	add_adopt(WHO(FUZZ_ROOT), 1, FUZZ_MANAGER); /* no limit holds for it */
+	add_close(WHO(FUZZ_ROOT), 1);
+	add_adopt(WHO(FUZZ_ROOT), 1, FUZZ_ROOT);
+	seed_write("adopt-refused");
+	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
+	add_status(EVENT(FUZZ_EVENT_LOWER, FUZZ_TENANT)); /* the soft limit */
+	add_close(0, 1);
+	seed_write("lower-close");
+}
+
+static void write_ends(void)
+{
 	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
 	add_close(WHO(FUZZ_TENANT_TOO), 1);
 	add_close(0, 1);
@@ -213,7 +230,9 @@ static void write_events(void)
 void seeds_orders(void)
 {
 	write_open_for();
-	write_orders();
+	write_changes();
+	write_moves();
+	write_ends();
 	write_faults();
 	write_events();
 }
