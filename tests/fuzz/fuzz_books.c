@@ -14,11 +14,11 @@
 #include "tests/fuzz/fuzz_kernel.h"
 #include "tests/fuzz/fuzz_process.h"
 
-/* For each session that there is. */
-#define FOR_EACH_SESSION(s, broker)                                          \
-	for (const struct session *s = session_after((broker)->sessions, 0); \
-	     s; /* NOLINT(bugprone-macro-parentheses) */                     \
-	     s = s->newer)
+/* For each session that there is. A declaration takes no parentheses. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
+#define FOR_EACH_SESSION(s, broker) \
+	for (const struct session *s = session_after((broker)->sessions, 0); s; s = (s)->newer)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* The record */
 

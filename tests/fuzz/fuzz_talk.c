@@ -196,6 +196,7 @@ bool fuzz_talk_serve(const char *packet, size_t len)
 		fuzz_process_rewind();
 		fuzz_broker_killed(talk.broker);
 	}
+	exchange->body = NULL; /* the caller's */
 	return exchange->done;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Records, as a daemon that was killed leaves them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/record.h"
@@ -16,7 +17,7 @@ static void add_header(const char *magic, const char *boot_id)
 	char place[256] = "";
 
 	memcpy(place, magic, 8);
-	memcpy(place + 8, boot_id, strlen(boot_id));
+	(void)snprintf(place + 8, sizeof(place) - 8, "%s", boot_id); /* it fits */
 	seed_add(place, sizeof(place));
 }
 
