@@ -82,15 +82,17 @@ void budget_freep(struct budget **budget)
 static struct budget_user *budget_user(struct budget *budget, uid_t uid, uint64_t now_ms)
 {
 	struct budget_user **slot = budget_slot(budget, uid, now_ms);
+	struct budget_user *user = *slot;
 
-	if (!*slot) {
-		*slot = calloc(1, sizeof(**slot));
-		if (*slot)
-			(*slot)->uid = uid;
+	if (!user) {
+		user = calloc(1, sizeof(*user));
+		if (!user)
+			return NULL;
+		user->uid = uid;
+		*slot = user;
 	}
-	if (*slot)
-		(*slot)->left_ms = now_ms;
-	return *slot;
+	user->left_ms = now_ms;
+	return user;
 }
 
 int budget_knock(struct budget *budget, uid_t uid, unsigned int rate, uint64_t now_ms,
