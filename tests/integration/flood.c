@@ -8,16 +8,18 @@
  * "Delays nobody" is about the daemon. On the few processors of a test machine a hundred processes
  * delay everybody by taking turns with them, whatever the daemon does. So the attackers run as
  * SCHED_IDLE: they have all the time that the daemon and the honest client leave, and what they
- * have put before the daemon by then is what the honest client waits for. For the same reason it is
- * a machine with one processor. And they attack at the rate that the default max-requests allows
- * their users, and some more for which the daemon must find a cheap answer. Without a rate it is
- * the kernel's queue of connections that fills, which is one for all users and served in the order
- * they came: as many processors as the daemon has can keep that long, and nothing in the daemon can
- * help it.
+ * have put before the daemon by then is what the honest client waits for. For the same reason the
+ * machine has one processor, and its clock counts instructions (ICOUNT), so that a busy host spoils
+ * nothing: a millisecond is a million instructions, as on a machine of a moderate speed.
  *
- * The two sides of a round follow each other at once, and medians over rounds are compared: a
- * moment in which the machine has something else to do spoils a round at most. The honest client
- * asks at a steady pace below max-requests; what happens to its answer does not slow its questions.
+ * They attack at five times the rate that the default max-requests allows their users: all that a
+ * user may do, and four times as much for which the daemon must find a cheap answer. Without a rate
+ * it is the kernel's queue of connections that fills, which is one for all users and served in the
+ * order they came; nothing in the daemon can help it.
+ *
+ * The two sides of a round follow each other at once, and medians over rounds are compared. The
+ * honest client asks at a steady pace below max-requests; what happens to its answer does not slow
+ * its questions.
  */
 #include <err.h>
 #include <errno.h>
@@ -48,7 +50,7 @@
 #define FACTOR 2.0
 #define SETTLE_GRANTS 120
 #define GRANT_NS 10000000 /* between two: half of the default max-requests */
-#define ATTACK_NS 200000000 /* of one attacker: 45 of a user are just above max-requests */
+#define ATTACK_NS 50000000 /* of one attacker; a user has 45 or 46 */
 /* Users that a policy knows, as flood.sh has them; strangers are those above. */
 #define SILENT_UID 2000
 #define SILENT_PER_UID 50 /* of the 64 that the default max-connections allows */
