@@ -31,15 +31,22 @@ fds=$(broker_fds)
 mib=$((1 << 20))
 
 # What a guest says goes to a file of its own.
-printf '#!/bin/bash\nexec >>"$1" 2>&1\nshift\nexec "$@"\n' >"$tmp/guest"
+cat >"$tmp/guest" <<'G'
+#!/bin/bash
+exec >>"$1" 2>&1
+shift
+exec "$@"
+G
 chmod 755 "$tmp/guest"
 : >"$tmp/said"
 chmod 666 "$tmp/said"
 
 coproc manager { exec "$here/tests/manager"; }
+# shellcheck disable=SC2154 # coproc sets it
+manager_pid=$manager_PID to_manager=${manager[1]}
 # tell COMMAND...: to the manager; its answer is $answer.
 tell() {
-	echo "$*" >&"${manager[1]}"
+	echo "$*" >&"$to_manager"
 	read -r -t 60 -u "${manager[0]}" answer || fail "the manager does not answer to '$*'"
 }
 # told WHAT PATTERN COMMAND...: as tell; the answer is like that.
@@ -74,11 +81,11 @@ shown() { "$pinbroker" show "$1" --json | jq -c "$2"; }
 user() { as 1000 "$pinbroker" "$@"; }
 
 # The manager opens for another and keeps its own limit, whatever that is.
-before=$(memlock "$manager_PID")
+before=$(memlock "$manager_pid")
 told "open for uid 1000" 'granted [0-9a-f]+ vm' open-for uid=1000 -- vm 32M 0000:00:05.0
 id=$(cut -d' ' -f2 <<<"$answer")
-is "its owner and user" "$(shown "$id" '[.pid, .uid, .policy]')" "[$manager_PID,1000,\"guests\"]"
-is "the manager's limit" "$(memlock "$manager_PID")" "$before"
+is "its owner and user" "$(shown "$id" '[.pid, .uid, .policy]')" "[$manager_pid,1000,\"guests\"]"
+is "the manager's limit" "$(memlock "$manager_pid")" "$before"
 
 # The guest adopts: its limit, and no longer the manager's.
 spawn "$vmm" "{iommufd}" "{device:0}" get-mode hold bind 0 attach 0 map 67108864 map 4096 hold
@@ -201,8 +208,8 @@ told "for a process" 'granted [0-9a-f]+ vm' open-for pid="$guest" -- vm 16M
 is "its limit" "$(memlock "$guest")" "$((64 * mib)) $((64 * mib))"
 told "a process and another uid" 'refused bad-request' open-for uid=1001 pid="$guest" -- vm 16M
 kill "$guest"
-exec {manager[1]}>&-
-wait "$manager_PID"
+exec {to_manager}>&-
+wait "$manager_pid"
 log_wait 'ended: ' 5
 is "after all" "$("$pinbroker" list --json)" '[]'
 broker_settle
