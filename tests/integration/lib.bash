@@ -83,18 +83,24 @@ to_vfio() {
 	[[ -d /sys/bus/pci/devices/$1/vfio-dev ]] || fail "$1 has no VFIO device"
 }
 
-# log_wait PATTERN [COUNT]: until the daemon has logged it (so many times); an event, not a delay.
-log_wait() {
-	local line count=${2:-1} reader
+# file_wait FILE PATTERN [COUNT [SECONDS]]: until so many lines of the file are like that; an event,
+# not a delay. False after so long (a minute) without any line.
+file_wait() {
+	local line count=${3:-1} reader
 
-	exec 7< <(exec tail -n +1 -s 0.02 -f "$log")
+	exec 7< <(exec tail -n +1 -s 0.02 -f "$1")
 	reader=$!
-	while ((count > 0)); do
-		read -r -t 60 -u 7 line || { fail "the daemon never logged '$1'"; break; }
-		[[ $line =~ $1 ]] && count=$((count - 1))
+	while ((count > 0)) && read -r -t "${4:-60}" -u 7 line; do
+		[[ ! $line =~ $2 ]] || count=$((count - 1))
 	done
 	kill "$reader"
 	exec 7<&-
+	((count == 0))
+}
+
+# log_wait PATTERN [COUNT]: until the daemon has logged it (so many times).
+log_wait() {
+	file_wait "$log" "$1" "${2:-1}" || fail "the daemon never logged '$1'"
 }
 
 broker_start() {
@@ -151,18 +157,9 @@ background() {
 	exec 8>"$tmp/stdin"
 }
 
-# child_wait PATTERN: until the child's output has such a line.
+# child_wait PATTERN [SECONDS]: until the child's output has such a line.
 child_wait() {
-	local line
-
-	exec 7< <(exec tail -n +1 -s 0.02 -f "$tmp/child")
-	local reader=$!
-	while read -r -t "${2:-60}" -u 7 line; do
-		[[ $line =~ $1 ]] && { kill "$reader"; exec 7<&-; return; }
-	done
-	fail "the child never said '$1': $(cat "$tmp/child")"
-	kill "$reader"
-	exec 7<&-
+	file_wait "$tmp/child" "$1" 1 "${2:-60}" || fail "the child never said '$1': $(cat "$tmp/child")"
 }
 
 child_end() {

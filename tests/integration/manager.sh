@@ -65,16 +65,7 @@ go_on() {
 	said_wait "$1"
 }
 said_wait() {
-	local line reader found=
-
-	exec 7< <(exec tail -n +1 -s 0.02 -f "$tmp/said")
-	reader=$!
-	while [[ ! $found ]] && read -r -t 60 -u 7 line; do
-		[[ ! $line =~ $1 ]] || found=yes
-	done
-	kill "$reader"
-	exec 7<&-
-	[[ $found ]] || fail "the guest never said '$1': $(cat "$tmp/said")"
+	file_wait "$tmp/said" "$1" || fail "the guest never said '$1': $(cat "$tmp/said")"
 }
 memlock() { awk '/^Max locked memory/ {print $4, $5}' "/proc/$1/limits"; }
 shown() { "$pinbroker" show "$1" --json | jq -c "$2"; }

@@ -36,16 +36,7 @@ guest() {
 }
 # said_wait FILE PATTERN: until the guest has said it.
 said_wait() {
-	local line reader found=
-
-	exec 7< <(exec tail -n +1 -s 0.02 -f "$1")
-	reader=$!
-	while [[ ! $found ]] && read -r -t 60 -u 7 line; do
-		[[ ! $line =~ $2 ]] || found=yes
-	done
-	kill "$reader"
-	exec 7<&-
-	[[ $found ]] || fail "the guest never said '$2': $(cat "$1")"
+	file_wait "$1" "$2" || fail "the guest never said '$2': $(cat "$1")"
 }
 go_on() { # PID FILE PATTERN
 	kill -TERM "$1"
