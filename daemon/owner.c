@@ -12,13 +12,12 @@
 #include <unistd.h>
 
 #include "accounting/ledger.h"
-#include "accounting/limits.h"
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "common/sys.h"
 #include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/loop.h"
+#include "daemon/memlock.h"
 #include "daemon/procfs.h"
 #include "daemon/record.h"
 #include "daemon/session.h"
@@ -139,214 +138,19 @@ struct owner *owner_find(struct owner_table *table, uint64_t inode)
 	return owner;
 }
 
-/*
- * What the pid has. It may be somebody else's by now: good enough to decide by, as a change that
- * comes of it is checked.
- */
-static int owner_read(const struct owner *owner, struct rlimit *ret_now)
-{
-	return owner->broker->sys->prlimit(owner->pid, RLIMIT_MEMLOCK, NULL, ret_now);
-}
-
-/* prlimit(2) by pid, believed only if the process behind the pidfd was there all the time. */
-static int owner_write(const struct owner *owner, const struct rlimit *wanted)
-{
-	const struct sys_ops *sys = owner->broker->sys;
-	struct rlimit old = {0}, now;
-	int err = sys->prlimit(owner->pid, RLIMIT_MEMLOCK, wanted, &old);
-
-	if (err)
-		return err;
-	if (!procfs_exited(owner->pidfd))
-		return 0;
-	/* The pid may be somebody else's by now: take back what that one got from us. */
-	if (owner_read(owner, &now) == 0 && now.rlim_cur == wanted->rlim_cur &&
-	    now.rlim_max == wanted->rlim_max)
-		(void)sys->prlimit(owner->pid, RLIMIT_MEMLOCK, &old, NULL); /* it exited too */
-	return -ESRCH;
-}
-
-static bool owner_limits_equal(const struct rlimit *a, const struct rlimit *b)
-{
-	return a->rlim_cur == b->rlim_cur && a->rlim_max == b->rlim_max;
-}
-
-static rlim_t owner_lesser(rlim_t a, rlim_t b)
-{
-	return a < b ? a : b;
-}
-
-/*
- * Remembers what the limit goes back to: the value before the first change. What somebody else set
- * since then counts, as far as the process could not have set it itself: it can always lower both
- * values, and must not come out of a session with more than it went in with.
- */
-static void owner_remember(struct owner *owner, const struct rlimit *now)
-{
-	struct record_owner *body = &record_at(owner->broker->record, owner->slot)->owner;
-
-	if (owner->changed && owner_limits_equal(now, &owner->ours))
-		return;
-	if (!owner->changed || now->rlim_max > owner->ours.rlim_max) {
-		owner->original = *now;
-	} else {
-		owner->original.rlim_cur = owner_lesser(owner->original.rlim_cur, now->rlim_cur);
-		owner->original.rlim_max = owner_lesser(owner->original.rlim_max, now->rlim_max);
-	}
-	body->original_cur = owner->original.rlim_cur;
-	body->original_max = owner->original.rlim_max;
-}
-
-/* Recorded before it is done: a value that is either ours or next is ours after a kill. */
-static int owner_set(struct owner *owner, rlim_t value)
-{
-	struct record_owner *body = &record_at(owner->broker->record, owner->slot)->owner;
-	const struct rlimit wanted = {.rlim_cur = value, .rlim_max = value};
-	int err;
-
-	body->next = value;
-	record_barrier();
-	body->changed = true;
-	err = owner_write(owner, &wanted);
-	if (err) {
-		body->changed = owner->changed;
-		return err;
-	}
-	body->ours = value;
-	owner->ours = wanted;
-	owner->changed = true;
-	return 0;
-}
-
-/*
- * By the hard value, which is still ours or not. The soft one a process may lower by itself: it
- * keeps that, and does not keep the hard one for it. It may lower the hard one, too: from whom
- * something is taken away (force) that does not help, and what only the privileged can do stays.
- */
-static bool owner_put_back(const struct owner *owner, const struct rlimit *now, bool force,
-			   struct rlimit *ret_wanted)
-{
-	bool lowered = now->rlim_max < owner->ours.rlim_max;
-
-	if (now->rlim_max > owner->ours.rlim_max || (lowered && !force))
-		return false;
-	*ret_wanted = owner->original;
-	if (lowered)
-		ret_wanted->rlim_max = owner_lesser(now->rlim_max, owner->original.rlim_max);
-	if (now->rlim_cur != owner->ours.rlim_cur)
-		ret_wanted->rlim_cur =
-			lowered ? owner_lesser(now->rlim_cur, ret_wanted->rlim_cur) : now->rlim_cur;
-	ret_wanted->rlim_cur = owner_lesser(ret_wanted->rlim_cur, ret_wanted->rlim_max);
-	return true;
-}
-
-/* A change that no grant or order tells of: of those beside it, or back to what was. */
-static void owner_audit(const struct owner *owner, const struct rlimit *from,
-			const struct rlimit *to)
-{
-	struct audit audit UNINITIALIZED;
-
-	audit_begin(&audit, owner->broker, "memlock");
-	audit_number(&audit, "owner", (uint64_t)owner->pid);
-	audit_number(&audit, "owner_uid", owner->uid);
-	audit_number(&audit, "from", from->rlim_cur);
-	audit_number(&audit, "from_hard", from->rlim_max);
-	audit_number(&audit, "to", to->rlim_cur);
-	audit_number(&audit, "to_hard", to->rlim_max);
-	audit_end(&audit, LOG_LEVEL_INFO);
-}
-
-/* What stays as somebody else set it is still known, for one who takes it away later. */
-static void owner_restore(struct owner *owner, bool force)
-{
-	struct rlimit now, wanted;
-	int err;
-
-	if (!owner->changed)
-		return;
-	err = owner_read(owner, &now);
-	if (err == 0 && !owner_put_back(owner, &now, force, &wanted)) {
-		log_notice("RLIMIT_MEMLOCK of process %d was changed by somebody else: it stays",
-			   (int)owner->pid);
-		return;
-	}
-	if (err == 0)
-		err = owner_write(owner, &wanted);
-	if (err == 0)
-		owner_audit(owner, &now, &wanted);
-	else if (err != -ESRCH)
-		log_warning("RLIMIT_MEMLOCK of process %d cannot be put back: %s", (int)owner->pid,
-			    strerror(-err));
-	owner->changed = false;
-	record_at(owner->broker->record, owner->slot)->owner.changed = false;
-}
-
 void owner_put(struct owner *owner)
 {
 	if (owner->sessions)
 		return;
-	owner_restore(owner, false);
+	memlock_restore(owner, false);
 	record_drop(owner->broker->record, &owner->slot);
 	owner_free(owner);
-}
-
-/*
- * The rule: what it has locked besides + extra-memlock + the larger of its task-mode sessions and
- * its uid's user-mode sessions. A revoked session gives its owner nothing; in user mode its pages
- * are on the counter of the uid as long as they are pinned, and so in the sum of the others.
- *
- * Return: false: nothing is to be mapped by it any more.
- */
-static bool owner_rule(const struct owner *owner, rlim_t *ret_value)
-{
-	struct limits_memlock parts = {.locked_besides = owner->locked_besides};
-	uint64_t of_others = 0;
-	bool live = false;
-
-	for (const struct session *s = owner->sessions; s; s = s->next_owned) {
-		if (s->state == SESSION_REVOKED)
-			continue;
-		live = true;
-		if (s->extra_memlock > parts.extra)
-			parts.extra = s->extra_memlock;
-		if (s->accounting == POLICY_ACCOUNTING_TASK)
-			parts.task_sum = limits_add(parts.task_sum, s->share.limit);
-		else if (s->uid != owner->uid) /* held for another: charged to itself for now */
-			of_others = limits_add(of_others, s->share.limit);
-	}
-	parts.user_sum =
-		limits_add(ledger_user_mode_sum(owner->broker->ledger, owner->uid), of_others);
-	*ret_value = limits_memlock(&parts);
-	return live;
-}
-
-/* Nothing is changed after an error. */
-static int owner_limit(struct owner *owner, bool force)
-{
-	struct rlimit now;
-	rlim_t value;
-	int err;
-
-	if (owner->exempt)
-		return 0;
-	if (!owner_rule(owner, &value)) {
-		owner_restore(owner, force);
-		return 0;
-	}
-	err = owner_read(owner, &now);
-	if (err)
-		return err;
-	owner_remember(owner, &now);
-	if (owner->changed && now.rlim_cur == value && now.rlim_max == value &&
-	    owner->ours.rlim_cur == value)
-		return 0;
-	return owner_set(owner, value);
 }
 
 /* For those whose sessions stay as they are: a failure is theirs alone. */
 static void owner_limit_logged(struct owner *owner, bool force)
 {
-	int err = owner_limit(owner, force);
+	int err = memlock_limit(owner, force);
 
 	/* -ESRCH: its exit is on the way to the loop. */
 	if (err && err != -ESRCH)
@@ -377,7 +181,7 @@ static void owner_limit_siblings(struct owner_table *table, uid_t uid, const str
 		if (o->uid != uid || o == but || !o->sessions)
 			continue;
 		owner_limit_logged(o, false);
-		n += o->changed && !owner_limits_equal(&before, &o->ours);
+		n += o->changed && !memlock_equal(&before, &o->ours);
 	}
 	if (n)
 		owner_audit_siblings(table->broker, uid, n);
@@ -391,7 +195,7 @@ void owner_give_up(struct owner *owner, bool force)
 int owner_limit_session(struct session *session)
 {
 	struct owner *owner = session->owner;
-	int err = owner_limit(owner, false);
+	int err = memlock_limit(owner, false);
 
 	if (!err && session->accounting == POLICY_ACCOUNTING_USER)
 		owner_limit_siblings(owner->broker->owners, session->uid, owner);
@@ -406,7 +210,7 @@ int owner_move_session(struct session *session, struct owner *owner)
 	if (old == owner)
 		return 0;
 	owner_take_session(owner, session);
-	err = owner_limit(owner, false);
+	err = memlock_limit(owner, false);
 	if (err) {
 		owner_take_session(old, session);
 		return err;
@@ -414,7 +218,7 @@ int owner_move_session(struct session *session, struct owner *owner)
 	if (old->sessions) {
 		owner_limit_logged(old, true);
 	} else {
-		owner_restore(old, true);
+		memlock_restore(old, true);
 		owner_put(old);
 	}
 	return 0;
@@ -529,32 +333,6 @@ int owner_get(struct owner_table *table, const struct owner_plan *plan, struct o
 	return 0;
 }
 
-/*
- * The daemon before may have been killed just before a change or after it: what it was setting is
- * ours, too, and a value that is (or is back to) the original was not changed. By the hard value,
- * as in owner_put_back(). Recorded as such: the next thing that is being set takes its place.
- */
-static void owner_revive_limit(struct owner *owner)
-{
-	struct record_owner *body = &record_at(owner->broker->record, owner->slot)->owner;
-	struct rlimit now;
-
-	owner->original.rlim_cur = body->original_cur;
-	owner->original.rlim_max = body->original_max;
-	owner->ours.rlim_cur = owner->ours.rlim_max = body->ours;
-	/* A kill between the two leaves what prlimit(2) would never take. */
-	owner->original.rlim_cur = owner_lesser(owner->original.rlim_cur, owner->original.rlim_max);
-	owner->changed = body->changed;
-	if (!body->changed || owner_read(owner, &now))
-		return;
-	if (owner_limits_equal(&now, &owner->original)) {
-		owner->changed = false;
-		body->changed = false;
-	} else if (now.rlim_max == body->next) {
-		owner->ours.rlim_cur = owner->ours.rlim_max = body->ours = body->next;
-	}
-}
-
 int owner_revive(struct owner_table *table, uint32_t slot, struct owner **ret_owner)
 {
 	struct record_owner *body = &record_at(table->broker->record, slot)->owner;
@@ -577,7 +355,7 @@ int owner_revive(struct owner_table *table, uint32_t slot, struct owner **ret_ow
 		return -ESRCH;
 	err = owner_new(table, &owner, &pidfd, ret_owner);
 	if (!err)
-		owner_revive_limit(*ret_owner);
+		memlock_revive(*ret_owner);
 	return err;
 }
 

@@ -4,7 +4,7 @@
  * process for the whole boot (pidfs, 6.9); its pid is only for people and for calls that have no
  * pidfd form, and those are checked against the pidfd afterwards.
  *
- * Keeps RLIMIT_MEMLOCK of the process right, by one rule (owner_rule()), at each open, end and
+ * Keeps RLIMIT_MEMLOCK of the process right, by one rule (memlock.h), at each open, end and
  * change of a session and with nobody touching a running VM by hand. The value before the first
  * change is remembered, and put back only where the value is still ours. All of it is in the
  * record before it is done. Exists while it has a session or is being given one.
