@@ -24,7 +24,7 @@ served() {
 	like "$what" "$out" "^$wanted limit $limit$"
 	pid=$(sed -n "s/.*granted.*(inside) to process \([0-9]*\) of uid ${uid:-1000}:.*/\1/p" "$log")
 	((${pid:-0} > 1)) || fail "$what: granted to process '$pid'"
-	log_wait "\(inside\) ended: its owner $pid has exited"
+	log_wait "ended: .* name=inside .* owner=$pid "
 }
 
 # Namespaces below ours: the kernel translates, whatever the ids are in there.

@@ -33,7 +33,10 @@ is "who had it started is served" "$(as 1000 "$pinbroker" list --json)" '[]'
 is "what runs" "$(readlink "/proc/$(main)/exe")" /usr/local/sbin/pinbrokerd
 promised "$(main)"
 served
-journal_has "it says what it did" 'granted session .* of uid 1000'
+journal_has "it says what it did" 'granted: session=[0-9a-f]+ .* uid=1000 '
+is "each of that is a field" "$(journalctl -q -o json _PID="$(main)" PINBROKER_EVENT=granted |
+	jq -s -r '.[0] | [.PINBROKER_POLICY, .PINBROKER_UID, .PINBROKER_PEER_UID, .PRIORITY] | join(" ")')" \
+	"a 1000 1000 6"
 pid=$(main)
 systemctl reload "$service"
 served
@@ -41,11 +44,12 @@ is "the process after a reload" "$(main)" "$pid"
 
 # inside COMMAND...: what the service's file systems let anybody do.
 inside() { nsenter -m -t "$(main)" "$@"; }
-exits "a record beside the socket" 0 inside bash -c "umask 077 && echo kept >'$socket.record'"
+is "the record's mode" "$(stat -c '%a %U' "$socket.record")" "600 root"
+record=$(stat -c %i "$socket.record")
 systemctl restart "$service"
 served
 systemctl stop "$service"
-is "the record after a restart and a stop" "$(<"$socket.record")" kept
+is "the record after a restart and a stop" "$(stat -c %i "$socket.record")" "$record"
 is "who comes next starts it again" "$(as 1000 "$pinbroker" list --json)" '[]'
 exits "elsewhere nothing can be written" 1 inside bash -c ': >/etc/written'
 like "why" "$err" 'Read-only file system'
