@@ -68,7 +68,11 @@ static void send_linger(bool second)
 		err(1, "send");
 	int result = fdmsg_send(&sys_real, fd, &iov, 1, &poison, 1);
 
-	if (result && result != -EPERM) /* Linux 6.16 and later do not take it for the daemon */
+	/* Linux 6.16 and later do not take it for the daemon: it must not stop us instead. */
+	if (result == -EPERM)
+		(void)setsockopt(poison, SOL_SOCKET, SO_LINGER, &(struct linger){0},
+				 sizeof(struct linger));
+	else if (result)
 		errx(1, "not sent");
 	fd_closep(&poison);
 	(void)printf("sent\n");
