@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -216,7 +217,7 @@ static const struct call forbidden[] = {
 	DEAD(pivot_root),
 	DEAD(chroot),
 	{"unshare, a namespace", SYS_unshare, {CLONE_NEWNS}, KILLED},
-	{"unshare, more than descriptors", SYS_unshare, {CLONE_FILES | CLONE_NEWUSER}, KILLED},
+	{"unshare, descriptors", SYS_unshare, {CLONE_FILES}, KILLED},
 	DEAD(setns),
 	DEAD(bpf),
 	DEAD(perf_event_open),
@@ -306,7 +307,11 @@ static void *leave_table(void *arg)
 	static char failed;
 
 	(void)arg;
-	return unshare(CLONE_FILES) == 0 && close_range(3, ~0U, 0) == 0 ? NULL : &failed;
+	return dup3(STDIN_FILENO, 3, O_CLOEXEC) == 3 &&
+			       close_range(4, ~0U, CLOSE_RANGE_UNSHARE) == 0 &&
+			       close_range(3, 3, 0) == 0
+		       ? NULL
+		       : &failed;
 }
 
 static int serve_confined(const void *arg)
