@@ -22,7 +22,8 @@ served() {
 	: >"$log"
 	exits "$what" 0 "${@:3}" "$pinbroker" run --name inside -- bash -c "$whoami"
 	like "$what" "$out" "^$wanted limit $limit$"
-	pid=$(sed -n "s/.*granted.*(inside) to process \([0-9]*\) of uid ${uid:-1000}:.*/\1/p" "$log")
+	log_wait 'granted: .* name=inside '
+	pid=$(sed -n "s/.*granted: .* name=inside .* uid=${uid:-1000} owner=\([0-9]*\) .*/\1/p" "$log")
 	((${pid:-0} > 1)) || fail "$what: granted to process '$pid'"
 	log_wait "ended: .* name=inside .* owner=$pid "
 }
