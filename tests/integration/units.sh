@@ -36,7 +36,7 @@ served
 journal_has "it says what it did" 'granted: session=[0-9a-f]+ .* uid=1000 '
 is "each of that is a field" "$(journalctl -q -o json _PID="$(main)" PINBROKER_EVENT=granted |
 	jq -s -r '.[0] | [.PINBROKER_POLICY, .PINBROKER_UID, .PINBROKER_PEER_UID, .PRIORITY] | join(" ")')" \
-	"a 1000 1000 6"
+	"named 1000 1000 6"
 pid=$(main)
 systemctl reload "$service"
 served
