@@ -2,8 +2,10 @@
 #include "daemon/access.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "accounting/admission.h"
 #include "accounting/policy.h"
 #include "common/cleanup.h"
 #include "daemon/broker.h"
@@ -30,6 +32,20 @@ enum access access_of(const struct peer *peer, const struct session *session)
 	return peer->cred.uid == session->uid ? ACCESS_USER : ACCESS_NONE;
 }
 
+void access_claim(const struct peer *peer, const struct device *device,
+		  struct admission_device *ret_device)
+{
+	const struct session_claim *claim = session_claim_find(peer->broker->sessions, device);
+
+	*ret_device = (struct admission_device){.device = device};
+	if (!claim)
+		return;
+	ret_device->busy_id = claim->session->id;
+	ret_device->busy_hidden = access_of(peer, claim->session) == ACCESS_NONE;
+	if (strcmp(claim->name, device->name) != 0)
+		ret_device->busy_peer = claim->name;
+}
+
 bool access_may_name(const struct peer *peer)
 {
 	const struct policy_set *set = peer->broker->policies;
@@ -50,8 +66,7 @@ static struct policy_subject access_subject(const struct broker *broker,
 	struct policy_subject subject = {
 		.uid = process->uid, .gids = process->gids, .n_gids = process->n_gids};
 
-	if (broker->ask_cgroup && procfs_cgroup(process->pid, cgroup) == 0 &&
-	    !procfs_exited(process->pidfd))
+	if (broker->ask_cgroup && process_cgroup(process, cgroup) == 0)
 		subject.cgroup = cgroup;
 	return subject;
 }

@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+struct admission_device;
+struct device;
 struct peer;
 struct policy;
 struct process;
@@ -21,6 +23,10 @@ enum access {
 };
 
 enum access access_of(const struct peer *peer, const struct session *session);
+
+/* Who has a device, or a member of its IOMMU group, as far as the peer may know. */
+void access_claim(const struct peer *peer, const struct device *device,
+		  struct admission_device *ret_device);
 
 /* Whether the peer is root, or an admin of any policy: others name nobody but themselves. */
 bool access_may_name(const struct peer *peer);

@@ -10,10 +10,10 @@
 #include "common/proto.h"
 #include "daemon/audit.h"
 #include "daemon/broker.h"
+#include "daemon/memlock.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
 #include "daemon/petition.h"
-#include "daemon/procfs.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
 #include "iommufd/cdev.h"
@@ -70,24 +70,6 @@ static int grant_open_device(struct grant *grant, const struct device *device)
 	return 0;
 }
 
-/*
- * exec() resets the memory of a process: who says that it is about to has nothing locked. The rest
- * is believed up to what the kernel lets anybody lock: a process may have inherited a limit that
- * was raised by us, and what it locks under it must not raise the next one. More is extra-memlock.
- */
-static uint64_t grant_locked_besides(const struct petition *petition)
-{
-	const struct process *owner = &petition->owner;
-	struct procfs_locked locked;
-
-	if (petition->open->flags & PROTO_OPEN_EXEC)
-		return 0;
-	if (procfs_locked(owner->pid, &locked) || procfs_exited(owner->pidfd) ||
-	    locked.locked == PROTO_UNKNOWN)
-		return 0;
-	return locked.locked < OWNER_LOCKED_MAX ? locked.locked : OWNER_LOCKED_MAX;
-}
-
 static int grant_set_limit(struct grant *grant, const struct petition *petition)
 {
 	const struct process *owner = &petition->owner;
@@ -95,7 +77,9 @@ static int grant_set_limit(struct grant *grant, const struct petition *petition)
 		.pidfd = owner->pidfd,
 		.pid = owner->pid,
 		.uid = owner->uid,
-		.locked_besides = grant_locked_besides(petition),
+		/* exec() resets the memory of a process. */
+		.locked_besides =
+			petition->open->flags & PROTO_OPEN_EXEC ? 0 : memlock_besides(owner, false),
 		.exempt = petition->exempt,
 	};
 	int err = owner_get(grant->broker->owners, &plan, &grant->owner);

@@ -2,7 +2,6 @@
 #include "daemon/memlock.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "accounting/ledger.h"
@@ -13,6 +12,7 @@
 #include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/owner.h"
+#include "daemon/process.h"
 #include "daemon/procfs.h"
 #include "daemon/record.h"
 #include "daemon/session.h"
@@ -118,7 +118,7 @@ static bool memlock_put_back(const struct owner *owner, const struct rlimit *now
 	return true;
 }
 
-/* A change that no grant or order tells of: of those beside it, or back to what was. */
+/* Back to what was, which no grant or order tells of. */
 static void memlock_audit(const struct owner *owner, const struct rlimit *from,
 			  const struct rlimit *to)
 {
@@ -210,6 +210,18 @@ int memlock_limit(struct owner *owner, bool force)
 	    owner->ours.rlim_cur == value)
 		return 0;
 	return memlock_set(owner, value);
+}
+
+uint64_t memlock_besides(const struct process *process, bool less_pinned)
+{
+	struct procfs_locked locked;
+
+	if (procfs_locked(process->pid, &locked) || procfs_exited(process->pidfd) ||
+	    locked.locked == UINT64_MAX)
+		return 0;
+	if (less_pinned)
+		locked.locked -= locked.pinned < locked.locked ? locked.pinned : locked.locked;
+	return locked.locked < MEMLOCK_BESIDES_MAX ? locked.locked : MEMLOCK_BESIDES_MAX;
 }
 
 /*

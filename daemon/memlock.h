@@ -8,9 +8,14 @@
 #define DAEMON_MEMLOCK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/resource.h>
 
 struct owner;
+struct process;
+
+/* The kernel's default RLIMIT_MEMLOCK since 5.16 (include/uapi/linux/resource.h, MLOCK_LIMIT). */
+#define MEMLOCK_BESIDES_MAX (8ULL << 20)
 
 /**
  * memlock_limit() - bring an owner's limit in line with its sessions and its uid's
@@ -26,6 +31,17 @@ void memlock_restore(struct owner *owner, bool force);
 /* What a daemon before this one recorded of the limit of an owner, and what it may have set since.
  */
 void memlock_revive(struct owner *owner);
+
+/**
+ * memlock_besides() - what a process that is to be an owner has locked besides its sessions
+ * @less_pinned: what it has pinned is a session's, and in task mode counts as locked
+ *
+ * Believed up to what the kernel lets anybody lock: a process may have inherited a limit that was
+ * raised by us, and what it locks under it must not raise the next one. More is extra-memlock.
+ *
+ * Return: bytes; 0 where /proc does not say.
+ */
+uint64_t memlock_besides(const struct process *process, bool less_pinned);
 
 bool memlock_equal(const struct rlimit *a, const struct rlimit *b);
 

@@ -14,10 +14,10 @@
 #include "daemon/access.h"
 #include "daemon/audit.h"
 #include "daemon/broker.h"
+#include "daemon/memlock.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
 #include "daemon/process.h"
-#include "daemon/procfs.h"
 #include "daemon/report.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
@@ -128,10 +128,10 @@ static void order_weigh_raise(const struct order *order, uint64_t charged,
 }
 
 /* Books first, then limits; after a failure both are as they were. */
-static int order_apply(const struct order *order, const struct session_numbers *numbers)
+static int order_apply(const struct order *order, const struct session_numbers *old,
+		       const struct session_numbers *numbers)
 {
 	struct session_table *sessions = order->peer->broker->sessions;
-	const struct session_numbers old = session_numbers(order->session);
 	int err = session_set_numbers(sessions, order->session, numbers);
 
 	if (err)
@@ -139,7 +139,7 @@ static int order_apply(const struct order *order, const struct session_numbers *
 	err = owner_limit_session(order->session);
 	if (!err)
 		return 0;
-	(void)session_set_numbers(sessions, order->session, &old); /* it was so a moment ago */
+	(void)session_set_numbers(sessions, order->session, old); /* it was so a moment ago */
 	(void)owner_limit_session(order->session); /* the error at hand is the one to report */
 	return err;
 }
@@ -172,7 +172,7 @@ static int order_set_numbers(const struct order *order, const struct session_num
 	if (change.refusal)
 		return request_refuse(order->peer, order->header, change.refusal, "%s",
 				      change.text);
-	err = order_apply(order, numbers);
+	err = order_apply(order, &old, numbers);
 	if (err)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
 				      "cannot set RLIMIT_MEMLOCK of process %d: %s",
@@ -208,26 +208,17 @@ static void order_claimed(const struct order *order, const struct device *device
 			  struct admission_device *ret_device)
 {
 	const struct session *session = order->session;
-	const struct session_claim *claim =
-		session_claim_find(order->peer->broker->sessions, device);
 
+	access_claim(order->peer, device, ret_device);
+	if (ret_device->busy_id != session->id)
+		return;
 	*ret_device = (struct admission_device){.device = device};
-	if (!claim)
-		return;
-	if (claim->session != session) {
-		ret_device->busy_id = claim->session->id;
-		ret_device->busy_hidden = access_of(order->peer, claim->session) == ACCESS_NONE;
-		if (strcmp(claim->name, device->name) != 0)
-			ret_device->busy_peer = claim->name;
-		return;
-	}
 	for (const struct session_claim *c = session->claims; c; c = c->next_claim)
 		if (strcmp(c->name, device->name) == 0)
 			ret_device->busy_id = session->id;
 }
 
-/* Return: 0: nothing speaks against it; else the request was refused, and ret_err is the handler's.
- */
+/* Return: false: the request was refused, and *ret_err is what the handler returns. */
 static bool order_may_attach(const struct order *order, const char *name, struct device *ret_device,
 			     int *ret_err)
 {
@@ -314,27 +305,15 @@ int order_attach(struct peer *peer, const struct proto_header *header, const voi
 	return order_hand_out(&order, &device);
 }
 
-/* What a process has locked besides what this session already charges to it. */
-static uint64_t order_locked_besides(const struct order *order, const struct process *process)
-{
-	struct procfs_locked locked;
-
-	if (procfs_locked(process->pid, &locked) || procfs_exited(process->pidfd) ||
-	    locked.locked == PROTO_UNKNOWN)
-		return 0;
-	/* In task mode what is pinned counts as locked, too. */
-	if (order->session->accounting == POLICY_ACCOUNTING_TASK)
-		locked.locked -= locked.pinned < locked.locked ? locked.pinned : locked.locked;
-	return locked.locked < OWNER_LOCKED_MAX ? locked.locked : OWNER_LOCKED_MAX;
-}
-
 static int order_move(const struct order *order, const struct process *process)
 {
 	const struct owner_plan plan = {
 		.pidfd = process->pidfd,
 		.pid = process->pid,
 		.uid = process->uid,
-		.locked_besides = order_locked_besides(order, process),
+		/* What the session charges to it already is no more than what it has pinned. */
+		.locked_besides = memlock_besides(process, order->session->accounting ==
+								   POLICY_ACCOUNTING_TASK),
 	};
 	struct owner *owner;
 	int err = owner_get(order->peer->broker->owners, &plan, &owner);
@@ -405,8 +384,7 @@ int order_adopt(struct peer *peer, const struct proto_header *header, const void
 	if (err)
 		return request_refuse(peer, header, REFUSAL_BAD_REQUEST,
 				      "process %u cannot be the owner: %s", adopt.process.pid,
-				      err == -EPERM ? "its real and effective ids differ"
-						    : strerror(-err));
+				      process_strerror(err));
 	return order_adopt_process(&order, &process);
 }
 
@@ -441,9 +419,8 @@ int order_close(struct peer *peer, const struct proto_header *header, const void
 static int order_kill(const struct order *order)
 {
 	const struct owner *owner = order->session->owner;
-	int err;
+	int err = process_kill(owner->pidfd);
 
-	err = process_kill(owner->pidfd);
 	if (err && err != -ESRCH)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
 				      "cannot kill process %d: %s", (int)owner->pid,

@@ -21,12 +21,6 @@ struct broker;
 struct owner_table;
 struct session;
 
-/*
- * What is believed of owner_plan::locked_besides at most: the kernel's default RLIMIT_MEMLOCK since
- * 5.16 (include/uapi/linux/resource.h, MLOCK_LIMIT).
- */
-#define OWNER_LOCKED_MAX (8ULL << 20)
-
 struct owner {
 	struct owner *next; /* of the table's bucket of inodes */
 	struct owner *next_uid, **link_uid; /* of its bucket of uids */

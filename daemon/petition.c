@@ -81,10 +81,9 @@ static bool petition_find_owner(const struct peer *peer, struct petition *petiti
 	}
 	err = process_open(&petition->subject->process, &petition->process);
 	if (err)
-		return petition_refuse(
-			petition, REFUSAL_BAD_REQUEST, "process %u cannot be the owner: %s",
-			petition->subject->process.pid,
-			err == -EPERM ? "its real and effective ids differ" : strerror(-err));
+		return petition_refuse(petition, REFUSAL_BAD_REQUEST,
+				       "process %u cannot be the owner: %s",
+				       petition->subject->process.pid, process_strerror(err));
 	petition->owner = petition->process;
 	if (!(petition_given(petition) & PROTO_SUBJECT_UID) ||
 	    petition->subject->uid == petition->owner.uid)
@@ -110,9 +109,7 @@ static bool petition_read_cgroup(const struct broker *broker, struct petition *p
 	if (!broker->ask_cgroup || (petition_given(petition) & PROTO_SUBJECT_UID &&
 				    !(petition_given(petition) & PROTO_SUBJECT_PROCESS)))
 		return true;
-	err = procfs_cgroup(owner->pid, petition->cgroup);
-	if (!err && procfs_exited(owner->pidfd))
-		err = -ESRCH;
+	err = process_cgroup(owner, petition->cgroup);
 	if (err == -ENODATA)
 		petition->cgroup[0] = '\0';
 	else if (err)
@@ -216,19 +213,8 @@ static void petition_sums(uid_t uid, const struct policy *policy, struct admissi
 static void petition_claims(const struct peer *peer, const struct petition *petition,
 			    struct admission_device *ret_devices)
 {
-	for (size_t i = 0; i < petition->open->n_devices; i++) {
-		const struct device *device = &petition->devices[i];
-		const struct session_claim *claim =
-			session_claim_find(peer->broker->sessions, device);
-
-		ret_devices[i] = (struct admission_device){.device = device};
-		if (!claim)
-			continue;
-		ret_devices[i].busy_id = claim->session->id;
-		ret_devices[i].busy_hidden = access_of(peer, claim->session) == ACCESS_NONE;
-		if (strcmp(claim->name, device->name) != 0)
-			ret_devices[i].busy_peer = claim->name;
-	}
+	for (size_t i = 0; i < petition->open->n_devices; i++)
+		access_claim(peer, &petition->devices[i], &ret_devices[i]);
 }
 
 /* Who is asking for whom, before anything is looked at that only a policy can allow. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,7 +12,6 @@
 #include "common/cleanup.h"
 #include "common/proto.h"
 #include "daemon/peer.h"
-#include "daemon/procfs.h"
 
 struct process process_of_peer(const struct peer *peer)
 {
@@ -73,6 +73,18 @@ int process_capable(const struct process *process, bool *ret_capable)
 	if (!err)
 		*ret_capable = capable;
 	return err;
+}
+
+int process_cgroup(const struct process *process, char ret_cgroup[static PROCFS_CGROUP_MAX])
+{
+	int err = procfs_cgroup(process->pid, ret_cgroup);
+
+	return (!err || err == -ENODATA) && procfs_exited(process->pidfd) ? -ESRCH : err;
+}
+
+const char *process_strerror(int err)
+{
+	return err == -EPERM ? "its real and effective ids differ" : strerror(-err);
 }
 
 int process_kill(int pidfd)

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/procfs.h"
+
 struct peer;
 struct proto_process;
 
@@ -47,6 +49,16 @@ void process_fini(struct process *process);
  * Return: 0; -ESRCH: it has exited; -errno.
  */
 int process_capable(const struct process *process, bool *ret_capable);
+
+/**
+ * process_cgroup() - as procfs_cgroup(), believed
+ *
+ * Return: 0; -ENODATA: it is in none; -ESRCH: it has exited; -errno.
+ */
+int process_cgroup(const struct process *process, char ret_cgroup[static PROCFS_CGROUP_MAX]);
+
+/* Why process_open() failed, to follow "process 1 cannot be the owner: ". */
+const char *process_strerror(int err);
 
 /* SIGKILL. Return: 0; -ESRCH: it has exited; -EPERM. */
 int process_kill(int pidfd);

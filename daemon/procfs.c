@@ -75,18 +75,26 @@ static int procfs_scan_locked(FILE *file, struct procfs_locked *locked)
 	return err;
 }
 
+static int procfs_open_status(pid_t pid, FILE **ret_file)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	*ret_file = fopen(path, "re");
+	if (*ret_file)
+		return 0;
+	return errno == ENOENT ? -ESRCH : -errno;
+}
+
 int procfs_locked(pid_t pid, struct procfs_locked *ret_locked)
 {
 	/* A process without memory has no such lines, and nothing in it is locked or pinned. */
 	struct procfs_locked locked = {.locked = 0, .pinned = 0};
 	CLEANUP(file_closep) FILE *file = NULL;
-	char path[64];
-	int err;
+	int err = procfs_open_status(pid, &file);
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	if (!file)
-		return errno == ENOENT ? -ESRCH : -errno;
+	if (err)
+		return err;
 	err = procfs_scan_locked(file, &locked);
 	if (!err)
 		*ret_locked = locked;
@@ -156,13 +164,10 @@ int procfs_ids(pid_t pid, struct procfs_ids *ret_ids)
 {
 	struct procfs_ids ids = {.uid = (uid_t)-1, .effective_uid = (uid_t)-1};
 	CLEANUP(file_closep) FILE *file = NULL;
-	char path[64];
-	int err;
+	int err = procfs_open_status(pid, &file);
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	if (!file)
-		return errno == ENOENT ? -ESRCH : -errno;
+	if (err)
+		return err;
 	ids.gids = calloc(1, sizeof(*ids.gids));
 	err = ids.gids ? procfs_scan_ids(file, &ids) : -ENOMEM;
 	if (!err && ids.uid == (uid_t)-1)

@@ -86,6 +86,17 @@ static int record_map(struct record *record, uint32_t n_slots)
 	return 0;
 }
 
+/*
+ * Room for n_slots, mapped. Fills holes of what was cut before, too, and fails where a store would
+ * be a SIGBUS.
+ */
+static int record_reserve(struct record *record, uint32_t n_slots)
+{
+	int err = posix_fallocate(record->fd, 0, (off_t)record_size(n_slots));
+
+	return err ? -err : record_map(record, n_slots);
+}
+
 static void record_push_free(struct record *record, uint32_t slot)
 {
 	record_slot(record, slot)->next_free = record->free;
@@ -95,12 +106,8 @@ static void record_push_free(struct record *record, uint32_t slot)
 static int record_grow(struct record *record)
 {
 	uint32_t old = record->n_slots, n_slots = old + RECORD_GROW;
-	/* Fills holes of what was cut before, too, and fails where a store would be a SIGBUS. */
-	int err = posix_fallocate(record->fd, 0, (off_t)record_size(n_slots));
+	int err = record_reserve(record, n_slots);
 
-	if (err)
-		return -err;
-	err = record_map(record, n_slots);
 	if (err)
 		return err;
 	for (uint32_t slot = n_slots; slot-- > old;) {
@@ -113,12 +120,8 @@ static int record_grow(struct record *record)
 /* Takes over what is there; the chain of free slots is made anew. */
 static int record_load(struct record *record, uint32_t n_slots)
 {
-	/* Nothing is missing from the file of a daemon that was killed, but it costs nothing. */
-	int err = posix_fallocate(record->fd, 0, (off_t)record_size(n_slots));
+	int err = record_reserve(record, n_slots);
 
-	if (err)
-		return -err;
-	err = record_map(record, n_slots);
 	if (err)
 		return err;
 	for (uint32_t slot = n_slots; slot-- > 0;) {

@@ -6,6 +6,7 @@
 #include "accounting/ledger.h"
 #include "accounting/policy.h"
 #include "daemon/broker.h"
+#include "daemon/memlock.h"
 #include "daemon/owner.h"
 #include "daemon/record.h"
 #include "daemon/session.h"
@@ -223,7 +224,7 @@ void fuzz_books_check_limits(const struct broker *broker)
 		else
 			FUZZ_CHECK(p->limit.rlim_cur == before.rlim_cur &&
 				   p->limit.rlim_max == before.rlim_max);
-		FUZZ_CHECK(!owner || owner->locked_besides <= OWNER_LOCKED_MAX);
+		FUZZ_CHECK(!owner || owner->locked_besides <= MEMLOCK_BESIDES_MAX);
 	}
 }
 
