@@ -227,6 +227,23 @@ static const char *broker_record_fault(int err)
 	}
 }
 
+/* path NULL: there was no memory for it. */
+static void broker_log_record_fault(const char *path, int err)
+{
+	CLEANUP(freep) char *directory = NULL;
+
+	if (path && err == -ENOTUNIQ)
+		directory = record_directory(path);
+	if (directory)
+		log_error("cannot use the record %s: its directory %s is not root's or the "
+			  "daemon's user's, or is writable for group or others and not sticky, so "
+			  "that somebody else may put another file in its place; chown or chmod it",
+			  path, directory);
+	else
+		log_error("cannot use the record %s: %s", path ? path : "",
+			  broker_record_fault(err));
+}
+
 static int broker_open_record(struct broker *broker, const char *socket_path)
 {
 	CLEANUP(freep) char *path = NULL;
@@ -241,8 +258,7 @@ static int broker_open_record(struct broker *broker, const char *socket_path)
 	if (!err)
 		err = record_open(path, boot_id, &cleared, &broker->record);
 	if (err) {
-		log_error("cannot use the record %s: %s", path ? path : "",
-			  broker_record_fault(err));
+		broker_log_record_fault(path, err);
 		return err;
 	}
 	if (cleared)

@@ -215,12 +215,19 @@ static int record_check_file(int fd)
 		       : -EPERM;
 }
 
+char *record_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return strdup(".");
+	return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
 /* Who may write there can put another file in its place, unless it is sticky as /tmp is. */
 static int record_check_directory(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	CLEANUP(freep)
-	char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	CLEANUP(freep) char *directory = record_directory(path);
 	struct stat st;
 
 	if (!directory)
@@ -228,8 +235,8 @@ static int record_check_directory(const char *path)
 	if (stat(directory, &st) < 0)
 		return -errno;
 	if (st.st_uid != 0 && st.st_uid != geteuid())
-		return -EPERM;
-	return st.st_mode & 022 && !(st.st_mode & S_ISVTX) ? -EPERM : 0;
+		return -ENOTUNIQ;
+	return st.st_mode & 022 && !(st.st_mode & S_ISVTX) ? -ENOTUNIQ : 0;
 }
 
 int record_open(const char *path, const char *boot_id, bool *ret_cleared,

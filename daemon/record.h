@@ -85,11 +85,15 @@ static_assert(sizeof(union record_body) == 248, "a slot of 256 bytes with its ki
  *
  * What another version of the daemon left is not understood and is cleared: *ret_cleared.
  *
- * Return: 0; -EWOULDBLOCK: another daemon has it; -EPERM: it is not a file of ours, or lies where
- * others may replace it; -ENOSPC; -errno.
+ * Return: 0; -EWOULDBLOCK: another daemon has it; -EPERM: it is not a file of ours; -ENOTUNIQ,
+ * which no call on files says: its directory is not ours, so that its name may come to be another
+ * file's; -ENOSPC; -errno.
  */
 int record_open(const char *path, const char *boot_id, bool *ret_cleared,
 		struct record **ret_record);
+
+/* The directory that a record's path is in, "." without a slash. NULL: -ENOMEM. free() it. */
+char *record_directory(const char *path);
 
 /* As record_open(), in a file that is open; fd is the record's from here on, also on failure. */
 int record_open_fd(int fd, const char *boot_id, bool *ret_cleared, struct record **ret_record);

@@ -138,6 +138,18 @@ mkdir "$record"
 starts_not "a directory" "Is a directory"
 rmdir "$record"
 
+# Nor is its directory.
+directory=${socket%/*}
+chown 1000 "$directory"
+starts_not "somebody else's directory" "its directory $directory is not root's or the daemon's user's"
+chown 0 "$directory"
+mode=$(stat -c %a "$directory")
+for bad in 775 757; do
+	chmod "$bad" "$directory"
+	starts_not "a directory of mode $bad" "writable for group or others and not sticky"
+done
+chmod "$mode" "$directory"
+
 # No room at all; then room for 1,024 sessions of as many processes less what there is besides.
 mount -t tmpfs -o size=64k,mode=755 tmpfs "${socket%/*}"
 starts_not "a full file system" "its file system is full"

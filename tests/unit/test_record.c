@@ -150,6 +150,75 @@ static void files_of_others_are_refused(void)
 	CU_ASSERT_EQUAL(rmdir(dir), 0);
 }
 
+struct directory_case {
+	const char *name;
+	mode_t mode;
+	bool of_another; /* owned by a uid that is neither root's nor ours */
+	int err;
+};
+
+static void check_directory(const struct directory_case *c, const char *dir, const char *file)
+{
+	struct record *record = NULL;
+	bool cleared;
+
+	if (c->of_another && geteuid() != 0) {
+		suite_skip("only root can give a directory away");
+		return;
+	}
+	CHECK(c->name, chown(dir, c->of_another ? 4321 : geteuid(), (gid_t)-1) == 0);
+	CHECK(c->name, chmod(dir, c->mode) == 0);
+	CHECK(c->name, record_open(file, BOOT, &cleared, &record) == c->err);
+	CHECK(c->name,
+	      (access(file, F_OK) == 0) == (c->err == 0)); /* looked at before it is made */
+	record_close(record);
+	CHECK(c->name, chown(dir, geteuid(), (gid_t)-1) == 0 && chmod(dir, 0700) == 0);
+	CHECK(c->name, (unlink(file) == 0) == (c->err == 0));
+}
+
+static void directories_of_others_are_refused(void)
+{
+	static const struct directory_case cases[] = {
+		{"ours alone", 0700, false, 0},
+		{"others may look", 0755, false, 0},
+		{"the group may write", 0770, false, -ENOTUNIQ},
+		{"others may write", 0702, false, -ENOTUNIQ},
+		{"the group may write, sticky", 01770, false, 0},
+		{"all may write, sticky", 01777, false, 0},
+		{"another's", 0755, true, -ENOTUNIQ},
+		{"another's, sticky", 01777, true, -ENOTUNIQ},
+	};
+	char dir[] = "/tmp/pinbroker-unit.XXXXXX";
+	CLEANUP(freep) char *file = NULL;
+	struct record *record = NULL;
+	bool cleared;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+	CU_ASSERT_FATAL(asprintf(&file, "%s/record", dir) > 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		check_directory(&cases[i], dir, file);
+	CU_ASSERT_EQUAL(rmdir(dir), 0);
+	CU_ASSERT_EQUAL(record_open(file, BOOT, &cleared, &record), -ENOENT);
+}
+
+static void directory_is_what_is_before_the_name(void)
+{
+	static const struct {
+		const char *path, *directory;
+	} cases[] = {
+		{"/run/pinbroker/socket.record", "/run/pinbroker"},
+		{"/socket.record", "/"},
+		{"socket.record", "."},
+		{"sub/socket.record", "sub"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(freep) char *directory = record_directory(cases[i].path);
+
+		CHECK(cases[i].path, directory && strcmp(directory, cases[i].directory) == 0);
+	}
+}
+
 /* Any order of additions and drops, read again after a restart, is what a model says. */
 static void agrees_with_a_model(void)
 {
@@ -222,6 +291,8 @@ static const CU_TestInfo tests[] = {
 	{"what is not of this boot and version is cleared", what_is_not_ours_is_cleared},
 	{"one daemon at a time", one_daemon_at_a_time},
 	{"a file that others could have made is refused", files_of_others_are_refused},
+	{"a directory that others could change is refused", directories_of_others_are_refused},
+	{"the directory is what is before the name", directory_is_what_is_before_the_name},
 	{"any order of additions and drops is kept", agrees_with_a_model},
 	{"a full file system loses nothing", full_file_system_loses_nothing},
 	CU_TEST_INFO_NULL,
