@@ -119,7 +119,7 @@ static bool check_line(const struct ledger_line *line, void *arg)
 	{
 		if (s->uid != line->uid)
 			continue;
-		sum += s->share.limit;
+		sum += s->share.charged;
 		user_mode_sum += s->accounting == POLICY_ACCOUNTING_USER ? s->share.limit : 0;
 		n += strcmp(s->policy, line->policy) == 0;
 	}
@@ -138,7 +138,7 @@ void fuzz_books_check(const struct broker *broker)
 	FOR_EACH_SESSION(s, broker)
 	{
 		check_session(broker, s);
-		sum += s->share.limit;
+		sum += s->share.charged;
 		n_devices += s->n_devices;
 		n++;
 	}
