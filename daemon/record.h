@@ -4,9 +4,10 @@
  * socket. It outlives the daemon and is of no use after a boot, whose id it carries.
  *
  * One thread writes, and may be killed between any two stores: a slot is filled while it is free
- * and becomes valid by the store of its kind; it is cleared the other way round. Space is reserved
- * before it is mapped, so that a full file system is an error and not a SIGBUS. The file is locked:
- * one daemon at a time.
+ * and becomes valid by the store of its kind; it is cleared the other way round. What changes in a
+ * valid slot and must not be seen in parts is there twice, and one store says which of them counts.
+ * Space is reserved before it is mapped, so that a full file system is an error and not a SIGBUS.
+ * The file is locked: one daemon at a time.
  */
 #ifndef DAEMON_RECORD_H
 #define DAEMON_RECORD_H
@@ -19,6 +20,7 @@
 #include "accounting/policy.h"
 #include "common/device.h"
 #include "common/proto.h"
+#include "daemon/session.h"
 
 struct record;
 
@@ -36,16 +38,13 @@ enum record_kind {
 struct record_session {
 	uint64_t id;
 	uint64_t owner; /* inode of the owner's pidfd; 0: none yet */
-	uint64_t limit; /* bytes, as the next two */
-	uint64_t charged;
-	uint64_t extra_memlock;
-	uint64_t max_mappings;
-	uint64_t max_objects;
-	uint64_t migration_buffers; /* bytes */
+	uint64_t extra_memlock; /* bytes */
+	struct session_numbers numbers[2]; /* old and new, or new and old: written by session.c */
 	uint32_t uid;
-	uint32_t state; /* enum session_state */
-	uint32_t accounting; /* enum policy_accounting */
-	uint32_t zero;
+	uint8_t state; /* enum session_state */
+	uint8_t accounting; /* enum policy_accounting */
+	_Atomic uint8_t which; /* of the numbers; 0 or 1, stored after them */
+	uint8_t zero;
 	char name[PROTO_NAME_MAX + 1];
 	char policy[POLICY_NAME_MAX + 1];
 };

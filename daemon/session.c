@@ -217,15 +217,11 @@ static void session_record(const struct session *s, struct record_session *ret_b
 {
 	*ret_body = (struct record_session){
 		.id = s->id,
-		.limit = s->share.limit,
-		.charged = s->share.charged,
 		.extra_memlock = s->extra_memlock,
-		.max_mappings = s->max_mappings,
-		.max_objects = s->max_objects,
-		.migration_buffers = s->migration_buffers,
+		.numbers = {session_numbers(s)},
 		.uid = s->uid,
-		.state = s->state,
-		.accounting = s->accounting,
+		.state = (uint8_t)s->state,
+		.accounting = (uint8_t)s->accounting,
 	};
 	memcpy(ret_body->name, s->name, sizeof(s->name));
 	memcpy(ret_body->policy, s->policy, sizeof(s->policy));
@@ -304,7 +300,8 @@ int session_new(struct session_table *table, const struct session_plan *plan,
 /* What is read from the file is checked like anything that was not made here. */
 static bool session_record_valid(const struct record_session *body)
 {
-	return body->charged >= body->limit &&
+	return body->which < ARRAY_SIZE(body->numbers) &&
+	       body->numbers[body->which].charged >= body->numbers[body->which].limit &&
 	       body->id < UINT64_MAX && /* the next one's is above it */
 	       body->state < SESSION_STATES &&
 	       (body->accounting == POLICY_ACCOUNTING_TASK ||
@@ -317,6 +314,7 @@ int session_revive(struct session_table *table, uint32_t slot, struct session **
 {
 	const struct record_session *body = &record_at(table->record, slot)->session;
 	CLEANUP(freep) struct session *s = calloc(1, sizeof(*s));
+	const struct session_numbers *numbers;
 	int err;
 
 	if (!s)
@@ -325,23 +323,24 @@ int session_revive(struct session_table *table, uint32_t slot, struct session **
 		return -EBADMSG;
 	if (table->newest && body->id <= table->newest->id)
 		return -EEXIST;
+	numbers = &body->numbers[body->which];
 	s->id = body->id;
 	s->uid = body->uid;
 	s->state = (enum session_state)body->state;
 	s->accounting = (enum policy_accounting)body->accounting;
-	s->max_mappings = body->max_mappings;
-	s->max_objects = body->max_objects;
-	s->migration_buffers = body->migration_buffers;
+	s->max_mappings = numbers->max_mappings;
+	s->max_objects = numbers->max_objects;
+	s->migration_buffers = numbers->migration_buffers;
 	s->extra_memlock = body->extra_memlock;
 	s->slot = slot;
 	memcpy(s->name, body->name, sizeof(s->name));
 	memcpy(s->policy, body->policy, sizeof(s->policy));
 	/* At its largest, then as it is: the second cannot fail. */
-	err = ledger_charge(table->ledger, s->uid, s->policy, body->charged,
+	err = ledger_charge(table->ledger, s->uid, s->policy, numbers->charged,
 			    s->accounting == POLICY_ACCOUNTING_USER, &s->share);
 	if (err)
 		return err;
-	(void)ledger_resize(table->ledger, &s->share, body->limit, body->charged);
+	(void)ledger_resize(table->ledger, &s->share, numbers->limit, numbers->charged);
 	if (s->id > *record_last_id(table->record))
 		*record_last_id(table->record) = s->id;
 	session_link(table, s);
@@ -412,7 +411,7 @@ void session_enter(struct session_table *table, struct session *session, enum se
 	log_debug("session %llx: state %d -> %d", (unsigned long long)session->id, session->state,
 		  state);
 	session->state = state;
-	record_at(table->record, session->slot)->session.state = state;
+	record_at(table->record, session->slot)->session.state = (uint8_t)state;
 }
 
 void session_set_owner(struct session_table *table, struct session *session, struct owner *owner,
@@ -441,16 +440,12 @@ int session_set_numbers(struct session_table *table, struct session *session,
 
 	if (err)
 		return err;
-	session->max_mappings = body->max_mappings = numbers->max_mappings;
-	session->max_objects = body->max_objects = numbers->max_objects;
-	session->migration_buffers = body->migration_buffers = numbers->migration_buffers;
-	/* The larger first: a kill in between leaves an entry that makes sense. */
-	if (numbers->charged > body->charged)
-		body->charged = numbers->charged;
-	record_barrier();
-	body->limit = numbers->limit;
-	record_barrier();
-	body->charged = numbers->charged;
+	session->max_mappings = numbers->max_mappings;
+	session->max_objects = numbers->max_objects;
+	session->migration_buffers = numbers->migration_buffers;
+	/* Those that do not count yet, until the one store that makes them count. */
+	body->numbers[!body->which] = *numbers;
+	atomic_store(&body->which, !body->which);
 	return 0;
 }
 

@@ -124,7 +124,7 @@ void session_enter(struct session_table *table, struct session *session, enum se
 void session_set_owner(struct session_table *table, struct session *session, struct owner *owner,
 		       uint64_t inode);
 
-/* New numbers; those that stay as they are included. */
+/* New numbers; those that stay as they are included. In the record as they are here. */
 struct session_numbers {
 	uint64_t limit; /* bytes */
 	uint64_t charged; /* bytes in the sums; at least limit */
@@ -135,7 +135,13 @@ struct session_numbers {
 
 struct session_numbers session_numbers(const struct session *session);
 
-/* Return: 0; -EOVERFLOW of ledger_resize(), with nothing changed. */
+/**
+ * session_set_numbers() - change any of a session's numbers
+ *
+ * All at once, also in the record: a kill leaves the old ones or the new ones.
+ *
+ * Return: 0; -EOVERFLOW of ledger_resize(), with nothing changed.
+ */
 int session_set_numbers(struct session_table *table, struct session *session,
 			const struct session_numbers *numbers);
 

@@ -39,15 +39,17 @@ static void check_claims(const struct broker *broker, const struct session *sess
 static void check_session(const struct broker *broker, const struct session *s)
 {
 	const struct record_session *body = &record_at(broker->record, s->slot)->session;
+	const struct session_numbers *numbers = &body->numbers[body->which];
 
 	FUZZ_CHECK(s->id && session_find(broker->sessions, s->id) == s);
 	FUZZ_CHECK(s->state == SESSION_ACTIVE || s->state == SESSION_REVOKED);
 	FUZZ_CHECK(s->owner && s->owner->broker == broker && proto_name_valid(s->name));
 	FUZZ_CHECK(body->id == s->id && body->owner == s->owner->inode && body->uid == s->uid);
 	FUZZ_CHECK(body->state == s->state && body->accounting == s->accounting);
-	FUZZ_CHECK(body->limit == s->share.limit && body->max_mappings == s->max_mappings);
-	FUZZ_CHECK(body->max_objects == s->max_objects);
-	FUZZ_CHECK(body->migration_buffers == s->migration_buffers);
+	FUZZ_CHECK(numbers->limit == s->share.limit && numbers->charged == s->share.charged);
+	FUZZ_CHECK(numbers->max_mappings == s->max_mappings);
+	FUZZ_CHECK(numbers->max_objects == s->max_objects);
+	FUZZ_CHECK(numbers->migration_buffers == s->migration_buffers);
 	FUZZ_CHECK(body->extra_memlock == s->extra_memlock);
 	FUZZ_CHECK(strcmp(body->name, s->name) == 0 && strcmp(body->policy, s->policy) == 0);
 	check_claims(broker, s);

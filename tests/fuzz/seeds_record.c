@@ -44,15 +44,17 @@ static void add_owner(unsigned int who, uid_t uid)
 	add_entry(RECORD_OWNER, &body);
 }
 
-static void add_session(uint64_t id, unsigned int who, uint32_t state, uint32_t accounting)
+static void add_session(uint64_t id, unsigned int who, uint8_t state, uint8_t accounting)
 {
 	union record_body body = {.session = {.id = id,
 					      .owner = FUZZ_INODE(who, 0),
-					      .limit = GIB,
 					      .extra_memlock = 65536,
-					      .max_mappings = 65535,
-					      .max_objects = UINT64_MAX,
-					      .migration_buffers = UINT64_MAX,
+					      .numbers[1] = {.limit = GIB,
+							     .charged = GIB,
+							     .max_mappings = 65535,
+							     .max_objects = UINT64_MAX,
+							     .migration_buffers = UINT64_MAX},
+					      .which = 1,
 					      .uid = FUZZ_UID_TENANT,
 					      .state = state,
 					      .accounting = accounting,
@@ -72,7 +74,7 @@ static void add_device(uint64_t session, int group, const char *name)
 
 static void add_begin(void)
 {
-	add_header("pinbrec1", FUZZ_BOOT_ID);
+	add_header("pinbrec3", FUZZ_BOOT_ID);
 }
 
 void seeds_record(void)
@@ -81,7 +83,7 @@ void seeds_record(void)
 	seed_write("empty");
 	add_header("pinbrec0", FUZZ_BOOT_ID);
 	seed_write("version");
-	add_header("pinbrec1", "another");
+	add_header("pinbrec3", "another");
 	seed_write("boot");
 	add_begin();
 	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);

@@ -52,7 +52,7 @@ static void entries_are_found_again(void)
 	record_drop(record, &a);
 	CU_ASSERT_EQUAL(a, RECORD_NONE);
 	record_drop(record, &a); /* does nothing */
-	record_at(record, b)->session.limit = 77;
+	record_at(record, b)->session.owner = 77;
 	record_close(record); /* as a kill would: nothing is written then */
 
 	record = open_again(fd, BOOT, &cleared);
@@ -62,7 +62,7 @@ static void entries_are_found_again(void)
 	CU_ASSERT_EQUAL(record_fixture_count(record, RECORD_DEVICE), 0);
 	CU_ASSERT_EQUAL(record_next(record, RECORD_SESSION, RECORD_NONE), b);
 	CU_ASSERT_EQUAL(record_at(record, b)->session.id, 2);
-	CU_ASSERT_EQUAL(record_at(record, b)->session.limit, 77);
+	CU_ASSERT_EQUAL(record_at(record, b)->session.owner, 77);
 	record_close(record);
 }
 

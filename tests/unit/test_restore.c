@@ -359,18 +359,22 @@ static void entries_that_make_no_sense_are_dropped(void)
 	struct child child;
 	struct broker_fixture f;
 	struct session *session;
-	union record_body last;
+	union record_body last, unclear;
 	uint32_t slot;
 
 	if (!broker_fixture_init(&f))
 		return;
 	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
 	slot = session->slot;
-	last = *record_at(f.broker->record, slot);
+	last = unclear = *record_at(f.broker->record, slot);
+	unclear.session.id++;
+	unclear.session.which = ARRAY_SIZE(unclear.session.numbers);
+	(void)strcpy(unclear.session.name, "wwwwwwwwwwwwwwww"); /* what is there: much charged */
 	last.session.id = UINT64_MAX; /* nothing could come after it */
 	(void)record_add(f.broker->record, RECORD_SESSION, record_at(f.broker->record, slot),
 			 &slot);
 	(void)record_add(f.broker->record, RECORD_SESSION, &last, &slot);
+	(void)record_add(f.broker->record, RECORD_SESSION, &unclear, &slot);
 	(void)record_add(f.broker->record, RECORD_OWNER,
 			 &(union record_body){.owner = {.inode = 1, .pid = 0}}, &slot);
 	(void)record_add(f.broker->record, RECORD_OWNER,
@@ -382,7 +386,6 @@ static void entries_that_make_no_sense_are_dropped(void)
 	(void)record_add(f.broker->record, RECORD_DEVICE,
 			 &(union record_body){.device = {.session = session->id, .name = ""}},
 			 &slot);
-	record_at(f.broker->record, session->slot)->session.zero = 0;
 	broker_fixture_restart(&f);
 	CU_ASSERT_EQUAL(session_count(f.broker->sessions), 1); /* twice in the record: one */
 	CU_ASSERT_EQUAL(record_fixture_count(f.broker->record, RECORD_SESSION), 1);

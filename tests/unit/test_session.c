@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/session.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
+#include "tests/unit/child.h"
 #include "tests/unit/record_fixture.h"
 #include "tests/unit/suite.h"
 
@@ -17,12 +24,18 @@ struct tables {
 	struct session_table *sessions;
 };
 
-static void tables_init(struct tables *t)
+/* With the record that is in a file, which is closed with them. */
+static void tables_open(struct tables *t, int record_fd)
 {
 	CU_ASSERT_EQUAL_FATAL(ledger_new(&t->ledger), 0);
-	t->record_fd = record_fixture_file();
+	t->record_fd = record_fd;
 	t->record = record_fixture_open(t->record_fd);
 	CU_ASSERT_EQUAL_FATAL(session_table_new(t->ledger, t->record, &t->sessions), 0);
+}
+
+static void tables_init(struct tables *t)
+{
+	tables_open(t, record_fixture_file());
 }
 
 static void tables_fini(struct tables *t)
@@ -289,6 +302,123 @@ static void finds_what_is_there(void)
 	tables_fini(&t);
 }
 
+static const struct session_numbers numbers_before = {1000, 2000, 10, 20, 30};
+static const struct session_numbers numbers_after = {5000, 5000, 100, 200, 300};
+
+static bool numbers_equal(const struct session_numbers *a, const struct session_numbers *b)
+{
+	return a->limit == b->limit && a->charged == b->charged &&
+	       a->max_mappings == b->max_mappings && a->max_objects == b->max_objects &&
+	       a->migration_buffers == b->migration_buffers;
+}
+
+/* A session's numbers as the next daemon finds them in a file that is like this now. */
+static struct session_numbers numbers_found(const char *file, size_t len)
+{
+	struct session_numbers numbers = {.limit = 0};
+	struct session *session = NULL;
+	int fd = record_fixture_file();
+	struct tables t;
+	int err;
+
+	CU_ASSERT_EQUAL_FATAL(write(fd, file, len), (ssize_t)len);
+	tables_open(&t, fd);
+	err = session_revive(t.sessions, record_next(t.record, RECORD_SESSION, RECORD_NONE),
+			     &session);
+	CU_ASSERT_EQUAL(err, 0);
+	if (!err)
+		numbers = session_numbers(session);
+	tables_fini(&t);
+	return numbers;
+}
+
+struct change {
+	struct tables *t;
+	struct session *session;
+};
+
+/* In a process of its own, between two stops; by then everything it calls is bound. */
+static int change_stopped(void *arg)
+{
+	const struct change *c = arg;
+
+	if (session_set_numbers(c->t->sessions, c->session, &numbers_before) ||
+	    ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+		return 1;
+	(void)raise(SIGSTOP);
+	(void)session_set_numbers(c->t->sessions, c->session, &numbers_after);
+	(void)raise(SIGSTOP);
+	return 0;
+}
+
+/* The signal that a child was stopped by; 0: it has ended. */
+static int stopped_by(const struct child *child)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	CU_ASSERT_EQUAL_FATAL(waitid(P_PID, (id_t)child->pid, &info, WEXITED | WSTOPPED | WNOWAIT),
+			      0);
+	if (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED)
+		return 0;
+	CU_ASSERT_EQUAL(waitid(P_PID, (id_t)child->pid, &info, WSTOPPED), 0);
+	return info.si_status;
+}
+
+/* One instruction after the other, with a look at the file after each. */
+static void step_through(const struct child *child, int fd)
+{
+	struct session_numbers found;
+	bool changed = false;
+	size_t n_seen = 0;
+	struct stat st;
+
+	CU_ASSERT_EQUAL_FATAL(fstat(fd, &st), 0);
+
+	const size_t len = (size_t)st.st_size;
+	CLEANUP(freep) char *file = calloc(2, len);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	do {
+		CU_ASSERT_EQUAL_FATAL(pread(fd, file, len, 0), (ssize_t)len);
+		if (memcmp(file, file + len, len) != 0) {
+			memcpy(file + len, file, len);
+			found = numbers_found(file, len);
+			CU_ASSERT_TRUE(numbers_equal(&found, &numbers_after) ||
+				       (!changed && numbers_equal(&found, &numbers_before)));
+			changed = numbers_equal(&found, &numbers_after);
+			n_seen++;
+		}
+		CU_ASSERT_EQUAL_FATAL(ptrace(PTRACE_SINGLESTEP, child->pid, NULL, NULL), 0);
+	} while (stopped_by(child) == SIGTRAP);
+	CU_ASSERT_TRUE(changed);
+	CU_ASSERT_TRUE(n_seen > 3); /* it was looked at in between, too */
+}
+
+static void numbers_change_at_once(void)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct child child;
+	struct change c;
+	struct tables t;
+	uintptr_t at;
+
+	tables_init(&t);
+	c = (struct change){.t = &t, .session = make(&t, 1000, "vm", NULL, 0)};
+	/* This child may have what no other gets: the lock is not missed in this test. */
+	at = (uintptr_t)record_at(t.record, c.session->slot) / page * page;
+	CU_ASSERT_EQUAL(madvise((void *)at, page, MADV_DOFORK), 0);
+	child_run(&child, change_stopped, &c);
+	if (stopped_by(&child) == SIGSTOP) {
+		step_through(&child, t.record_fd);
+		CU_ASSERT_EQUAL(ptrace(PTRACE_CONT, child.pid, NULL, NULL), 0);
+		CU_ASSERT_EQUAL(child_end(&child), 0);
+	} else {
+		CU_ASSERT_EQUAL(child_end(&child), 1);
+		suite_skip("this process may not trace another");
+	}
+	tables_fini(&t);
+}
+
 static const CU_TestInfo tests[] = {
 	{"a session is what was planned, its share charged", session_is_what_was_planned},
 	{"a name in use gets a number, per uid, cut to 64", used_names_get_a_number},
@@ -300,6 +430,7 @@ static const CU_TestInfo tests[] = {
 	{"a device without a group is claimed by its name", claims_without_a_group_are_by_name},
 	{"one session may have a whole group", one_session_may_have_a_whole_group},
 	{"the table finds exactly the sessions that live", finds_what_is_there},
+	{"numbers change at once, wherever a kill comes", numbers_change_at_once},
 	CU_TEST_INFO_NULL,
 };
 
