@@ -238,7 +238,7 @@ void memlock_revive(struct owner *owner)
 	owner->original.rlim_max = body->original_max;
 	owner->ours.rlim_cur = owner->ours.rlim_max = body->ours;
 	/* A kill between the two leaves what prlimit(2) would never take. */
-	owner->original.rlim_cur =
+	owner->original.rlim_cur = body->original_cur =
 		memlock_lesser(owner->original.rlim_cur, owner->original.rlim_max);
 	owner->changed = body->changed;
 	if (!body->changed || memlock_read(owner, &now))

@@ -29,37 +29,48 @@ static void add_entry(enum record_kind kind, const union record_body *body)
 	seed_add(body, sizeof(*body));
 }
 
+static union record_body owner_of(unsigned int who, uid_t uid)
+{
+	return (union record_body){.owner = {.inode = FUZZ_INODE(who, 0),
+					     .locked_besides = 4096,
+					     .original_cur = 65536,
+					     .original_max = 131072,
+					     .ours = GIB,
+					     .next = GIB,
+					     .pid = FUZZ_PID(who),
+					     .uid = uid,
+					     .changed = 1}};
+}
+
 static void add_owner(unsigned int who, uid_t uid)
 {
-	const union record_body body = {.owner = {.inode = FUZZ_INODE(who, 0),
-						  .locked_besides = 4096,
-						  .original_cur = 65536,
-						  .original_max = 131072,
-						  .ours = GIB,
-						  .next = GIB,
-						  .pid = FUZZ_PID(who),
-						  .uid = uid,
-						  .changed = 1}};
+	const union record_body body = owner_of(who, uid);
 
 	add_entry(RECORD_OWNER, &body);
 }
 
+static union record_body session_of(uint64_t id, unsigned int who, uint8_t state,
+				    uint8_t accounting)
+{
+	return (union record_body){.session = {.id = id,
+					       .owner = FUZZ_INODE(who, 0),
+					       .extra_memlock = 65536,
+					       .numbers[1] = {.limit = GIB,
+							      .charged = GIB,
+							      .max_mappings = 65535,
+							      .max_objects = UINT64_MAX,
+							      .migration_buffers = UINT64_MAX},
+					       .which = 1,
+					       .uid = FUZZ_UID_TENANT,
+					       .state = state,
+					       .accounting = accounting,
+					       .name = "vm",
+					       .policy = "tenants"}};
+}
+
 static void add_session(uint64_t id, unsigned int who, uint8_t state, uint8_t accounting)
 {
-	union record_body body = {.session = {.id = id,
-					      .owner = FUZZ_INODE(who, 0),
-					      .extra_memlock = 65536,
-					      .numbers[1] = {.limit = GIB,
-							     .charged = GIB,
-							     .max_mappings = 65535,
-							     .max_objects = UINT64_MAX,
-							     .migration_buffers = UINT64_MAX},
-					      .which = 1,
-					      .uid = FUZZ_UID_TENANT,
-					      .state = state,
-					      .accounting = accounting,
-					      .name = "vm",
-					      .policy = "tenants"}};
+	const union record_body body = session_of(id, who, state, accounting);
 
 	add_entry(RECORD_SESSION, &body);
 }
@@ -75,6 +86,19 @@ static void add_device(uint64_t session, int group, const char *name)
 static void add_begin(void)
 {
 	add_header("pinbrec3", FUZZ_BOOT_ID);
+}
+
+/* What a user has lowered and given up, and an original limit that was stored by half. */
+static void add_unlike(void)
+{
+	union record_body owner = owner_of(FUZZ_TENANT, FUZZ_UID_TENANT);
+	union record_body session =
+		session_of(1, FUZZ_TENANT, SESSION_REVOKED, PROTO_ACCOUNTING_USER);
+
+	owner.owner.original_cur = 2 * owner.owner.original_max;
+	session.session.numbers[session.session.which].charged = 2 * GIB;
+	add_entry(RECORD_OWNER, &owner);
+	add_entry(RECORD_SESSION, &session);
 }
 
 void seeds_record(void)
@@ -125,4 +149,7 @@ void seeds_record(void)
 	for (int i = 0; i <= PROTO_DEVICES_MAX; i++)
 		add_device(1, i, FUZZ_DEVICE);
 	seed_write("too-many-devices");
+	add_begin();
+	add_unlike();
+	seed_write("unlike");
 }

@@ -323,6 +323,34 @@ static void limit_goes_back_after_two_kills(void)
 	broker_fixture_fini(&f);
 }
 
+/* Killed between the two stores of an original: what prlimit(2) would not take is not kept. */
+static void original_is_one_that_can_be_set(void)
+{
+	const struct record_owner *body;
+	struct broker_fixture f;
+	struct session *session;
+	struct owner *owner;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
+	record_at(f.broker->record, session->owner->slot)->owner.original_cur = FIXTURE_HARD + 1;
+	broker_fixture_restart(&f);
+	session = session_after(f.broker->sessions, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
+	owner = session->owner;
+	body = &record_at(f.broker->record, owner->slot)->owner;
+	CU_ASSERT_EQUAL(owner->original.rlim_cur, FIXTURE_HARD);
+	CU_ASSERT_EQUAL(body->original_cur, FIXTURE_HARD);
+	CU_ASSERT_EQUAL(body->original_max, FIXTURE_HARD);
+	owner_end_session(f.broker, session);
+	owner_put(owner);
+	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_HARD, FIXTURE_HARD));
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
 /* What is short for a moment proves nothing about a session: the next start has it. */
 static void start_that_lacks_something_drops_nothing(void)
 {
@@ -411,6 +439,7 @@ static const CU_TestInfo tests[] = {
 	{"entries that make no sense are dropped", entries_that_make_no_sense_are_dropped},
 	{"a start that lacks something drops nothing", start_that_lacks_something_drops_nothing},
 	{"a limit goes back after two kills", limit_goes_back_after_two_kills},
+	{"an original is one that can be set", original_is_one_that_can_be_set},
 	CU_TEST_INFO_NULL,
 };
 
