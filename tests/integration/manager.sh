@@ -25,7 +25,7 @@ policy "domains" {
 policy "nosy" { users = {"1003"} accounting = "task" limit = "1M" devices = {"0000:01:*"} }
 policy "others" { users = {"1001", "1002"} accounting = "task" limit = "64M" }
 C
-for device in 0000:00:05.0 0000:00:06.0 0000:01:01.0 0000:01:02.0; do to_vfio "$device"; done
+for device in 0000:00:05.0 0000:00:06.0 0000:00:08.0 0000:01:01.0 0000:01:02.0; do to_vfio "$device"; done
 broker_start
 fds=$(broker_fds)
 mib=$((1 << 20))
@@ -104,6 +104,13 @@ refused "beyond the user's sum" user-limit "$pinbroker" set "$id" limit=257M
 exits "up to the user's sum" 0 "$pinbroker" set "$id" limit=256M
 exits "and back" 0 "$pinbroker" set "$id" limit=128M
 exits "no such key" 64 "$pinbroker" set "$id" colour=blue
+
+# Its own user, neither root nor an admin, adds one to it: one that his policy has.
+refused "a device of no policy, by its user" device-not-allowed user attach "$id" 0000:00:1f.0 -- true
+exits "attached by its user" 0 user attach "$id" 0000:00:08.0 -- readlink "/proc/self/fd/{device:0}"
+like "its descriptor" "$out" '^/dev/vfio/devices/vfio[0-9]+$'
+is "its devices by then" "$(shown "$id" .devices)" '["0000:00:05.0","0000:00:06.0","0000:00:08.0"]'
+refused "which nobody else gets" device-busy as 1000 "$pinbroker" run --device 0000:00:08.0 -- true
 
 # An ordinary user: nothing of another's session, and of its own only downwards.
 for command in "set $id limit=1M" "attach $id 0000:01:01.0 -- true" "close $id" "revoke $id" \
