@@ -31,7 +31,7 @@ policy "reset" {
 policy "root" { users = {"root"} accounting = "task" limit = "64M" }
 policy "many" { users = {"1003"} accounting = "task" limit = "1M" max-sessions = 1 }
 C
-to_vfio 0000:00:05.0
+for device in 0000:00:05.0 0000:01:01.0 0000:01:02.0; do to_vfio "$device"; done
 broker_start
 fds=$(broker_fds)
 run() { as "$1" "$pinbroker" run "${@:2}"; }
@@ -48,6 +48,11 @@ like "user mode" "$out" 'mode=0'
 refused "not among its devices" device-not-allowed run 1000 --device 0000:00:08.0 -- true
 refused "without reset" device-not-allowed run 1002 --device 0000:00:05.0 -- true
 like "why" "$err" require-reset
+# The kernel looked for ways to reset it when it was alone on its bus.
+is "a way to reset one" "$(cat /sys/bus/pci/devices/0000:01:01.0/reset_method)" bus
+exits "with a reset" 0 run 1002 --device 0000:01:01.0 -- "$vmm" "{iommufd}" "{device:0}" bind 0
+like "it is handed out" "$out" '^bind 0: ok'
+refused "its neighbour without" device-not-allowed run 1002 --device 0000:01:02.0 -- true
 refused "not there" device-not-found run 1000 --device 0000:00:0c.0 -- true
 refused "without a driver" device-not-found run 1000 --device 0000:00:07.0 -- true
 driver=$(basename "$(readlink /sys/bus/pci/devices/0000:00:1f.0/driver)")
