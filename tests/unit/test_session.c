@@ -38,12 +38,18 @@ static void tables_init(struct tables *t)
 	tables_open(t, record_fixture_file());
 }
 
-static void tables_fini(struct tables *t)
+/* All but the file, which has what the next daemon finds. */
+static void tables_close(struct tables *t)
 {
 	session_table_free(t->sessions);
 	record_close(t->record);
-	fd_closep(&t->record_fd);
 	ledger_free(t->ledger); /* asserts that nothing is charged */
+}
+
+static void tables_fini(struct tables *t)
+{
+	tables_close(t);
+	fd_closep(&t->record_fd);
 }
 
 static struct session *make(struct tables *t, uid_t uid, const char *name,
@@ -172,6 +178,27 @@ static void ids_are_unique_and_grow(void)
 	CU_ASSERT_EQUAL(session_count(t.sessions), 2000);
 	CU_ASSERT_PTR_NULL(session_find(t.sessions, last + 1));
 	CU_ASSERT_PTR_NULL(session_find(t.sessions, 0));
+	tables_fini(&t);
+}
+
+/* The clock is behind, as after it was set back: only the record knows what was used. */
+static void ids_of_ended_sessions_are_not_used_again(void)
+{
+	const uint64_t far = UINT64_C(1) << 62;
+	struct session *s;
+	struct tables t;
+
+	tables_init(&t);
+	*record_last_id(t.record) = far;
+	for (uint64_t n = 1; n <= 3; n++) {
+		s = make(&t, 1000, "vm", NULL, 0);
+		CU_ASSERT_EQUAL(s->id, far + n);
+		session_free(t.sessions, s);
+		CU_ASSERT_EQUAL(session_count(t.sessions), 0);
+		tables_close(&t);
+		tables_open(&t, t.record_fd);
+		CU_ASSERT_EQUAL(record_fixture_count(t.record, RECORD_SESSION), 0);
+	}
 	tables_fini(&t);
 }
 
@@ -425,6 +452,7 @@ static const CU_TestInfo tests[] = {
 	{"names of 64 stay unique with any number", names_stay_unique},
 	{"a freed name is given again", freed_name_is_given_again},
 	{"ids are unique and grow", ids_are_unique_and_grow},
+	{"ids of sessions that ended are not used again", ids_of_ended_sessions_are_not_used_again},
 	{"sessions are listed in the order they were made", listed_in_the_order_they_were_made},
 	{"a device is claimed with its IOMMU group", claims_are_by_group},
 	{"a device without a group is claimed by its name", claims_without_a_group_are_by_name},
