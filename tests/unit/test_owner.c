@@ -9,6 +9,7 @@
 
 #include "accounting/ledger.h"
 #include "common/cleanup.h"
+#include "daemon/record.h"
 #include "tests/unit/broker_fixture.h"
 #include "tests/unit/captured.h"
 #include "tests/unit/child.h"
@@ -400,6 +401,57 @@ static void stopping_leaves_limits_alone(void)
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 }
 
+static struct owner *get_exempt(struct broker_fixture *f, const struct child *child, bool exempt)
+{
+	const struct owner_plan plan = {
+		.pidfd = child->pidfd, .pid = child->pid, .uid = UID, .exempt = exempt};
+	struct owner *owner = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(owner_get(f->broker->owners, &plan, &owner), 0);
+	return owner;
+}
+
+static bool exempt_in_record(const struct broker_fixture *f, const struct owner *owner)
+{
+	return record_at(f->broker->record, owner->slot)->owner.exempt != 0;
+}
+
+/*
+ * Its limit is left alone only as long as each time it is given a session it has the capability:
+ * the kernel checks from when it drops that, and what it was given before counts then, too.
+ */
+static void exempt_only_as_long_as_capable(void)
+{
+	struct broker_fixture f;
+	struct session *a, *b;
+	struct owner *owner;
+	struct child child;
+
+	if (!broker_fixture_init(&f))
+		return;
+	child_start(&child);
+	fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
+	owner = get_exempt(&f, &child, true);
+	CU_ASSERT_TRUE(owner->exempt && exempt_in_record(&f, owner));
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &a), 0);
+	CU_ASSERT_PTR_EQUAL(get_exempt(&f, &child, true), owner);
+	CU_ASSERT_TRUE(owner->exempt && exempt_in_record(&f, owner));
+	CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 0);
+	CU_ASSERT_PTR_EQUAL(get_exempt(&f, &child, false), owner);
+	CU_ASSERT_FALSE(owner->exempt || exempt_in_record(&f, owner));
+	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 500, &b), 0);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 1500, 1500)); /* both */
+	CU_ASSERT_PTR_EQUAL(get_exempt(&f, &child, true), owner); /* it has it again: too late */
+	CU_ASSERT_FALSE(owner->exempt || exempt_in_record(&f, owner));
+	owner_end_session(f.broker, b);
+	CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
+	owner_end_session(f.broker, a);
+	owner_put(owner);
+	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	broker_fixture_fini(&f);
+}
+
 static const CU_TestInfo tests[] = {
 	{"one process is one owner, by any of its pidfds", one_process_is_one_owner},
 	{"the limit follows the sessions, the original comes back", limit_follows_the_sessions},
@@ -415,6 +467,7 @@ static const CU_TestInfo tests[] = {
 	{"a pid that is reused meanwhile gets it back", reused_pid_gets_its_own_limit_back},
 	{"nothing is restored into a pid that was reused", reused_pid_is_not_restored_into},
 	{"stopping the broker leaves limits alone", stopping_leaves_limits_alone},
+	{"an owner is exempt only as long as it is capable", exempt_only_as_long_as_capable},
 	CU_TEST_INFO_NULL,
 };
 
