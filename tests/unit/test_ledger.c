@@ -48,6 +48,34 @@ static void each_sum_has_its_sessions(void)
 	CU_ASSERT_EQUAL(ledger_host_sum(ledger), 0);
 }
 
+/* Sums are of what is charged, the kernel's limit in user mode is of limits. */
+static void lowered_limit_stays_charged(void)
+{
+	CLEANUP(ledger_freep) struct ledger *ledger = NULL;
+	struct ledger_entry task, user, other;
+
+	CU_ASSERT_EQUAL_FATAL(ledger_new(&ledger), 0);
+	charge(ledger, 1000, "p", 4 * GIB, false, &task);
+	charge(ledger, 1000, "p", 8 * GIB, true, &user);
+	charge(ledger, 1001, "p", 1 * GIB, true, &other);
+	CU_ASSERT_EQUAL(ledger_resize(ledger, &task, 1 * GIB, 4 * GIB), 0);
+	CU_ASSERT_EQUAL(ledger_resize(ledger, &user, 2 * GIB, 8 * GIB), 0);
+	CU_ASSERT_EQUAL(user.limit, 2 * GIB);
+	CU_ASSERT_EQUAL(user.charged, 8 * GIB);
+	CU_ASSERT_EQUAL(ledger_host_sum(ledger), 13 * GIB);
+	CU_ASSERT_EQUAL(ledger_user_sum(ledger, 1000), 12 * GIB);
+	CU_ASSERT_EQUAL(ledger_user_mode_sum(ledger, 1000), 2 * GIB);
+	CU_ASSERT_EQUAL(ledger_resize(ledger, &task, 1 * GIB, 1 * GIB), 0); /* by root's word */
+	CU_ASSERT_EQUAL(ledger_user_sum(ledger, 1000), 9 * GIB);
+	ledger_uncharge(ledger, &user); /* it ends with all that it had */
+	CU_ASSERT_EQUAL(ledger_host_sum(ledger), 2 * GIB);
+	CU_ASSERT_EQUAL(ledger_user_sum(ledger, 1000), 1 * GIB);
+	CU_ASSERT_EQUAL(ledger_user_mode_sum(ledger, 1000), 0);
+	ledger_uncharge(ledger, &task);
+	ledger_uncharge(ledger, &other);
+	CU_ASSERT_EQUAL(ledger_host_sum(ledger), 0);
+}
+
 static void unknown_uids_and_policies_have_nothing(void)
 {
 	CLEANUP(ledger_freep) struct ledger *ledger = NULL;
@@ -117,7 +145,7 @@ struct model {
 		bool live;
 		uid_t uid;
 		const char *policy;
-		uint64_t limit;
+		uint64_t limit, charged;
 		bool user_mode;
 		struct ledger_entry entry;
 	} sessions[MODEL_SESSIONS];
@@ -131,10 +159,10 @@ static void model_compare(const struct model *m, uid_t uid, const char *policy)
 	for (size_t i = 0; i < MODEL_SESSIONS; i++) {
 		if (!m->sessions[i].live)
 			continue;
-		host += m->sessions[i].limit;
+		host += m->sessions[i].charged;
 		if (m->sessions[i].uid != uid)
 			continue;
-		user += m->sessions[i].limit;
+		user += m->sessions[i].charged;
 		user_mode += m->sessions[i].user_mode ? m->sessions[i].limit : 0;
 		n += strcmp(m->sessions[i].policy, policy) == 0;
 	}
@@ -185,7 +213,8 @@ static void model_step(struct model *m, uint64_t *seed)
 
 	if (s->live && suite_random(seed) % 2) {
 		s->limit = suite_random(seed) % (64 * GIB);
-		CU_ASSERT_EQUAL(ledger_resize(m->ledger, &s->entry, s->limit, s->limit), 0);
+		s->charged = s->limit + (suite_random(seed) % 2 ? suite_random(seed) % GIB : 0);
+		CU_ASSERT_EQUAL(ledger_resize(m->ledger, &s->entry, s->limit, s->charged), 0);
 		s->live = false; /* turned below */
 	} else if (s->live) {
 		ledger_uncharge(m->ledger, &s->entry);
@@ -193,6 +222,7 @@ static void model_step(struct model *m, uint64_t *seed)
 		s->uid = model_uids[suite_random(seed) % ARRAY_SIZE(model_uids)];
 		s->policy = model_policies[suite_random(seed) % ARRAY_SIZE(model_policies)];
 		s->limit = suite_random(seed) % 4 ? suite_random(seed) % (64 * GIB) : 0;
+		s->charged = s->limit;
 		s->user_mode = suite_random(seed) % 2;
 		charge(m->ledger, s->uid, s->policy, s->limit, s->user_mode, &s->entry);
 	}
@@ -220,6 +250,7 @@ static void agrees_with_a_model(void)
 
 static const CU_TestInfo tests[] = {
 	{"each sum has the limits of its sessions", each_sum_has_its_sessions},
+	{"a limit that was lowered stays charged", lowered_limit_stays_charged},
 	{"uids and policies without sessions have nothing", unknown_uids_and_policies_have_nothing},
 	{"a second uncharge does nothing", second_uncharge_does_nothing},
 	{"a sum beyond 64 bits is refused, and nothing charged", sum_that_does_not_fit_is_refused},

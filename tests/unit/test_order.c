@@ -219,9 +219,73 @@ static void orders_do_what_they_say(void)
 	scene_fini(&s, &owner);
 }
 
+static bool session_is_over(void *arg)
+{
+	const struct scene *s = arg;
+
+	return !session_find(s->f.broker->sessions, s->id);
+}
+
+/* Whether there is room for one more session of FIXTURE_LIMIT. */
+static const char *scene_open(struct scene *s)
+{
+	struct proto_open open = broker_fixture_open(NULL, NULL);
+	struct answer answer;
+
+	open.memory = 0;
+	broker_fixture_ask(&s->f, s->fd, &open, &answer);
+	fdmsg_close(&answer.msg);
+	return answer_reason(&answer);
+}
+
+/* Who lowers a limit has not unmapped anything: for admission there is as little room as before. */
+static void lowered_limit_leaves_no_room(void)
+{
+	const struct session_numbers lowered = {.limit = 1, .charged = LIMIT};
+	struct child owner;
+	struct scene s;
+
+	if (!scene_init(&s, &owner))
+		return;
+	s.f.policy->user_limit = FIXTURE_LIMIT + 2 * LIMIT - 1;
+	CU_ASSERT_EQUAL(session_set_numbers(s.f.broker->sessions, scene_session(&s), &lowered), 0);
+	CU_ASSERT_EQUAL(owner_limit_session(scene_session(&s)), 0);
+	CU_ASSERT_TRUE(memlock_is(owner.pid, LIMIT + 1, LIMIT + 1));
+	CU_ASSERT_TRUE(memlock_is(s.sibling.pid, LIMIT + 1, LIMIT + 1));
+	CU_ASSERT_EQUAL(ledger_user_sum(s.f.broker->ledger, getuid()), 2ULL * LIMIT);
+	CU_ASSERT_STRING_EQUAL(scene_open(&s), "user-limit");
+	child_exit(&owner);
+	broker_fixture_run(&s.f, session_is_over, &s);
+	CU_ASSERT_EQUAL(ledger_user_sum(s.f.broker->ledger, getuid()), LIMIT);
+	CU_ASSERT_TRUE(memlock_is(s.sibling.pid, LIMIT, LIMIT));
+	CU_ASSERT_STRING_EQUAL(scene_open(&s), "granted");
+	scene_fini(&s, &owner);
+}
+
+/* A user's word does not take from the sums, root's does; either adds to them. */
+static void sums_follow_who_says_so(void)
+{
+	struct proto_set set = {.keys = PROTO_SET_LIMIT, .limit = 1};
+	struct answer answer;
+	struct child owner;
+	struct scene s;
+
+	if (!scene_init(&s, &owner))
+		return;
+	set.id = s.id;
+	broker_fixture_send(s.fd, PROTO_SET, &set, sizeof(set));
+	broker_fixture_answer(&s.f, s.fd, &answer);
+	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
+	CU_ASSERT_EQUAL(scene_session(&s)->share.limit, 1);
+	CU_ASSERT_EQUAL(scene_session(&s)->share.charged, getuid() == 0 ? 1 : LIMIT);
+	scene_fini(&s, &owner);
+}
+
 static const CU_TestInfo tests[] = {
 	{"orders do what they say", orders_do_what_they_say},
 	{"an order that fails anywhere leaves nothing", failed_order_leaves_nothing},
+	{"a limit that was lowered leaves no room", lowered_limit_leaves_no_room},
+	{"sums follow who says so", sums_follow_who_says_so},
 	CU_TEST_INFO_NULL,
 };
 
