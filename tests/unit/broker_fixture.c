@@ -304,6 +304,20 @@ bool broker_fixture_init_as_is(struct broker_fixture *f)
 	return true;
 }
 
+static void put_id(struct policy_ids *ids, uint32_t id)
+{
+	ids->ranges = malloc(sizeof(*ids->ranges));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ids->ranges);
+	ids->ranges[0] = (struct policy_id_range){.first = id, .last = id};
+	ids->n = ids->n_written = 1;
+}
+
+void broker_fixture_administer(struct broker_fixture *f)
+{
+	put_id(&f->policy->users, getuid());
+	put_id(&f->policy->admins, getuid());
+}
+
 void broker_fixture_fini(struct broker_fixture *f)
 {
 	broker_free(f->broker);

@@ -79,6 +79,9 @@ void broker_fixture_run(struct broker_fixture *f, bool (*done)(void *arg), void 
  */
 void broker_fixture_ipc_lock(bool permitted);
 
+/* Makes our user the policy's only one and its admin: may do what root may, whoever runs this. */
+void broker_fixture_administer(struct broker_fixture *f);
+
 /* broker_fixture_init() gives the capability up, so that root is served like anyone else. */
 bool broker_fixture_init_as_is(struct broker_fixture *f);
 

@@ -46,6 +46,7 @@ static bool scene_init(struct scene *s, struct child *owner)
 {
 	if (!broker_fixture_init(&s->f))
 		return false;
+	broker_fixture_administer(&s->f);
 	child_start(owner);
 	child_start(&s->sibling);
 	child_start(&s->heir);
