@@ -118,6 +118,24 @@ void cmd_disconnectp(struct pinbroker **broker)
 	pinbroker_free(*broker);
 }
 
+int cmd_print(const struct cmd_env *env, int argc, char **argv, cmd_print_fn text,
+	      cmd_print_fn json)
+{
+	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
+	bool as_json = false;
+	int status;
+
+	if (cmd_json_option(env, argc, argv, &as_json, &status))
+		return status;
+	if (optind != argc)
+		return cmd_usage(env, "unexpected argument '%s'", argv[optind]);
+	status = cmd_connect(env, &broker);
+	if (status)
+		return status;
+	output_begin();
+	return as_json ? json(env, broker) : text(env, broker);
+}
+
 int cmd_refused(const char *reason, const char *text)
 {
 	output_error("refused: %s: %s", reason, text);

@@ -66,6 +66,13 @@ int cmd_connect(const struct cmd_env *env, struct pinbroker **ret_broker);
 
 void cmd_disconnectp(struct pinbroker **broker);
 
+/* Prints what a broker says, after output_begin(). Return: exit status. */
+typedef int (*cmd_print_fn)(const struct cmd_env *env, struct pinbroker *broker);
+
+/* A command that takes no more than --json and --help, and prints. Return: exit status. */
+int cmd_print(const struct cmd_env *env, int argc, char **argv, cmd_print_fn text,
+	      cmd_print_fn json);
+
 /**
  * cmd_failed() - say why a call of libpinbroker failed
  * @err: -errno that it returned; -EACCES: the refusal that the connection keeps

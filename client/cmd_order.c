@@ -69,13 +69,9 @@ static int order_line(const struct cmd_env *env, int argc, char **argv, struct o
 	return *ret_status ? -ECANCELED : 0;
 }
 
-static int order_no_args(const struct cmd_env *env, const struct order *order)
-{
-	return order->n_args ? cmd_usage(env, "unexpected argument '%s'", order->args[0]) : 0;
-}
+typedef int (*order_send_fn)(struct pinbroker *broker, const struct order *order);
 
-static int order_send(const struct cmd_env *env, const struct order *order,
-		      int (*send)(struct pinbroker *broker, const struct order *order))
+static int order_send(const struct cmd_env *env, const struct order *order, order_send_fn send)
 {
 	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
 	int status = cmd_connect(env, &broker);
@@ -85,6 +81,19 @@ static int order_send(const struct cmd_env *env, const struct order *order,
 		return status;
 	err = send(broker, order);
 	return err ? cmd_failed(env, broker, err) : EX_OK;
+}
+
+/* A command of an ID and options alone. */
+static int order_bare(const struct cmd_env *env, int argc, char **argv, order_send_fn send)
+{
+	struct order order = ORDER_INIT;
+	int status;
+
+	if (order_line(env, argc, argv, &order, &status))
+		return status;
+	if (order.n_args)
+		return cmd_usage(env, "unexpected argument '%s'", order.args[0]);
+	return order_send(env, &order, send);
 }
 
 static int take_setting(const struct cmd_env *env, const char *text,
@@ -167,13 +176,7 @@ static int send_close(struct pinbroker *broker, const struct order *order)
 
 static int close_main(const struct cmd_env *env, int argc, char **argv)
 {
-	struct order order = ORDER_INIT;
-	int status;
-
-	if (order_line(env, argc, argv, &order, &status))
-		return status;
-	status = order_no_args(env, &order);
-	return status ? status : order_send(env, &order, send_close);
+	return order_bare(env, argc, argv, send_close);
 }
 
 static int send_revoke(struct pinbroker *broker, const struct order *order)
@@ -183,13 +186,7 @@ static int send_revoke(struct pinbroker *broker, const struct order *order)
 
 static int revoke_main(const struct cmd_env *env, int argc, char **argv)
 {
-	struct order order = ORDER_INIT;
-	int status;
-
-	if (order_line(env, argc, argv, &order, &status))
-		return status;
-	status = order_no_args(env, &order);
-	return status ? status : order_send(env, &order, send_revoke);
+	return order_bare(env, argc, argv, send_revoke);
 }
 
 const struct cmd cmd_set = {
