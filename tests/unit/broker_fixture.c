@@ -26,6 +26,7 @@
 #include "daemon/restore.h"
 #include "iommufd/uapi.h"
 #include "tests/unit/captured.h"
+#include "tests/unit/child.h"
 #include "tests/unit/fake_sys.h"
 #include "tests/unit/record_fixture.h"
 #include "tests/unit/suite.h"
@@ -330,14 +331,12 @@ void broker_fixture_fini(struct broker_fixture *f)
 
 void broker_fixture_check_idle(const struct broker_fixture *f, const char *row)
 {
-	const struct rlimit limit = fake_sys_memlock(getpid());
-
 	CHECK(row, session_count(f->broker->sessions) == 0);
 	CHECK(row, ledger_host_sum(f->broker->ledger) == 0);
 	CHECK(row, ledger_user_sum(f->broker->ledger, getuid()) == 0);
 	CHECK(row, ledger_user_mode_sum(f->broker->ledger, getuid()) == 0);
 	CHECK(row, ledger_n_sessions(f->broker->ledger, getuid(), f->policy->name) == 0);
-	CHECK(row, limit.rlim_cur == FIXTURE_SOFT && limit.rlim_max == FIXTURE_HARD);
+	CHECK(row, fake_sys_memlock_is(getpid(), FIXTURE_SOFT, FIXTURE_HARD));
 	for (int kind = RECORD_FREE + 1; kind < RECORD_KINDS; kind++)
 		CHECK(row, record_fixture_count(f->broker->record, (enum record_kind)kind) == 0);
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
@@ -466,6 +465,19 @@ void broker_fixture_ask(struct broker_fixture *f, int fd, const struct proto_ope
 {
 	broker_fixture_send(fd, PROTO_OPEN, open, sizeof(*open));
 	broker_fixture_answer(f, fd, ret_answer);
+}
+
+struct owner *broker_fixture_owner(struct broker_fixture *f, uid_t uid, struct child *child)
+{
+	struct owner *owner = NULL;
+
+	child_start(child);
+	fake_sys_set_memlock(child->pid, FIXTURE_SOFT, FIXTURE_HARD);
+
+	const struct owner_plan plan = {.pidfd = child->pidfd, .pid = child->pid, .uid = uid};
+
+	CU_ASSERT_EQUAL_FATAL(owner_get(f->broker->owners, &plan, &owner), 0);
+	return owner;
 }
 
 struct session *broker_fixture_session(struct broker_fixture *f, uid_t uid, const char *name,

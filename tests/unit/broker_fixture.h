@@ -17,6 +17,8 @@
 #include "daemon/peer.h"
 #include "daemon/session.h"
 
+struct child;
+
 #define FIXTURE_MEM_TOTAL (UINT64_C(256) << 30)
 #define FIXTURE_LIMIT (UINT64_C(16) << 30)
 /* The soft and hard RLIMIT_MEMLOCK that a process has before the broker touches it. */
@@ -121,6 +123,9 @@ struct proto_open broker_fixture_open(const char *device, const char *other);
 /* Sends it and takes the answer. */
 void broker_fixture_ask(struct broker_fixture *f, int fd, const struct proto_open *open,
 			struct answer *ret_answer);
+
+/* Starts a process with FIXTURE_SOFT and FIXTURE_HARD, an owner from here on; child_end() it. */
+struct owner *broker_fixture_owner(struct broker_fixture *f, uid_t uid, struct child *child);
 
 /* A session without devices and without an owner. */
 struct session *broker_fixture_session(struct broker_fixture *f, uid_t uid, const char *name,

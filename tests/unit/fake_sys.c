@@ -115,6 +115,13 @@ struct rlimit fake_sys_memlock(pid_t pid)
 	return process->limit;
 }
 
+bool fake_sys_memlock_is(pid_t pid, uint64_t soft, uint64_t hard)
+{
+	const struct rlimit limit = fake_sys_memlock(pid);
+
+	return limit.rlim_cur == soft && limit.rlim_max == hard;
+}
+
 unsigned int fake_sys_writes(pid_t pid)
 {
 	const struct process *process = find_process(pid);

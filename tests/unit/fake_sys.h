@@ -30,6 +30,7 @@ unsigned int fake_sys_calls(void);
 /* Makes a process known, with soft and hard RLIMIT_MEMLOCK; others are -ESRCH to prlimit(). */
 void fake_sys_set_memlock(pid_t pid, uint64_t soft, uint64_t hard);
 struct rlimit fake_sys_memlock(pid_t pid);
+bool fake_sys_memlock_is(pid_t pid, uint64_t soft, uint64_t hard);
 
 /* How often the process's limit was written. */
 unsigned int fake_sys_writes(pid_t pid);

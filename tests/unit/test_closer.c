@@ -60,6 +60,15 @@ static void send_with(int fd, const char *bytes, size_t len, const int *fds, siz
 	CU_ASSERT_EQUAL_FATAL(fdmsg_send(&sys_real, fd, &iov, 1, fds, n_fds), 0);
 }
 
+/* A packet with what is never closed without a wait, unless its reader goes. */
+static void send_poison(int theirs, int *ret_reader)
+{
+	int fd = poison(ret_reader);
+
+	send_with(theirs, "x", 1, &fd, 1);
+	fd_closep(&fd);
+}
+
 static void set_true(void *arg)
 {
 	*(bool *)arg = true;
@@ -118,16 +127,14 @@ static void plain_packets_are_closed_at_once(void)
 static void poisoned_queue_is_closed_elsewhere(void)
 {
 	struct broker_fixture f;
-	int ours, theirs, fd, reader;
+	int ours, theirs, reader;
 	bool done = false;
 
 	if (!broker_fixture_init(&f))
 		return;
 	pair_of(&ours, &theirs);
-	fd = poison(&reader);
 	send_with(theirs, "", 0, NULL, 0);
-	send_with(theirs, "x", 1, &fd, 1);
-	fd_closep(&fd);
+	send_poison(theirs, &reader);
 	closer_close(f.broker->closer, ours, set_true, &done); /* the loop's thread is free again */
 	CU_ASSERT_FALSE(done);
 	fd_closep(&reader); /* the attacker gives in */
@@ -141,15 +148,13 @@ static void poisoned_queue_is_closed_elsewhere(void)
 static void end_does_not_wait(void)
 {
 	struct broker_fixture f;
-	int ours, theirs, fd, reader;
+	int ours, theirs, reader;
 	bool done = false;
 
 	if (!broker_fixture_init(&f))
 		return;
 	pair_of(&ours, &theirs);
-	fd = poison(&reader);
-	send_with(theirs, "x", 1, &fd, 1);
-	fd_closep(&fd);
+	send_poison(theirs, &reader);
 	closer_close(f.broker->closer, ours, set_true, &done);
 	CU_ASSERT_FALSE(done);
 	fd_closep(&theirs);

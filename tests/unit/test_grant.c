@@ -26,9 +26,7 @@
 
 static bool memlock_is(pid_t pid, uint64_t bytes)
 {
-	const struct rlimit limit = fake_sys_memlock(pid);
-
-	return limit.rlim_cur == bytes && limit.rlim_max == bytes;
+	return fake_sys_memlock_is(pid, bytes, bytes);
 }
 
 /* Ends every session of this process as its exit would, so that the fixture is idle again. */

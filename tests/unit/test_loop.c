@@ -369,6 +369,23 @@ static void door_accepted(int fd, void *arg)
 		loop_stop(door->loop);
 }
 
+/* A door that is opened when clients stand before it. */
+static void door_init_before(struct door *door, struct loop *loop, loop_accept_fn accepted,
+			     int *clients, size_t n_clients)
+{
+	door_init(door, loop);
+	for (size_t i = 0; i < n_clients; i++)
+		clients[i] = door_knock(door);
+	CU_ASSERT_EQUAL(loop_accept(loop, door->fd, accepted, door, &door->watch), 0);
+}
+
+static void door_fini_after(struct door *door, int *clients, size_t n_clients)
+{
+	door_fini(door);
+	for (size_t i = 0; i < n_clients; i++)
+		fd_closep(&clients[i]);
+}
+
 static void every_connection_is_accepted(void)
 {
 	CLEANUP(loop_freep) struct loop *loop = NULL;
@@ -388,9 +405,7 @@ static void every_connection_is_accepted(void)
 	door.stop_at = 5;
 	CU_ASSERT_EQUAL(loop_run(loop), 0);
 	CU_ASSERT_EQUAL(door.n_accepted, 5);
-	door_fini(&door);
-	for (size_t i = 0; i < 5; i++)
-		fd_closep(&clients[i]);
+	door_fini_after(&door, clients, ARRAY_SIZE(clients));
 	loop_free(STEAL(loop));
 	CU_ASSERT_EQUAL(suite_count_fds(), n_fds);
 }
@@ -467,10 +482,7 @@ static void accept_is_bounded(void)
 
 	if (!loop_fixture_init(&loop))
 		return;
-	door_init(&door, loop);
-	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
-		clients[i] = door_knock(&door);
-	CU_ASSERT_EQUAL(loop_accept(loop, door.fd, door_accepted, &door, &door.watch), 0);
+	door_init_before(&door, loop, door_accepted, clients, ARRAY_SIZE(clients));
 	spot_init(&spot, loop, true);
 	spot_watch(&spot);
 	spot.stop_at = 1;
@@ -482,9 +494,7 @@ static void accept_is_bounded(void)
 	CU_ASSERT_EQUAL(door.n_accepted, ARRAY_SIZE(clients));
 	CU_ASSERT_EQUAL(door.n_errors, 0); /* that nobody is left is none */
 	spot_fini(&spot);
-	door_fini(&door);
-	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
-		fd_closep(&clients[i]);
+	door_fini_after(&door, clients, ARRAY_SIZE(clients));
 }
 
 static void door_once(int fd, void *arg)
@@ -504,19 +514,14 @@ static void accept_may_end_itself(void)
 
 	if (!loop_fixture_init(&loop))
 		return;
-	door_init(&door, loop);
-	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
-		clients[i] = door_knock(&door);
-	CU_ASSERT_EQUAL(loop_accept(loop, door.fd, door_once, &door, &door.watch), 0);
+	door_init_before(&door, loop, door_once, clients, ARRAY_SIZE(clients));
 	spot_init(&always, loop, true);
 	spot_watch(&always);
 	always.stop_at = 3;
 	CU_ASSERT_EQUAL(loop_run(loop), 0);
 	CU_ASSERT_EQUAL(door.n_accepted, 1);
 	spot_fini(&always);
-	door_fini(&door);
-	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
-		fd_closep(&clients[i]);
+	door_fini_after(&door, clients, ARRAY_SIZE(clients));
 	loop_free(STEAL(loop));
 	CU_ASSERT_EQUAL(suite_count_fds(), n_fds);
 }

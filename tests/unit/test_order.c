@@ -76,13 +76,6 @@ static struct session *scene_session(const struct scene *s)
 	return session;
 }
 
-static bool memlock_is(pid_t pid, uint64_t soft, uint64_t hard)
-{
-	const struct rlimit limit = fake_sys_memlock(pid);
-
-	return limit.rlim_cur == soft && limit.rlim_max == hard;
-}
-
 /* Nothing has happened. */
 static void scene_check(const struct scene *s, const struct child *owner, const char *row)
 {
@@ -95,9 +88,9 @@ static void scene_check(const struct scene *s, const struct child *owner, const 
 	CHECK(row, session->n_devices == 0);
 	CHECK(row, session_claim_find(s->f.broker->sessions, &device) == NULL);
 	CHECK(row, ledger_user_mode_sum(s->f.broker->ledger, getuid()) == 2ULL * LIMIT);
-	CHECK(row, memlock_is(owner->pid, 2ULL * LIMIT, 2ULL * LIMIT));
-	CHECK(row, memlock_is(s->sibling.pid, 2ULL * LIMIT, 2ULL * LIMIT));
-	CHECK(row, memlock_is(s->heir.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CHECK(row, fake_sys_memlock_is(owner->pid, 2ULL * LIMIT, 2ULL * LIMIT));
+	CHECK(row, fake_sys_memlock_is(s->sibling.pid, 2ULL * LIMIT, 2ULL * LIMIT));
+	CHECK(row, fake_sys_memlock_is(s->heir.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CHECK(row, record_fixture_count(s->f.broker->record, RECORD_OWNER) == 2);
 	CHECK(row, record_fixture_count(s->f.broker->record, RECORD_DEVICE) == 0);
 }
@@ -198,15 +191,15 @@ static void orders_do_what_they_say(void)
 	broker_fixture_send(s.fd, PROTO_SET, &set, sizeof(set));
 	broker_fixture_answer(&s.f, s.fd, &answer);
 	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
-	CU_ASSERT_TRUE(memlock_is(owner.pid, 8ULL * LIMIT, 8ULL * LIMIT));
-	CU_ASSERT_TRUE(memlock_is(s.sibling.pid, 8ULL * LIMIT, 8ULL * LIMIT));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(owner.pid, 8ULL * LIMIT, 8ULL * LIMIT));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.sibling.pid, 8ULL * LIMIT, 8ULL * LIMIT));
 	for (int twice = 0; twice < 2; twice++) {
 		broker_fixture_send(s.fd, PROTO_CLOSE, &request, sizeof(request));
 		broker_fixture_answer(&s.f, s.fd, &answer);
 		CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
-		CU_ASSERT_TRUE(memlock_is(owner.pid, FIXTURE_SOFT, FIXTURE_HARD));
+		CU_ASSERT_TRUE(fake_sys_memlock_is(owner.pid, FIXTURE_SOFT, FIXTURE_HARD));
 		/* Its pages are still on the counter of the uid. */
-		CU_ASSERT_TRUE(memlock_is(s.sibling.pid, 8ULL * LIMIT, 8ULL * LIMIT));
+		CU_ASSERT_TRUE(fake_sys_memlock_is(s.sibling.pid, 8ULL * LIMIT, 8ULL * LIMIT));
 		CU_ASSERT_EQUAL(scene_session(&s)->state, SESSION_REVOKED);
 	}
 	broker_fixture_send(s.fd, PROTO_SET, &set, sizeof(set));
@@ -251,14 +244,14 @@ static void lowered_limit_leaves_no_room(void)
 	s.f.policy->user_limit = FIXTURE_LIMIT + 2 * LIMIT - 1;
 	CU_ASSERT_EQUAL(session_set_numbers(s.f.broker->sessions, scene_session(&s), &lowered), 0);
 	CU_ASSERT_EQUAL(owner_limit_session(scene_session(&s)), 0);
-	CU_ASSERT_TRUE(memlock_is(owner.pid, LIMIT + 1, LIMIT + 1));
-	CU_ASSERT_TRUE(memlock_is(s.sibling.pid, LIMIT + 1, LIMIT + 1));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(owner.pid, LIMIT + 1, LIMIT + 1));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.sibling.pid, LIMIT + 1, LIMIT + 1));
 	CU_ASSERT_EQUAL(ledger_user_sum(s.f.broker->ledger, getuid()), 2ULL * LIMIT);
 	CU_ASSERT_STRING_EQUAL(scene_open(&s), "user-limit");
 	child_exit(&owner);
 	broker_fixture_run(&s.f, session_is_over, &s);
 	CU_ASSERT_EQUAL(ledger_user_sum(s.f.broker->ledger, getuid()), LIMIT);
-	CU_ASSERT_TRUE(memlock_is(s.sibling.pid, LIMIT, LIMIT));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.sibling.pid, LIMIT, LIMIT));
 	CU_ASSERT_STRING_EQUAL(scene_open(&s), "granted");
 	scene_fini(&s, &owner);
 }

@@ -29,11 +29,25 @@ static struct owner *get_owner(struct broker_fixture *f, const struct child *chi
 	return owner;
 }
 
-static void start_owner(struct broker_fixture *f, struct child *child, struct owner **ret_owner)
+/* A broker with one owner. */
+struct scene {
+	struct broker_fixture f;
+	struct child child;
+	struct owner *owner;
+};
+
+static bool scene_init(struct scene *s)
 {
-	child_start(child);
-	fake_sys_set_memlock(child->pid, FIXTURE_SOFT, FIXTURE_HARD);
-	*ret_owner = get_owner(f, child, UID);
+	if (!broker_fixture_init(&s->f))
+		return false;
+	s->owner = broker_fixture_owner(&s->f, UID, &s->child);
+	return true;
+}
+
+static void scene_fini(struct scene *s)
+{
+	CU_ASSERT_EQUAL(child_end(&s->child), 0);
+	broker_fixture_fini(&s->f);
 }
 
 /* A session for an owner; returns what setting the limit gave. */
@@ -48,13 +62,6 @@ static int give_session(struct broker_fixture *f, struct owner *owner,
 	return owner_limit_session(session);
 }
 
-static bool memlock_is(pid_t pid, uint64_t soft, uint64_t hard)
-{
-	const struct rlimit limit = fake_sys_memlock(pid);
-
-	return limit.rlim_cur == soft && limit.rlim_max == hard;
-}
-
 static void one_process_is_one_owner(void)
 {
 	struct owner *owner, *again;
@@ -63,14 +70,14 @@ static void one_process_is_one_owner(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	start_owner(&f, &child, &owner);
+	owner = broker_fixture_owner(&f, UID, &child);
 	CLEANUP(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, child.pid, 0);
 
 	const struct owner_plan plan = {.pidfd = pidfd, .pid = child.pid, .uid = UID};
 
 	CU_ASSERT_EQUAL(owner_get(f.broker->owners, &plan, &again), 0);
 	CU_ASSERT_PTR_EQUAL(owner, again); /* by another descriptor of the same process */
-	start_owner(&f, &other, &again);
+	again = broker_fixture_owner(&f, UID, &other);
 	CU_ASSERT_PTR_NOT_EQUAL(owner, again);
 	owner_put(owner);
 	owner_put(again);
@@ -84,29 +91,26 @@ static void one_process_is_one_owner(void)
 static void limit_follows_the_sessions(void)
 {
 	struct session *a, *b, *c;
-	struct broker_fixture f;
-	struct owner *owner;
-	struct child child;
+	struct scene s;
 
-	if (!broker_fixture_init(&f))
+	if (!scene_init(&s))
 		return;
-	start_owner(&f, &child, &owner);
-	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &a), 0);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
-	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 500, &b), 0);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 1500, 1500));
-	CU_ASSERT_EQUAL(give_session(&f, owner, USER, 700, &c), 0);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 1500, 1500)); /* the larger of the two sums */
-	owner_end_session(f.broker, a);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 700, 700));
-	owner_end_session(f.broker, c);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 500, 500));
-	owner_end_session(f.broker, b);
-	owner_put(owner);
-	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
-	CU_ASSERT_EQUAL(session_count(f.broker->sessions), 0);
-	CU_ASSERT_EQUAL(child_end(&child), 0);
-	broker_fixture_fini(&f);
+	CU_ASSERT_EQUAL(give_session(&s.f, s.owner, TASK, 1000, &a), 0);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 1000, 1000));
+	CU_ASSERT_EQUAL(give_session(&s.f, s.owner, TASK, 500, &b), 0);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 1500, 1500));
+	CU_ASSERT_EQUAL(give_session(&s.f, s.owner, USER, 700, &c), 0);
+	/* the larger of the two sums */
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 1500, 1500));
+	owner_end_session(s.f.broker, a);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 700, 700));
+	owner_end_session(s.f.broker, c);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 500, 500));
+	owner_end_session(s.f.broker, b);
+	owner_put(s.owner);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_EQUAL(session_count(s.f.broker->sessions), 0);
+	scene_fini(&s);
 }
 
 static void extra_and_locked_are_added_once(void)
@@ -126,12 +130,12 @@ static void extra_and_locked_are_added_once(void)
 	CU_ASSERT_EQUAL_FATAL(owner_get(f.broker->owners, &plan, &owner), 0);
 	f.policy->extra_memlock = 20;
 	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &a), 0);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 1023, 1023));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, 1023, 1023));
 	f.policy->extra_memlock = 50; /* another policy: the larger counts */
 	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &b), 0);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 2053, 2053));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, 2053, 2053));
 	owner_end_session(f.broker, b);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 1023, 1023));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, 1023, 1023));
 	owner_end_session(f.broker, a);
 	owner_put(owner);
 	CU_ASSERT_EQUAL(child_end(&child), 0);
@@ -155,44 +159,37 @@ static void put_back_only_where_still_ours(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct session *session;
-		struct broker_fixture f;
-		struct owner *owner;
-		struct child child;
+		struct scene s;
 
-		if (!broker_fixture_init(&f))
+		if (!scene_init(&s))
 			return;
-		start_owner(&f, &child, &owner);
-		CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), 0);
+		CU_ASSERT_EQUAL(give_session(&s.f, s.owner, TASK, 1000, &session), 0);
 		if (cases[i].soft)
-			fake_sys_set_memlock(child.pid, cases[i].soft, cases[i].hard);
-		owner_end_session(f.broker, session);
-		owner_put(owner);
-		CHECK(cases[i].name, memlock_is(child.pid, cases[i].left_soft, cases[i].left_hard));
+			fake_sys_set_memlock(s.child.pid, cases[i].soft, cases[i].hard);
+		owner_end_session(s.f.broker, session);
+		owner_put(s.owner);
+		CHECK(cases[i].name,
+		      fake_sys_memlock_is(s.child.pid, cases[i].left_soft, cases[i].left_hard));
 		CHECK(cases[i].name,
 		      captured_count("RLIMIT_MEMLOCK of") == (cases[i].left_hard != FIXTURE_HARD));
-		CU_ASSERT_EQUAL(child_end(&child), 0);
-		broker_fixture_fini(&f);
+		scene_fini(&s);
 	}
 }
 
 static void owner_with_sessions_is_kept(void)
 {
-	struct broker_fixture f;
+	struct scene s;
 	struct session *session;
-	struct owner *owner;
-	struct child child;
 
-	if (!broker_fixture_init(&f))
+	if (!scene_init(&s))
 		return;
-	start_owner(&f, &child, &owner);
-	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), 0);
-	owner_put(owner); /* does nothing */
-	CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
-	CU_ASSERT_PTR_EQUAL(get_owner(&f, &child, UID), owner);
-	owner_end_session(f.broker, session);
-	owner_put(owner);
-	CU_ASSERT_EQUAL(child_end(&child), 0);
-	broker_fixture_fini(&f);
+	CU_ASSERT_EQUAL(give_session(&s.f, s.owner, TASK, 1000, &session), 0);
+	owner_put(s.owner); /* does nothing */
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 1000, 1000));
+	CU_ASSERT_PTR_EQUAL(get_owner(&s.f, &s.child, UID), s.owner);
+	owner_end_session(s.f.broker, session);
+	owner_put(s.owner);
+	scene_fini(&s);
 }
 
 /* All three may map against one counter of the uid, each against its own limit. */
@@ -205,26 +202,26 @@ static void user_mode_raises_and_lowers_siblings(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	start_owner(&f, &a_child, &a_owner);
-	start_owner(&f, &b_child, &b_owner);
-	child_start(&stranger_child);
-	fake_sys_set_memlock(stranger_child.pid, FIXTURE_SOFT, FIXTURE_HARD);
-	stranger = get_owner(&f, &stranger_child, UID + 1);
+	a_owner = broker_fixture_owner(&f, UID, &a_child);
+	b_owner = broker_fixture_owner(&f, UID, &b_child);
+	stranger = broker_fixture_owner(&f, UID + 1, &stranger_child);
 	CU_ASSERT_EQUAL(give_session(&f, stranger, USER, 10, &d), 0);
 	CU_ASSERT_EQUAL(give_session(&f, a_owner, USER, 1000, &a), 0);
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, FIXTURE_SOFT, FIXTURE_HARD)); /* has no session */
+	/* has no session */
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(give_session(&f, b_owner, TASK, 100, &b), 0);
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1000, 1000)); /* what others mapped counts here */
+	/* what others mapped counts here */
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, 1000, 1000));
 	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &c), 0);
-	CU_ASSERT_TRUE(memlock_is(a_child.pid, 1500, 1500));
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1500, 1500));
-	CU_ASSERT_TRUE(memlock_is(stranger_child.pid, 10, 10));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(a_child.pid, 1500, 1500));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, 1500, 1500));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(stranger_child.pid, 10, 10));
 	owner_end_session(f.broker, a);
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, 500, 500));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, 500, 500));
 	owner_put(a_owner);
-	CU_ASSERT_TRUE(memlock_is(a_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(a_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	owner_end_session(f.broker, c);
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, 100, 100));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, 100, 100));
 	owner_end_session(f.broker, b);
 	owner_end_session(f.broker, d);
 	owner_put(b_owner);
@@ -245,8 +242,8 @@ static void refused_prlimit_leaves_the_rest_as_it_was(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	start_owner(&f, &a_child, &a_owner);
-	start_owner(&f, &b_child, &b_owner);
+	a_owner = broker_fixture_owner(&f, UID, &a_child);
+	b_owner = broker_fixture_owner(&f, UID, &b_child);
 	CU_ASSERT_EQUAL(give_session(&f, a_owner, USER, 1000, &a), 0);
 	for (unsigned int call = 1; call <= 2; call++) { /* the look at the limit, the change */
 		fake_sys_fail(call, -EPERM);
@@ -255,20 +252,20 @@ static void refused_prlimit_leaves_the_rest_as_it_was(void)
 		owner_end_session(f.broker, b);
 	}
 	owner_put(b_owner);
-	CU_ASSERT_TRUE(memlock_is(a_child.pid, 1000, 1000));
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(a_child.pid, 1000, 1000));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(ledger_user_mode_sum(f.broker->ledger, UID), 1000);
 	CU_ASSERT_EQUAL(captured_count("RLIMIT_MEMLOCK of"), 0);
 	b_owner = get_owner(&f, &b_child, UID);
 	fake_sys_fail(4, -EPERM); /* the sibling's change */
 	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &b), 0);
 	CU_ASSERT_EQUAL(captured_count("RLIMIT_MEMLOCK of"), 1);
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1500, 1500));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, 1500, 1500));
 	owner_end_session(f.broker, b);
 	owner_end_session(f.broker, a);
 	owner_put(a_owner);
 	owner_put(b_owner);
-	CU_ASSERT_TRUE(memlock_is(a_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(a_child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(child_end(&a_child), 0);
 	CU_ASSERT_EQUAL(child_end(&b_child), 0);
 	broker_fixture_fini(&f);
@@ -290,18 +287,18 @@ static void exit_ends_the_sessions(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	start_owner(&f, &a_child, &a_owner);
-	start_owner(&f, &b_child, &b_owner);
+	a_owner = broker_fixture_owner(&f, UID, &a_child);
+	b_owner = broker_fixture_owner(&f, UID, &b_child);
 	for (size_t i = 0; i < ARRAY_SIZE(a); i++)
 		CU_ASSERT_EQUAL(give_session(&f, a_owner, i ? TASK : USER, 1000, &a[i]), 0);
 	CU_ASSERT_EQUAL(give_session(&f, b_owner, USER, 500, &b), 0);
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1500, 1500));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, 1500, 1500));
 	CU_ASSERT_EQUAL(child_end(&a_child), 0);
 	broker_fixture_run(&f, sessions_are_few, &f);
 	CU_ASSERT_EQUAL(ledger_user_sum(f.broker->ledger, UID), 500);
 	CU_ASSERT_EQUAL(ledger_n_sessions(f.broker->ledger, UID, f.policy->name), 1);
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, 500, 500)); /* the sibling is lowered */
-	CU_ASSERT_TRUE(memlock_is(a_child.pid, 2000, 2000)); /* whoever has the pid */
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, 500, 500)); /* the sibling is lowered */
+	CU_ASSERT_TRUE(fake_sys_memlock_is(a_child.pid, 2000, 2000)); /* whoever has the pid */
 	owner_end_session(f.broker, b);
 	owner_put(b_owner);
 	CU_ASSERT_EQUAL(child_end(&b_child), 0);
@@ -311,24 +308,20 @@ static void exit_ends_the_sessions(void)
 /* The pid is somebody else's by the time the call is made: the old value goes back. */
 static void reused_pid_keeps_its_own_limit(void)
 {
-	struct broker_fixture f;
+	struct scene s;
 	struct session *session;
-	struct owner *owner;
-	struct child child;
 
-	if (!broker_fixture_init(&f))
+	if (!scene_init(&s))
 		return;
-	start_owner(&f, &child, &owner);
-	child_exit(&child);
-	fake_sys_set_memlock(child.pid, 111, 222); /* of the one who has the pid now */
-	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), -ESRCH);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
-	CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 2);
-	owner_end_session(f.broker, session);
-	owner_put(owner);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
-	CU_ASSERT_EQUAL(child_end(&child), 0);
-	broker_fixture_fini(&f);
+	child_exit(&s.child);
+	fake_sys_set_memlock(s.child.pid, 111, 222); /* of the one who has the pid now */
+	CU_ASSERT_EQUAL(give_session(&s.f, s.owner, TASK, 1000, &session), -ESRCH);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 111, 222));
+	CU_ASSERT_EQUAL(fake_sys_writes(s.child.pid), 2);
+	owner_end_session(s.f.broker, session);
+	owner_put(s.owner);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 111, 222));
+	scene_fini(&s);
 }
 
 static void end_child(void *arg)
@@ -342,44 +335,36 @@ static void end_child(void *arg)
 /* The same, with the exit between the look and the change. */
 static void reused_pid_gets_its_own_limit_back(void)
 {
-	struct broker_fixture f;
+	struct scene s;
 	struct session *session;
-	struct owner *owner;
-	struct child child;
 
-	if (!broker_fixture_init(&f))
+	if (!scene_init(&s))
 		return;
-	start_owner(&f, &child, &owner);
-	fake_sys_before_prlimit(true, end_child, &child);
-	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), -ESRCH);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
-	CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 2);
-	owner_end_session(f.broker, session);
-	owner_put(owner);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
-	CU_ASSERT_EQUAL(child_end(&child), 0);
-	broker_fixture_fini(&f);
+	fake_sys_before_prlimit(true, end_child, &s.child);
+	CU_ASSERT_EQUAL(give_session(&s.f, s.owner, TASK, 1000, &session), -ESRCH);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 111, 222));
+	CU_ASSERT_EQUAL(fake_sys_writes(s.child.pid), 2);
+	owner_end_session(s.f.broker, session);
+	owner_put(s.owner);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 111, 222));
+	scene_fini(&s);
 }
 
 /* And on the way back. */
 static void reused_pid_is_not_restored_into(void)
 {
-	struct broker_fixture f;
+	struct scene s;
 	struct session *session;
-	struct owner *owner;
-	struct child child;
 
-	if (!broker_fixture_init(&f))
+	if (!scene_init(&s))
 		return;
-	start_owner(&f, &child, &owner);
-	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), 0);
-	owner_end_session(f.broker, session);
-	fake_sys_before_prlimit(true, end_child, &child); /* owner_put() reads, then writes */
-	owner_put(owner);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 111, 222));
+	CU_ASSERT_EQUAL(give_session(&s.f, s.owner, TASK, 1000, &session), 0);
+	owner_end_session(s.f.broker, session);
+	fake_sys_before_prlimit(true, end_child, &s.child); /* owner_put() reads, then writes */
+	owner_put(s.owner);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(s.child.pid, 111, 222));
 	CU_ASSERT_EQUAL(captured_count("RLIMIT_MEMLOCK of"), 0); /* nobody is missing anything */
-	CU_ASSERT_EQUAL(child_end(&child), 0);
-	broker_fixture_fini(&f);
+	scene_fini(&s);
 }
 
 static void stopping_leaves_limits_alone(void)
@@ -395,7 +380,7 @@ static void stopping_leaves_limits_alone(void)
 		owner = get_owner(&f, &child, UID);
 		CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 1000, &session), 0);
 		broker_fixture_fini(&f);
-		CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
+		CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, 1000, 1000));
 		CU_ASSERT_EQUAL(fake_sys_writes(child.pid), 1);
 	}
 	CU_ASSERT_EQUAL(child_end(&child), 0);
@@ -440,14 +425,14 @@ static void exempt_only_as_long_as_capable(void)
 	CU_ASSERT_PTR_EQUAL(get_exempt(&f, &child, false), owner);
 	CU_ASSERT_FALSE(owner->exempt || exempt_in_record(&f, owner));
 	CU_ASSERT_EQUAL(give_session(&f, owner, TASK, 500, &b), 0);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 1500, 1500)); /* both */
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, 1500, 1500)); /* both */
 	CU_ASSERT_PTR_EQUAL(get_exempt(&f, &child, true), owner); /* it has it again: too late */
 	CU_ASSERT_FALSE(owner->exempt || exempt_in_record(&f, owner));
 	owner_end_session(f.broker, b);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, 1000, 1000));
 	owner_end_session(f.broker, a);
 	owner_put(owner);
-	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 	broker_fixture_fini(&f);
 }

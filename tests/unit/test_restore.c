@@ -21,26 +21,6 @@
 #define TASK POLICY_ACCOUNTING_TASK
 #define USER POLICY_ACCOUNTING_USER
 
-static bool memlock_is(pid_t pid, uint64_t soft, uint64_t hard)
-{
-	const struct rlimit limit = fake_sys_memlock(pid);
-
-	return limit.rlim_cur == soft && limit.rlim_max == hard;
-}
-
-static struct owner *new_owner(struct broker_fixture *f, uid_t uid, struct child *child)
-{
-	struct owner *owner = NULL;
-
-	child_start(child);
-	fake_sys_set_memlock(child->pid, FIXTURE_SOFT, FIXTURE_HARD);
-
-	const struct owner_plan plan = {.pidfd = child->pidfd, .pid = child->pid, .uid = uid};
-
-	CU_ASSERT_EQUAL_FATAL(owner_get(f->broker->owners, &plan, &owner), 0);
-	return owner;
-}
-
 /* A session that was handed out. */
 static struct session *new_session(struct broker_fixture *f, struct owner *owner,
 				   enum policy_accounting accounting, uint64_t limit)
@@ -68,9 +48,9 @@ static void sessions_are_taken_over(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	owner = new_owner(&f, UID, &a_child);
+	owner = broker_fixture_owner(&f, UID, &a_child);
 	a = new_session(&f, owner, TASK, 1000);
-	b = new_session(&f, new_owner(&f, UID, &b_child), USER, 500);
+	b = new_session(&f, broker_fixture_owner(&f, UID, &b_child), USER, 500);
 	/* The second device gets a slot before that of the first. */
 	CU_ASSERT_EQUAL(record_add(f.broker->record, RECORD_DEVICE, &nothing, &before), 0);
 	CU_ASSERT_EQUAL(session_claim(f.broker->sessions, a, &device), 0);
@@ -125,7 +105,7 @@ static void owners_are_watched_again(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	(void)new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
+	(void)new_session(&f, broker_fixture_owner(&f, UID, &child), TASK, 1000);
 	broker_fixture_restart(&f);
 	CU_ASSERT_EQUAL(session_count(f.broker->sessions), 1);
 	child_exit(&child);
@@ -143,13 +123,13 @@ static void owner_that_exited_meanwhile_is_dropped(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	(void)new_session(&f, new_owner(&f, UID, &a_child), USER, 1000);
-	(void)new_session(&f, new_owner(&f, UID, &b_child), USER, 500);
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, 1500, 1500));
+	(void)new_session(&f, broker_fixture_owner(&f, UID, &a_child), USER, 1000);
+	(void)new_session(&f, broker_fixture_owner(&f, UID, &b_child), USER, 500);
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, 1500, 1500));
 	CU_ASSERT_EQUAL(child_end(&a_child), 0);
 	broker_fixture_restart(&f);
 	CU_ASSERT_EQUAL(session_count(f.broker->sessions), 1);
-	CU_ASSERT_TRUE(memlock_is(b_child.pid, 500, 500));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(b_child.pid, 500, 500));
 	CU_ASSERT_EQUAL(record_fixture_count(f.broker->record, RECORD_OWNER), 1);
 	CU_ASSERT_EQUAL(record_fixture_count(f.broker->record, RECORD_SESSION), 1);
 	CU_ASSERT_EQUAL(child_end(&b_child), 0);
@@ -175,7 +155,7 @@ static bool grant_killed_at(unsigned int nth, bool after)
 	(void)snprintf(row, sizeof(row), "%s call %u", after ? "after" : "before",
 		       nth); /* it fits */
 	open.accounting = PROTO_ACCOUNTING_USER;
-	(void)new_session(&f, new_owner(&f, getuid(), &sibling), USER, 500);
+	(void)new_session(&f, broker_fixture_owner(&f, getuid(), &sibling), USER, 500);
 
 	int fd = broker_fixture_connect(&f);
 
@@ -194,8 +174,8 @@ static bool grant_killed_at(unsigned int nth, bool after)
 	CHECK(row, session_count(f.broker->sessions) == (granted ? 2 : 1));
 	CHECK(row, ledger_user_mode_sum(f.broker->ledger, getuid()) ==
 			   500 + (granted ? answer.body.grant.limit : 0));
-	CHECK(row, granted || memlock_is(sibling.pid, 500, 500));
-	CHECK(row, granted || memlock_is(getpid(), FIXTURE_SOFT, FIXTURE_HARD));
+	CHECK(row, granted || fake_sys_memlock_is(sibling.pid, 500, 500));
+	CHECK(row, granted || fake_sys_memlock_is(getpid(), FIXTURE_SOFT, FIXTURE_HARD));
 	CHECK(row, !granted == !session_claim_find(f.broker->sessions, &device));
 	CHECK(row, record_fixture_count(f.broker->record, RECORD_OWNER) == (granted ? 2 : 1));
 	CHECK(row, record_fixture_count(f.broker->record, RECORD_SESSION) == (granted ? 2 : 1));
@@ -231,7 +211,7 @@ static bool attach_killed_at(unsigned int nth)
 	if (!broker_fixture_init(&f))
 		return false;
 	(void)snprintf(row, sizeof(row), "before call %u", nth); /* it fits */
-	attach.id = new_session(&f, new_owner(&f, getuid(), &child), USER, 500)->id;
+	attach.id = new_session(&f, broker_fixture_owner(&f, getuid(), &child), USER, 500)->id;
 
 	int fd = broker_fixture_connect(&f);
 
@@ -275,16 +255,16 @@ static void limit_that_was_just_set_is_ours(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	session = new_session(&f, new_owner(&f, UID, &child), TASK, limit);
+	session = new_session(&f, broker_fixture_owner(&f, UID, &child), TASK, limit);
 	record_at(f.broker->record, session->owner->slot)->owner.ours = 0;
 	fake_sys_set_memlock(child.pid, limit / 2, limit);
 	broker_fixture_restart(&f);
-	CU_ASSERT_TRUE(memlock_is(child.pid, limit, limit));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, limit, limit));
 	session = session_after(f.broker->sessions, 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
 	session_enter(f.broker->sessions, session, SESSION_REVOKED);
 	owner_give_up(session->owner, false);
-	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 	broker_fixture_fini(&f);
 }
@@ -301,7 +281,7 @@ static void limit_goes_back_after_two_kills(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
+	session = new_session(&f, broker_fixture_owner(&f, UID, &child), TASK, 1000);
 	numbers = session_numbers(session);
 	numbers.limit = numbers.charged = 2000;
 	CU_ASSERT_EQUAL(session_set_numbers(f.broker->sessions, session, &numbers), 0);
@@ -314,11 +294,11 @@ static void limit_goes_back_after_two_kills(void)
 	broker_fixture_restart(&f);
 	session = session_after(f.broker->sessions, 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 2000, 2000));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, 2000, 2000));
 	owner = session->owner;
 	owner_end_session(f.broker, session);
 	owner_put(owner);
-	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 	broker_fixture_fini(&f);
 }
@@ -334,7 +314,7 @@ static void original_is_one_that_can_be_set(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
+	session = new_session(&f, broker_fixture_owner(&f, UID, &child), TASK, 1000);
 	record_at(f.broker->record, session->owner->slot)->owner.original_cur = FIXTURE_HARD + 1;
 	broker_fixture_restart(&f);
 	session = session_after(f.broker->sessions, 0);
@@ -346,7 +326,7 @@ static void original_is_one_that_can_be_set(void)
 	CU_ASSERT_EQUAL(body->original_max, FIXTURE_HARD);
 	owner_end_session(f.broker, session);
 	owner_put(owner);
-	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_HARD, FIXTURE_HARD));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, FIXTURE_HARD, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 	broker_fixture_fini(&f);
 }
@@ -362,7 +342,7 @@ static void start_that_lacks_something_drops_nothing(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
+	session = new_session(&f, broker_fixture_owner(&f, UID, &child), TASK, 1000);
 	CU_ASSERT_EQUAL(session_claim(f.broker->sessions, session, &device), 0);
 	broker_fixture_restart(&f); /* this one and the next have as many descriptors */
 	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &old), 0);
@@ -374,7 +354,7 @@ static void start_that_lacks_something_drops_nothing(void)
 	CU_ASSERT_EQUAL(record_fixture_count(f.broker->record, RECORD_SESSION), 1);
 	CU_ASSERT_EQUAL(record_fixture_count(f.broker->record, RECORD_DEVICE), 1);
 	CU_ASSERT_EQUAL(record_fixture_count(f.broker->record, RECORD_OWNER), 1);
-	CU_ASSERT_TRUE(memlock_is(child.pid, 1000, 1000));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, 1000, 1000));
 	broker_fixture_restart(&f);
 	CU_ASSERT_EQUAL(session_count(f.broker->sessions), 1);
 	CU_ASSERT_PTR_NOT_NULL(session_claim_find(f.broker->sessions, &device));
@@ -392,7 +372,7 @@ static void entries_that_make_no_sense_are_dropped(void)
 
 	if (!broker_fixture_init(&f))
 		return;
-	session = new_session(&f, new_owner(&f, UID, &child), TASK, 1000);
+	session = new_session(&f, broker_fixture_owner(&f, UID, &child), TASK, 1000);
 	slot = session->slot;
 	last = unclear = *record_at(f.broker->record, slot);
 	unclear.session.id++;
@@ -424,7 +404,7 @@ static void entries_that_make_no_sense_are_dropped(void)
 	record_at(f.broker->record, session->slot)->session.name[0] = '\n';
 	broker_fixture_restart(&f);
 	CU_ASSERT_EQUAL(session_count(f.broker->sessions), 0);
-	CU_ASSERT_TRUE(memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
+	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 	broker_fixture_fini(&f);
 }
