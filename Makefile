@@ -68,7 +68,8 @@ library := $(addprefix client/,ask.c connection.c lib_explain.c lib_open.c lib_o
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_list.c cmd_order.c \
 	cmd_run.c cmd_status.c explain_config.c explanation.c launch.c output.c placeholder.c \
 	request.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
-unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_sys.c faults.c \
+unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices.c fake_sys.c \
+	faults.c \
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
 	conffile connection device fdmsg glob grant iommu ledger lib_order lib_status \
@@ -90,7 +91,7 @@ vmm := tests/integration/vmm.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
 # A kernel, its processes, a loop and a log of its own stand in for the real ones.
 fuzz_world := $(addprefix tests/fuzz/,fuzz_answer.c fuzz_books.c fuzz_broker.c fuzz_kernel.c \
-	fuzz_process.c fuzz_talk.c fuzz_wire.c)
+	fuzz_process.c fuzz_talk.c fuzz_wire.c) tests/unit/fake_devices.c
 fuzz_daemon := $(filter-out daemon/main.c daemon/loop%.c daemon/procfs.c common/log.c,$(daemon))
 fuzz_wrap := -Wl,--wrap=syscall -Wl,--wrap=fstat64 -Wl,--wrap=clock_gettime
 fuzz_proto := tests/fuzz/fuzz_proto.c $(fuzz_world) $(fuzz_daemon)

@@ -8,19 +8,16 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/sys.h"
 #include "daemon/loop.h"
-#include "iommufd/uapi.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/fuzz_process.h"
+#include "tests/unit/fake_devices.h"
 
-#define VFIO_MAJOR 249
-#define FDS_MAX 1024
 #define WATCHES_MAX 64
 
 struct watch {
@@ -38,8 +35,7 @@ struct loop {
 static struct {
 	unsigned int n_calls;
 	struct fuzz_fault fault;
-	uint64_t mode;
-	unsigned int vfio_of[FDS_MAX]; /* N of what a descriptor was opened as */
+	struct fake_devices devices;
 	fuzz_send_fn send;
 	void *send_arg;
 	struct loop loop;
@@ -138,7 +134,7 @@ int fuzz_kernel_sysfs(void)
 void fuzz_kernel_reset(fuzz_send_fn send, void *arg)
 {
 	fuzz_kernel_fault(NULL);
-	kernel.mode = UINT64_MAX;
+	kernel.devices.mode = UINT64_MAX;
 	kernel.send = send;
 	kernel.send_arg = arg;
 }
@@ -181,18 +177,13 @@ void fuzz_kernel_called(void)
 
 static int fake_openat(int dir_fd, const char *path, int flags)
 {
-	static const char cdev[] = "vfio/devices/vfio";
 	int fd, err = fuzz_kernel_call();
 
 	(void)dir_fd; /* there is only one tree */
 	if (err)
 		return err;
-	if (strcmp(path, "iommu") != 0 && strncmp(path, cdev, strlen(cdev)) != 0)
-		return -ENOENT;
-	FUZZ_CHECK(flags & O_NOFOLLOW);
-	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	FUZZ_CHECK(fd >= 0 && fd < FDS_MAX);
-	kernel.vfio_of[fd] = (unsigned int)strtoul(path + strcspn(path, "0123456789"), NULL, 10);
+	fd = fake_devices_openat(&kernel.devices, path, flags);
+	FUZZ_CHECK(fd >= 0 || fd == -ENOENT);
 	return fd;
 }
 
@@ -205,17 +196,13 @@ static ssize_t fake_readlinkat(int dir_fd, const char *path, char *ret_target, s
 
 static int fake_ioctl(int fd, unsigned long cmd, void *arg)
 {
-	struct uapi_iommu_option *option = arg;
 	int err = fuzz_kernel_call();
 
-	FUZZ_CHECK(fd >= 0 && cmd == UAPI_IOMMU_OPTION);
-	FUZZ_CHECK(option->option_id == UAPI_IOMMU_OPTION_RLIMIT_MODE);
+	FUZZ_CHECK(fd >= 0);
 	if (err)
 		return err;
-	if (option->op == UAPI_IOMMU_OPTION_OP_SET)
-		kernel.mode = option->val64;
-	else
-		option->val64 = kernel.mode;
+	err = fake_devices_ioctl(&kernel.devices, cmd, arg);
+	FUZZ_CHECK(!err);
 	return 0;
 }
 
@@ -225,9 +212,7 @@ static int fake_fstat(int fd, struct stat *ret_st)
 
 	if (err)
 		return err;
-	memset(ret_st, 0, sizeof(*ret_st));
-	ret_st->st_mode = S_IFCHR | 0600;
-	ret_st->st_rdev = makedev(VFIO_MAJOR, kernel.vfio_of[fd]);
+	fake_devices_fstat(&kernel.devices, fd, ret_st);
 	return 0;
 }
 

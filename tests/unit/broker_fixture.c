@@ -27,6 +27,7 @@
 #include "iommufd/uapi.h"
 #include "tests/unit/captured.h"
 #include "tests/unit/child.h"
+#include "tests/unit/fake_devices.h"
 #include "tests/unit/fake_sys.h"
 #include "tests/unit/record_fixture.h"
 #include "tests/unit/suite.h"
@@ -90,9 +91,9 @@ static void put_cdev(const char *root, const struct shown *d)
 
 	put_dir(root, "devices/%s/vfio-dev/vfio%d", d->name, d->vfio);
 	(void)snprintf(name, sizeof(name), "devices/%s/vfio-dev/vfio%d/dev", d->name, d->vfio);
-	(void)snprintf(text, sizeof(text), "%d:%d\n", FAKE_SYS_VFIO_MAJOR, d->vfio);
+	(void)snprintf(text, sizeof(text), "%d:%d\n", FAKE_DEVICES_VFIO_MAJOR, d->vfio);
 	put_text(root, name, text);
-	(void)snprintf(name, sizeof(name), "dev/char/%d:%d", FAKE_SYS_VFIO_MAJOR, d->vfio);
+	(void)snprintf(name, sizeof(name), "dev/char/%d:%d", FAKE_DEVICES_VFIO_MAJOR, d->vfio);
 	(void)snprintf(text, sizeof(text), "../../devices/%s/vfio-dev/vfio%d", d->name, d->vfio);
 	put_link(root, name, text);
 }

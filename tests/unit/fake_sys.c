@@ -6,14 +6,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 
 #include "common/cleanup.h"
 #include "common/sys.h"
-#include "iommufd/uapi.h"
+#include "tests/unit/fake_devices.h"
 
 #define PROCESSES_MAX 64
-#define FDS_MAX 4096
 
 struct process {
 	pid_t pid;
@@ -25,8 +23,7 @@ static struct {
 	unsigned int n_calls;
 	unsigned int fail_at;
 	int fail_err;
-	uint64_t mode;
-	unsigned int vfio_of[FDS_MAX]; /* minor of what a descriptor was opened as */
+	struct fake_devices devices;
 	struct process processes[PROCESSES_MAX];
 	size_t n_processes;
 	void (*hook)(void *arg);
@@ -42,7 +39,7 @@ static struct {
 void fake_sys_reset(void)
 {
 	memset(&kernel, 0, sizeof(kernel));
-	kernel.mode = UINT64_MAX;
+	kernel.devices.mode = UINT64_MAX;
 }
 
 void fake_sys_fail(unsigned int nth, int err)
@@ -138,28 +135,18 @@ void fake_sys_before_prlimit(bool writing, void (*fn)(void *arg), void *arg)
 
 uint64_t fake_sys_mode(void)
 {
-	return kernel.mode;
+	return kernel.devices.mode;
 }
 
 static int fake_openat(int dir_fd, const char *path, int flags)
 {
-	static const char cdev[] = "vfio/devices/vfio";
-	unsigned int minor_of = 0;
 	int fd;
 
 	(void)dir_fd; /* there is only one tree */
 	if (call_fails())
 		return kernel.fail_err;
-	if (strncmp(path, cdev, strlen(cdev)) == 0)
-		minor_of = (unsigned int)strtoul(path + strlen(cdev), NULL, 10);
-	else if (strcmp(path, "iommu") != 0)
-		return -ENOENT;
-	CU_ASSERT_EQUAL(flags & O_NOFOLLOW, O_NOFOLLOW);
-	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	CU_ASSERT_FATAL(fd < FDS_MAX);
-	kernel.vfio_of[fd] = minor_of;
+	fd = fake_devices_openat(&kernel.devices, path, flags);
+	CU_ASSERT_NOT_EQUAL(fd, -EINVAL);
 	return fd;
 }
 
@@ -170,27 +157,15 @@ static ssize_t fake_readlinkat(int dir_fd, const char *path, char *ret_target, s
 
 static int fake_ioctl(int fd, unsigned long cmd, void *arg)
 {
-	struct uapi_iommu_option *option = arg;
-
 	CU_ASSERT_TRUE(fcntl(fd, F_GETFD) >= 0);
-	if (call_fails())
-		return kernel.fail_err;
-	if (cmd != UAPI_IOMMU_OPTION || option->option_id != UAPI_IOMMU_OPTION_RLIMIT_MODE)
-		return -ENOTTY;
-	if (option->op == UAPI_IOMMU_OPTION_OP_SET)
-		kernel.mode = option->val64;
-	else
-		option->val64 = kernel.mode;
-	return 0;
+	return call_fails() ? kernel.fail_err : fake_devices_ioctl(&kernel.devices, cmd, arg);
 }
 
 static int fake_fstat(int fd, struct stat *ret_st)
 {
 	if (call_fails())
 		return kernel.fail_err;
-	memset(ret_st, 0, sizeof(*ret_st));
-	ret_st->st_mode = S_IFCHR | 0600;
-	ret_st->st_rdev = makedev(FAKE_SYS_VFIO_MAJOR, kernel.vfio_of[fd]);
+	fake_devices_fstat(&kernel.devices, fd, ret_st);
 	return 0;
 }
 

@@ -12,8 +12,6 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#define FAKE_SYS_VFIO_MAJOR 249 /* vfioN is 249:N */
-
 struct sys_ops;
 
 extern const struct sys_ops fake_sys_ops;
