@@ -62,10 +62,7 @@ int loop_new(enum loop_kind kind, struct loop **ret_loop)
 
 	if (!loop)
 		return -ENOMEM;
-	loop->timers.fd = -1;
 	err = loop_open(loop, kind);
-	if (!err)
-		err = loop_timers_init(loop);
 	if (err)
 		return err;
 	*ret_loop = STEAL(loop);
@@ -76,9 +73,9 @@ void loop_free(struct loop *loop)
 {
 	if (!loop)
 		return;
-	loop_timers_fini(loop);
 	if (loop->impl)
 		loop->backend->close(loop);
+	free(loop->timers.heap);
 	free(loop->slots);
 	free(loop);
 }
@@ -219,9 +216,11 @@ int loop_run(struct loop *loop)
 
 	loop->stopped = false;
 	while (!err && !loop->stopped) {
-		err = loop_timers_set(loop);
+		uint64_t first_new = loop->timers.serial;
+
+		err = loop->backend->serve(loop, loop_timers_wait_ns(loop));
 		if (!err)
-			err = loop->backend->serve(loop);
+			loop_timers_serve(loop, first_new);
 	}
 	return err;
 }

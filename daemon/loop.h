@@ -15,7 +15,8 @@
  * closed listening socket still takes connections, which nobody answers.
  *
  * In each round a watch is called once (one that accepts: at most LOOP_ACCEPT_MAX times on epoll),
- * then all others have their turn: a busy descriptor starves nobody.
+ * then all others have their turn, and then the timers that are due: a busy descriptor starves
+ * nobody.
  */
 #ifndef DAEMON_LOOP_H
 #define DAEMON_LOOP_H
@@ -66,7 +67,7 @@ int loop_kind_parse(const char *name, enum loop_kind *ret_kind);
  *
  * Return: 0; -ENOMEM; -errno of io_uring_setup(2) (where it is switched off -EPERM, -EACCES or
  * -ENOSYS, and only if LOOP_IO_URING is asked for); -errno of a kernel that has io_uring and
- * refuses to restrict it; -errno of epoll_create1(2), timerfd_create(2).
+ * refuses to restrict it, or cannot wait with a timeout (-ENOSYS); -errno of epoll_create1(2).
  */
 int loop_new(enum loop_kind kind, struct loop **ret_loop);
 

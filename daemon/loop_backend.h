@@ -2,9 +2,10 @@
 /*
  * What the files of the loop share; its users see loop.h.
  *
- * loop.c owns the slots, one for each watch and timer. loop_timer.c owns the timers and is itself a
- * user of one watch. A backend waits, and calls the handlers of what is ready through loop_call().
- * Slots move when a handler adds a watch: after loop_call() no pointer into them is good.
+ * loop.c owns the slots, one for each watch and timer. loop_timer.c owns the timers. A backend
+ * waits, until the first of those at the longest, and calls the handlers of what is ready through
+ * loop_call(). Slots move when a handler adds a watch: after loop_call() no pointer into them is
+ * good.
  */
 #ifndef DAEMON_LOOP_BACKEND_H
 #define DAEMON_LOOP_BACKEND_H
@@ -16,6 +17,9 @@
 #include "daemon/loop.h"
 
 #define LOOP_NO_SLOT UINT32_MAX
+#define LOOP_FOREVER UINT64_MAX /* a time to wait */
+#define LOOP_NS_PER_S UINT64_C(1000000000)
+#define LOOP_NS_PER_MS UINT64_C(1000000)
 
 enum loop_op {
 	LOOP_OP_NONE, /* a free slot; of a completion: nobody waits for it */
@@ -57,9 +61,6 @@ struct loop_timer {
 };
 
 struct loop_timers {
-	int fd; /* owned: the timerfd; set to the first timer, or not set */
-	uint64_t watch; /* of fd */
-	uint64_t set_ns; /* what fd is set to; 0: nothing */
 	struct loop_timer *heap; /* owned; the first one is due first */
 	uint32_t n_timers;
 	uint32_t n_room;
@@ -94,10 +95,11 @@ struct loop_backend {
 	void (*disarm)(struct loop *loop, uint32_t slot);
 
 	/*
-	 * Waits for an event, calls the handlers of what is ready, each once, and returns when all
-	 * had their turn or the loop is stopped. -errno when the backend itself fails.
+	 * Waits for an event, for wait_ns (0: not at all, LOOP_FOREVER: no end) and maybe a little
+	 * longer, but not less. Calls the handlers of what is ready, each once, and returns when
+	 * all had their turn or the loop is stopped. -errno when the backend itself fails.
 	 */
-	int (*serve)(struct loop *loop);
+	int (*serve)(struct loop *loop, uint64_t wait_ns);
 };
 
 extern const struct loop_backend loop_backend_uring;
@@ -128,14 +130,14 @@ void loop_slot_release(struct loop *loop, uint32_t slot);
  */
 bool loop_call(struct loop *loop, union loop_tag tag, int res);
 
-/* Needs a started backend. */
-int loop_timers_init(struct loop *loop);
+/* How long it is until the first timer is due; LOOP_FOREVER: there is none. */
+uint64_t loop_timers_wait_ns(const struct loop *loop);
 
-/* Asserts nothing about the timers that are left: they are the loop's. */
-void loop_timers_fini(struct loop *loop);
-
-/* Before each wait: brings the timerfd in line with the first timer, if that changed. */
-int loop_timers_set(struct loop *loop);
+/**
+ * loop_timers_serve() - call the handlers of the timers that are due, until the loop is stopped
+ * @first_new: the serial that the next timer had when the round began; later ones are not called
+ */
+void loop_timers_serve(struct loop *loop, uint64_t first_new);
 
 /* Takes a timer out of the heap; its slot is the caller's to release. */
 void loop_timers_remove(struct loop *loop, uint32_t slot);

@@ -8,6 +8,7 @@
  * fetched before its number was closed and used again is dropped.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -216,12 +217,25 @@ static void loop_epoll_dispatch(struct loop *loop, const struct epoll_event *eve
 	epoll->cursor = LOOP_NO_SLOT;
 }
 
+/*
+ * Rounded up: a wait that ends just before a timer is due would be followed by many of no length.
+ * After the longest there is, of 24 days, the loop waits again.
+ */
+static int loop_epoll_ms(uint64_t wait_ns)
+{
+	uint64_t wait_ms = wait_ns / LOOP_NS_PER_MS + (wait_ns % LOOP_NS_PER_MS != 0);
+
+	if (wait_ns == LOOP_FOREVER)
+		return -1;
+	return wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;
+}
+
 /* What was fetched and not served when the loop is stopped is reported again at the next run. */
-static int loop_epoll_serve(struct loop *loop)
+static int loop_epoll_serve(struct loop *loop, uint64_t wait_ns)
 {
 	struct loop_epoll *epoll = loop->impl;
 	struct epoll_event events[LOOP_EPOLL_EVENTS];
-	int n = epoll_wait(epoll->epoll_fd, events, ARRAY_SIZE(events), -1);
+	int n = epoll_wait(epoll->epoll_fd, events, ARRAY_SIZE(events), loop_epoll_ms(wait_ns));
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;

@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The timers of a loop: a heap, and one timerfd that is set to the first of them. It is watched as
- * any other descriptor, on either backend, and not set while there is no timer.
- */
+/* The timers of a loop: a heap. The backend waits no longer than until the first is due. */
 #include "daemon/loop_backend.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/timerfd.h>
 #include <time.h>
 
 #include "common/cleanup.h"
-
-#define NS_PER_S UINT64_C(1000000000)
-#define NS_PER_MS UINT64_C(1000000)
 
 static uint64_t loop_timers_now_ns(void)
 {
 	struct timespec now;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+	return (uint64_t)now.tv_sec * LOOP_NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
 static bool loop_timer_before(const struct loop_timer *a, const struct loop_timer *b)
@@ -65,19 +57,32 @@ void loop_timers_remove(struct loop *loop, uint32_t slot)
 		loop_timers_sift(loop, at, &last);
 }
 
-/*
- * Timers that handlers make now wait for the next round, however soon they are due: the others have
- * their turn first. What is left after loop_stop() keeps the timerfd readable.
- */
-static void loop_timers_ready(uint32_t events, void *arg)
+uint64_t loop_timers_wait_ns(const struct loop *loop)
 {
-	struct loop *loop = arg;
-	struct loop_timers *timers = &loop->timers;
-	uint64_t now_ns = loop_timers_now_ns(), n_made = timers->serial;
+	const struct loop_timers *timers = &loop->timers;
+	uint64_t now_ns;
 
-	(void)events;
+	if (!timers->n_timers)
+		return LOOP_FOREVER;
+	now_ns = loop_timers_now_ns();
+	return timers->heap[0].due_ns > now_ns ? timers->heap[0].due_ns - now_ns : 0;
+}
+
+/*
+ * Timers that handlers made in this round wait for the next one, however soon they are due: the
+ * others have their turn first. So does what is left after loop_stop(). The clock is read once:
+ * what comes due while handlers take their time has its turn in the next round, too.
+ */
+void loop_timers_serve(struct loop *loop, uint64_t first_new)
+{
+	struct loop_timers *timers = &loop->timers;
+	uint64_t now_ns;
+
+	if (!timers->n_timers || loop->stopped)
+		return;
+	now_ns = loop_timers_now_ns();
 	while (timers->n_timers && timers->heap[0].due_ns <= now_ns &&
-	       timers->heap[0].serial < n_made && !loop->stopped) {
+	       timers->heap[0].serial < first_new && !loop->stopped) {
 		uint32_t slot = timers->heap[0].slot;
 		struct loop_slot fired = loop->slots[slot];
 
@@ -85,39 +90,6 @@ static void loop_timers_ready(uint32_t events, void *arg)
 		loop_slot_release(loop, slot);
 		fired.fn.timer(fired.arg);
 	}
-}
-
-int loop_timers_init(struct loop *loop)
-{
-	struct loop_timers *timers = &loop->timers;
-
-	timers->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (timers->fd < 0)
-		return -errno;
-	return loop_watch(loop, timers->fd, POLLIN, loop_timers_ready, loop, &timers->watch);
-}
-
-void loop_timers_fini(struct loop *loop)
-{
-	loop_cancel(loop, &loop->timers.watch);
-	fd_closep(&loop->timers.fd);
-	free(loop->timers.heap);
-}
-
-/* The timerfd is never read: setting it makes it unreadable, too. */
-int loop_timers_set(struct loop *loop)
-{
-	struct loop_timers *timers = &loop->timers;
-	uint64_t due_ns = timers->n_timers ? timers->heap[0].due_ns : 0; /* 0 disarms */
-	struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(due_ns / NS_PER_S),
-					       .tv_nsec = (long)(due_ns % NS_PER_S)}};
-
-	if (due_ns == timers->set_ns)
-		return 0;
-	if (timerfd_settime(timers->fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0)
-		return -errno;
-	timers->set_ns = due_ns;
-	return 0;
 }
 
 static int loop_timers_reserve(struct loop_timers *timers)
@@ -139,7 +111,7 @@ int loop_after(struct loop *loop, uint32_t ms, loop_timer_fn fn, void *arg, uint
 {
 	const struct loop_slot slot = {.op = LOOP_OP_TIMER, .fd = -1, .fn.timer = fn, .arg = arg};
 	struct loop_timers *timers = &loop->timers;
-	struct loop_timer timer = {.due_ns = loop_timers_now_ns() + ms * NS_PER_MS};
+	struct loop_timer timer = {.due_ns = loop_timers_now_ns() + ms * LOOP_NS_PER_MS};
 	int err = loop_timers_reserve(timers);
 
 	if (!err)

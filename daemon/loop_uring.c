@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The loop on io_uring. A watch is one request, armed again after each event: a poll that is done
- * once, or an accept that goes on (multishot). Requests reach the kernel with the next wait.
+ * once, or an accept that goes on (multishot). Requests reach the kernel with the next wait. The
+ * time to wait is an argument of io_uring_enter(2) and no request.
  */
 #include "daemon/loop_uring.h"
 
@@ -53,7 +54,8 @@ static int loop_uring_start(struct loop *loop)
 	struct io_uring_restriction allowed[ARRAY_SIZE(ops)] = {{0}};
 	int err;
 
-	if (!(uring->ring.features & IORING_FEAT_NODROP))
+	/* Without EXT_ARG liburing would make a timeout a request, which the ring refuses. */
+	if (~uring->ring.features & (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG))
 		return -ENOSYS;
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
 		allowed[i].opcode = IORING_RESTRICTION_SQE_OP;
@@ -181,13 +183,27 @@ static void loop_uring_batch(struct loop *loop)
 	}
 }
 
-static int loop_uring_serve(struct loop *loop)
+/* What is complete is in the ring only after io_uring_enter(2), whether there is a wait or not. */
+static int loop_uring_wait(struct io_uring *ring, uint64_t wait_ns)
+{
+	struct __kernel_timespec wait = {.tv_sec = (int64_t)(wait_ns / LOOP_NS_PER_S),
+					 .tv_nsec = (long long)(wait_ns % LOOP_NS_PER_S)};
+	struct io_uring_cqe *cqe; /* the first; the batch takes it */
+
+	if (wait_ns == 0)
+		return io_uring_submit_and_get_events(ring);
+	if (wait_ns == LOOP_FOREVER)
+		return io_uring_submit_and_wait(ring, 1);
+	return io_uring_submit_and_wait_timeout(ring, &cqe, 1, &wait, NULL);
+}
+
+static int loop_uring_serve(struct loop *loop, uint64_t wait_ns)
 {
 	struct loop_uring *uring = loop->impl;
-	int err = io_uring_submit_and_wait(&uring->ring, 1);
+	int err = loop_uring_wait(&uring->ring, wait_ns);
 
 	/* -EBUSY: completions wait in the kernel's overflow list; taking some makes room. */
-	if (err < 0 && err != -EINTR && err != -EBUSY && err != -EAGAIN)
+	if (err < 0 && err != -ETIME && err != -EINTR && err != -EBUSY && err != -EAGAIN)
 		return err;
 	loop_uring_batch(loop);
 	return uring->err;

@@ -175,7 +175,7 @@ static void cancelled_is_not_called(void)
 	alarm_start(&cancelled, &clock, 1);
 	alarm_start(&last, &clock, 2);
 	alarm_end(&cancelled);
-	alarm_end(&first); /* also the one that the timerfd would be set to */
+	alarm_end(&first); /* also the one that the loop would wait for */
 	CU_ASSERT_EQUAL(first.watch, LOOP_NONE);
 	CU_ASSERT_EQUAL(loop_run(loop), 0);
 	CU_ASSERT_EQUAL(first.place + cancelled.place, 0);
@@ -220,6 +220,45 @@ static void handler_may_set_it_again(void)
 	CU_ASSERT_EQUAL(clock.n_called, 21);
 	CU_ASSERT(always.n_calls >= 20);
 	spot_fini(&always);
+}
+
+/* Makes a timer of no time when it is first called. */
+struct maker {
+	struct spot spot;
+	unsigned int n_before; /* how often it was called before the timer was */
+};
+
+static void maker_called(void *arg)
+{
+	struct maker *maker = arg;
+
+	maker->n_before = maker->spot.n_calls;
+	loop_stop(maker->spot.loop);
+}
+
+static void maker_ready(uint32_t events, void *arg)
+{
+	struct maker *maker = arg;
+	uint64_t watch;
+
+	spot_ready(events, &maker->spot);
+	if (maker->spot.n_calls == 1)
+		CU_ASSERT_EQUAL(loop_after(maker->spot.loop, 0, maker_called, maker, &watch), 0);
+}
+
+static void timer_of_an_event_waits_for_the_next_round(void)
+{
+	CLEANUP(loop_freep) struct loop *loop = NULL;
+	struct maker maker = {.n_before = 0};
+
+	if (!loop_fixture_init(&loop))
+		return;
+	spot_init(&maker.spot, loop, true);
+	CU_ASSERT_EQUAL_FATAL(
+		loop_watch(loop, maker.spot.fd, POLLIN, maker_ready, &maker, &maker.spot.watch), 0);
+	CU_ASSERT_EQUAL(loop_run(loop), 0);
+	CU_ASSERT_EQUAL(maker.n_before, 2);
+	spot_fini(&maker.spot);
 }
 
 static uint32_t slot_of(uint64_t watch)
@@ -323,6 +362,8 @@ static void far_timer_goes_with_the_loop(void)
 	X(cancelled_is_not_called, "a cancelled timer is not called")                          \
 	X(handler_may_cancel_the_next, "a handler may cancel another that is due, too")        \
 	X(handler_may_set_it_again, "a handler may set its timer again")                       \
+	X(timer_of_an_event_waits_for_the_next_round,                                          \
+	  "a timer that an event makes waits for the next round")                              \
 	X(void_number_ends_nobody, "the number of a timer that was called ends nobody")        \
 	X(stop_leaves_the_others_for_the_next_run, "what is due after a stop is not lost")     \
 	X(many_are_called_in_order, "many timers are called in order, cancelled ones are not") \
