@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -19,16 +22,34 @@ static int log_wanted(enum log_level level)
 	return level < LOG_LEVEL_DEBUG || getenv("PINBROKER_DEBUG");
 }
 
-void log_escape(char *text)
+/* Whether eight bytes are all from ' ' to '~'. */
+static bool log_is_plain(const char *text)
 {
-	unsigned char last = 0;
+	const uint64_t each = UINT64_MAX / 0xff;
+	uint64_t bytes;
 
-	for (; *text; last = (unsigned char)*text++) {
-		unsigned char c = (unsigned char)*text;
+	/* The highest bit of a byte: it has it, is below ' ', is 0x7f. Carries come of such only.
+	 */
+	memcpy(&bytes, text, sizeof(bytes));
+	return !((bytes | (bytes - each * ' ') | (bytes + each)) & each * 0x80);
+}
 
+void log_escape(char *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len) {
+		bool after_c2 = i > 0 && (unsigned char)text[i - 1] == 0xc2;
+		unsigned char c = (unsigned char)text[i];
+
+		if (!after_c2 && len - i >= sizeof(uint64_t) && log_is_plain(text + i)) {
+			i += sizeof(uint64_t);
+			continue;
+		}
 		/* U+0080 to U+009F, as UTF-8 has them: to a terminal they are what ESC begins. */
-		if (c < ' ' || c == 0x7f || (last == 0xc2 && c < 0xa0))
-			*text = '?';
+		if (c < ' ' || c == 0x7f || (after_c2 && c < 0xa0))
+			text[i] = '?';
+		i++;
 	}
 }
 
@@ -45,27 +66,35 @@ static size_t log_prefix(enum log_level level, char prefix[static LOG_PREFIX_MAX
 	return 3;
 }
 
+void log_text(enum log_level level, char *text, size_t len)
+{
+	char prefix[LOG_PREFIX_MAX], end = '\n';
+	int saved_errno = errno;
+	struct iovec line[] = {
+		{.iov_base = prefix, .iov_len = log_prefix(level, prefix)},
+		{.iov_base = text, .iov_len = len},
+		{.iov_base = &end, .iov_len = 1},
+	};
+
+	log_escape(text, len);
+
+	ssize_t written = writev(STDERR_FILENO, line, ARRAY_SIZE(line));
+
+	(void)written; /* nobody is left to tell */
+	errno = saved_errno;
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
 	int saved_errno = errno;
-	char line[LOG_PREFIX_MAX + LOG_LINE_MAX + 1] UNINITIALIZED; /* each byte is written first */
-	char *text;
-	size_t len;
+	char text[LOG_LINE_MAX] UNINITIALIZED;
 	va_list args;
 
 	if (!log_wanted(level))
 		return;
-	len = log_prefix(level, line);
-	text = line + len;
 	va_start(args, format);
-	(void)vsnprintf(text, LOG_LINE_MAX, format, args); /* cut when too long */
+	(void)vsnprintf(text, sizeof(text), format, args); /* cut when too long */
 	va_end(args);
-	log_escape(text);
-	len += strlen(text);
-	line[len++] = '\n';
-
-	ssize_t written = write(STDERR_FILENO, line, len);
-
-	(void)written; /* nobody is left to tell */
 	errno = saved_errno;
+	log_text(level, text, strlen(text));
 }

@@ -6,6 +6,8 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
+#include <stddef.h>
+
 enum log_level {
 	LOG_LEVEL_ERROR = 3, /* the numbers of syslog(3) */
 	LOG_LEVEL_WARNING = 4,
@@ -18,7 +20,10 @@ enum log_level {
  * Makes a line of a text that somebody may have sent: control bytes become '?', so that one event
  * stays one line, and a name cannot drive a terminal.
  */
-void log_escape(char *text);
+void log_escape(char *text, size_t len);
+
+/* A line that the caller has made already, without its end. Escapes it. Not for debug lines. */
+void log_text(enum log_level level, char *text, size_t len);
 
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *format, ...);
 

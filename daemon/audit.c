@@ -2,7 +2,6 @@
 #include "daemon/audit.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,20 +36,33 @@ bool audit_to_journal(void)
 
 static void audit_append(char *to, size_t size, size_t *len, const char *bytes, size_t n)
 {
-	if (n > size - 1 - *len)
-		n = size - 1 - *len;
+	if (n > size - *len)
+		n = size - *len;
 	memcpy(to + *len, bytes, n);
 	*len += n;
-	to[*len] = '\0';
 }
 
-static void audit_say(struct audit *audit, const char *text)
+/* The line, behind the name of its field. */
+static char *audit_line(struct audit *audit)
 {
-	audit_append(audit->message, sizeof(audit->message), &audit->len, text, strlen(text));
+	return audit->message + strlen(AUDIT_MESSAGE);
+}
+
+static void audit_say(struct audit *audit, const char *text, size_t n)
+{
+	audit_append(audit_line(audit), AUDIT_BYTES_MAX, &audit->len, text, n);
+}
+
+/* " key=" */
+static void audit_say_key(struct audit *audit, const char *key)
+{
+	audit_say(audit, " ", 1);
+	audit_say(audit, key, strlen(key));
+	audit_say(audit, "=", 1);
 }
 
 /* PINBROKER_KEY=VALUE. The journal takes any bytes. */
-static void audit_field(struct audit *audit, const char *key, const char *value)
+static void audit_field(struct audit *audit, const char *key, const char *value, size_t n)
 {
 	struct iovec *field = &audit->field[audit->n_fields];
 	size_t size = sizeof(audit->fields), *len = &audit->fields_len, from = *len;
@@ -64,7 +76,7 @@ static void audit_field(struct audit *audit, const char *key, const char *value)
 		audit_append(audit->fields, size, len, &c, 1);
 	}
 	audit_append(audit->fields, size, len, "=", 1);
-	audit_append(audit->fields, size, len, value, strlen(value));
+	audit_append(audit->fields, size, len, value, n);
 	*field = (struct iovec){.iov_base = audit->fields + from, .iov_len = *len - from};
 	audit->n_fields++;
 }
@@ -73,9 +85,9 @@ void audit_begin(struct audit *audit, const struct broker *broker, const char *e
 {
 	audit->journal = broker->journal;
 	audit->len = audit->fields_len = audit->n_fields = 0;
-	audit_say(audit, event);
-	audit_say(audit, ":");
-	audit_field(audit, "event", event);
+	audit_say(audit, event, strlen(event));
+	audit_say(audit, ":", 1);
+	audit_field(audit, "event", event, strlen(event));
 }
 
 bool audit_begin_for(struct audit *audit, const struct peer *peer, const char *event)
@@ -91,49 +103,51 @@ bool audit_begin_for(struct audit *audit, const struct peer *peer, const char *e
 }
 
 /* A value that needs no quotes. */
-static void audit_word(struct audit *audit, const char *key, const char *value)
+static void audit_word(struct audit *audit, const char *key, const char *value, size_t n)
 {
-	audit_field(audit, key, value);
-	audit_say(audit, " ");
-	audit_say(audit, key);
-	audit_say(audit, "=");
-	audit_say(audit, value);
+	audit_field(audit, key, value, n);
+	audit_say_key(audit, key);
+	audit_say(audit, value, n);
 }
 
-/* In quotes where it would not be one word; log_line() does the rest. */
+/* In quotes where it would not be one word; log_escape() does the rest. */
 void audit_text(struct audit *audit, const char *key, const char *value)
 {
-	if (*value && !strpbrk(value, " \"=\\")) {
-		audit_word(audit, key, value);
+	size_t n = strlen(value);
+
+	if (n && !strpbrk(value, " \"=\\")) {
+		audit_word(audit, key, value, n);
 		return;
 	}
-	audit_field(audit, key, value);
-	audit_say(audit, " ");
-	audit_say(audit, key);
-	audit_say(audit, "=\"");
+	audit_field(audit, key, value, n);
+	audit_say_key(audit, key);
+	audit_say(audit, "\"", 1);
 	for (; *value; value++) {
-		const char escaped[] = {'\\', *value, '\0'};
-
-		audit_say(audit, *value == '"' || *value == '\\' ? escaped : escaped + 1);
+		if (*value == '"' || *value == '\\')
+			audit_say(audit, "\\", 1);
+		audit_say(audit, value, 1);
 	}
-	audit_say(audit, "\"");
+	audit_say(audit, "\"", 1);
 }
 
 /* By hand: there are a dozen on the way of every grant, and snprintf(3) is ten times as long. */
+static void audit_digits(struct audit *audit, const char *key, uint64_t value, unsigned int base)
+{
+	char digits[24], *end = &digits[sizeof(digits)], *first = end;
+
+	do {
+		*--first = "0123456789abcdef"[value % base];
+		value /= base;
+	} while (value);
+	audit_word(audit, key, first, (size_t)(end - first));
+}
+
 void audit_number(struct audit *audit, const char *key, uint64_t value)
 {
-	char digits[24], *first = &digits[sizeof(digits) - 1];
-
-	if (value == UINT64_MAX) {
-		audit_word(audit, key, "unlimited");
-		return;
-	}
-	*first = '\0';
-	do {
-		*--first = (char)('0' + value % 10);
-		value /= 10;
-	} while (value);
-	audit_word(audit, key, first);
+	if (value == UINT64_MAX)
+		audit_word(audit, key, "unlimited", strlen("unlimited"));
+	else
+		audit_digits(audit, key, value, 10);
 }
 
 void audit_peer(struct audit *audit, const struct peer *peer)
@@ -144,10 +158,7 @@ void audit_peer(struct audit *audit, const struct peer *peer)
 
 void audit_session(struct audit *audit, const struct session *session)
 {
-	char text[24];
-
-	(void)snprintf(text, sizeof(text), "%llx", (unsigned long long)session->id); /* it fits */
-	audit_text(audit, "session", text);
+	audit_digits(audit, "session", session->id, 16);
 	audit_text(audit, "name", session->name);
 	audit_text(audit, "policy", session->policy);
 	audit_number(audit, "uid", session->uid);
@@ -183,25 +194,20 @@ void audit_petition(struct audit *audit, const struct petition *petition)
 
 void audit_end(struct audit *audit, enum log_level level)
 {
-	struct iovec all[AUDIT_FIELDS_MAX + 2];
-	char priority[32], *message = NULL;
+	char priority[] = "PRIORITY=?";
+	struct iovec *all = audit->field;
+	size_t n = audit->n_fields;
 
-	if (!audit->journal) {
-		log_line(level, "%s", audit->message);
-		return;
+	if (audit->journal) {
+		memcpy(audit->message, AUDIT_MESSAGE, strlen(AUDIT_MESSAGE));
+		log_escape(audit_line(audit), audit->len);
+		priority[strlen(priority) - 1] = (char)('0' + level);
+		all[n++] = (struct iovec){priority, strlen(priority)};
+		all[n++] = (struct iovec){audit->message, strlen(AUDIT_MESSAGE) + audit->len};
+		if (sd_journal_sendv(all, (int)n) >= 0)
+			return;
 	}
-	(void)snprintf(priority, sizeof(priority), "PRIORITY=%d", level); /* it fits */
-	memcpy(all, audit->field, audit->n_fields * sizeof(all[0]));
-	all[audit->n_fields] = (struct iovec){.iov_base = priority, .iov_len = strlen(priority)};
-	log_escape(audit->message);
-	if (asprintf(&message, "MESSAGE=%s", audit->message) < 0)
-		message = NULL; /* its value is undefined then */
-	if (message)
-		all[audit->n_fields + 1] =
-			(struct iovec){.iov_base = message, .iov_len = strlen(message)};
-	if (!message || sd_journal_sendv(all, (int)audit->n_fields + 2) < 0)
-		log_line(level, "%s", audit->message); /* better there than nowhere */
-	free(message);
+	log_text(level, audit_line(audit), audit->len); /* or better there than nowhere */
 }
 
 /* What a session of it would have had; a session says so itself. */

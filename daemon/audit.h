@@ -23,16 +23,17 @@ struct session;
 
 #define AUDIT_FIELDS_MAX 32
 #define AUDIT_BYTES_MAX 4096
+#define AUDIT_MESSAGE "MESSAGE=" /* the field that the line is in the journal */
 
 /* A line in the making. What does not fit is cut. */
 struct audit {
 	bool journal;
-	size_t len;
+	size_t len; /* of the line */
 	size_t fields_len;
 	size_t n_fields;
-	char message[AUDIT_BYTES_MAX];
+	char message[sizeof(AUDIT_MESSAGE) - 1 + AUDIT_BYTES_MAX]; /* the line as a field */
 	char fields[AUDIT_BYTES_MAX + AUDIT_FIELDS_MAX * 32];
-	struct iovec field[AUDIT_FIELDS_MAX];
+	struct iovec field[AUDIT_FIELDS_MAX + 2]; /* and those of the journal: level, line */
 };
 
 /* Whether stderr is the journal, as systemd says and the descriptor proves. */

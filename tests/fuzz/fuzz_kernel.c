@@ -248,12 +248,17 @@ const struct sys_ops fuzz_kernel_ops = {
 	.poll = fake_poll,
 };
 
-void log_escape(char *text)
+void log_escape(char *text, size_t len)
 {
-	FUZZ_CHECK(text); /* nobody reads it here */
+	FUZZ_CHECK(text && len); /* nobody reads it here */
 }
 
 /* The log: whatever is formatted for it must be there. */
+void log_text(enum log_level level, char *text, size_t len)
+{
+	FUZZ_CHECK(level < LOG_LEVEL_DEBUG && text && len && memchr(text, '\0', len) == NULL);
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
 	char text[2048];

@@ -2,6 +2,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,14 @@ static void one_event_is_one_line(void)
 		 "a\xc2\x9b"
 		 "31m",
 		 "pinbrokerd: a\xc2?31m\n"},
+		{"one among many",
+		 "0123456789abc\n0123456789abcdef\x7f"
+		 "0123456789abcdef",
+		 "pinbrokerd: 0123456789abc?0123456789abcdef?0123456789abcdef\n"},
+		{"a C1 control over the edge of a word",
+		 "1234567\xc2\x85"
+		 "90123456",
+		 "pinbrokerd: 1234567\xc2?90123456\n"},
 		{"UTF-8", "2 \xc3\x97 8G \xe2\x82\xac", "pinbrokerd: 2 \xc3\x97 8G \xe2\x82\xac\n"},
 		{"a format", "%s%n", "pinbrokerd: %s%n\n"},
 	};
@@ -44,6 +53,50 @@ static void one_event_is_one_line(void)
 		captured_end();
 		CHECK(cases[i].name, strcmp(text, cases[i].line) == 0);
 	}
+}
+
+/* By the rule itself, a byte after the other. */
+static void escape_plainly(char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+		unsigned char before = i ? (unsigned char)text[i - 1] : 0;
+
+		if (c < ' ' || c == 0x7f || (before == 0xc2 && c < 0xa0))
+			text[i] = '?';
+	}
+}
+
+/* Whatever stands beside whatever, at every place of a word, up to the last byte. */
+static void any_bytes_are_escaped(void)
+{
+	uint64_t random = suite_seed("log");
+	char text[33], expected[33];
+
+	for (int i = 0; i < 100000; i++) {
+		size_t len = suite_random(&random) % 32;
+
+		for (size_t k = 0; k < len; k++)
+			text[k] = suite_random(&random) % 8 ? 'x' : (char)suite_random(&random);
+		if (len > 1 && i % 2)
+			text[len / 2] = (char)0xc2;
+		text[len] = '\n'; /* beyond the end: stays */
+		memcpy(expected, text, sizeof(text));
+		escape_plainly(expected, len);
+		log_escape(text, len);
+		CU_ASSERT_EQUAL_FATAL(memcmp(text, expected, len + 1), 0);
+	}
+}
+
+static void made_line_is_escaped_and_written(void)
+{
+	char made[] = {'a', '\n', 'b', 'c'}, text[64];
+
+	captured_begin();
+	log_text(LOG_LEVEL_INFO, made, 3);
+	(void)captured_text(text, sizeof(text));
+	captured_end();
+	CU_ASSERT_STRING_EQUAL(text, "pinbrokerd: a?b\n");
 }
 
 static void journal_gets_the_level(void)
@@ -106,6 +159,8 @@ static void errno_is_kept(void)
 	errno = EXDEV;
 	log_info("%s", "something");
 	CU_ASSERT_EQUAL(errno, EXDEV);
+	log_text(LOG_LEVEL_INFO, (char[]){'x'}, 1);
+	CU_ASSERT_EQUAL(errno, EXDEV);
 	log_debug("%s", "something that may not be wanted");
 	CU_ASSERT_EQUAL(errno, EXDEV);
 	captured_end();
@@ -113,6 +168,8 @@ static void errno_is_kept(void)
 
 static const CU_TestInfo tests[] = {
 	{"one event is one line, and cannot drive a terminal", one_event_is_one_line},
+	{"any bytes are escaped alike", any_bytes_are_escaped},
+	{"a line that is made already is one line, too", made_line_is_escaped_and_written},
 	{"the journal gets the level", journal_gets_the_level},
 	{"debug lines are there when asked for", debug_is_asked_for},
 	{"a long line is cut, its end is kept", long_line_is_cut_not_lost},
