@@ -54,10 +54,13 @@ static void broker_set_policies(struct broker *broker, struct policy_set *set)
 {
 	policy_unref(broker->policies);
 	broker->policies = set;
-	broker->ask_cgroup = false;
-	for (size_t i = 0; i < set->n_policies; i++)
+	broker->ask_cgroup = broker->ask_groups = false;
+	for (size_t i = 0; i < set->n_policies; i++) {
 		if (set->policies[i].cgroups.n)
 			broker->ask_cgroup = true;
+		if (set->policies[i].groups.n_written)
+			broker->ask_groups = true;
+	}
 }
 
 /* A bad file changes nothing; live sessions keep their numbers either way. */

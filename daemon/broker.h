@@ -31,6 +31,7 @@ struct broker {
 	struct policy_set *policies; /* one reference; replaced by a reload */
 	bool journal; /* audit lines go there with their fields */
 	bool ask_cgroup; /* some policy matches by cgroup */
+	bool ask_groups; /* likewise by group */
 	struct ledger *ledger;
 	struct budget *budget;
 	struct record *record;

@@ -63,22 +63,30 @@ static void peer_freep(struct peer **peer)
 	peer_free(*peer);
 }
 
-/* The primary group and the supplementary ones, as of connect(2). */
+/*
+ * The primary group and the supplementary ones, as of connect(2), whenever that was: a reload may
+ * bring the first policy that asks for groups.
+ */
 static int peer_read_gids(struct peer *peer)
 {
 	socklen_t size = 0;
 
+	if (peer->gids || !peer->broker->ask_groups)
+		return 0;
 	/* Without room it says how much it needs; with no group at all it succeeds. */
 	if (getsockopt(peer->fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) < 0 && errno != ERANGE)
 		return -errno;
-	peer->gids = malloc(sizeof(gid_t) + size);
-	if (!peer->gids)
+
+	CLEANUP(freep) gid_t *gids = malloc(sizeof(gid_t) + size);
+
+	if (!gids)
 		return -ENOMEM;
-	peer->gids[0] = peer->cred.gid;
+	gids[0] = peer->cred.gid;
 	/* The set was fixed when the peer connected: it cannot have grown. */
-	if (size && getsockopt(peer->fd, SOL_SOCKET, SO_PEERGROUPS, peer->gids + 1, &size) < 0)
+	if (size && getsockopt(peer->fd, SOL_SOCKET, SO_PEERGROUPS, gids + 1, &size) < 0)
 		return -errno;
 	peer->n_gids = 1 + size / sizeof(gid_t);
+	peer->gids = STEAL(gids);
 	return 0;
 }
 
@@ -159,7 +167,9 @@ static int peer_serve(struct peer *peer)
 		return err;
 	if (len == 0)
 		return -ECONNRESET;
-	err = request_serve(peer, broker->packet.bytes, len, has_cred ? &cred : NULL);
+	err = peer_read_gids(peer);
+	if (!err)
+		err = request_serve(peer, broker->packet.bytes, len, has_cred ? &cred : NULL);
 	if (!err)
 		lobby_leave(peer);
 	return err;

@@ -31,7 +31,7 @@ struct peer {
 	int fd; /* owned */
 	int pidfd; /* owned; of the process that connected */
 	struct ucred cred; /* SO_PEERCRED: effective ids at connect */
-	gid_t *gids; /* primary first, then supplementary */
+	gid_t *gids; /* primary first, then supplementary; NULL: no policy has asked yet */
 	size_t n_gids;
 	struct peer_account *account; /* owned; by the closer once the peer is gone */
 	uint64_t watch; /* of fd; LOOP_NONE during a pause */

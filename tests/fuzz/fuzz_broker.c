@@ -123,7 +123,7 @@ struct broker *fuzz_broker_new(void)
 	broker->signal_fd = -1;
 	broker->mem_total = FUZZ_MEM_TOTAL;
 	broker->overflow_uid = 65534;
-	broker->ask_cgroup = true;
+	broker->ask_cgroup = broker->ask_groups = true;
 	FUZZ_CHECK(loop_new(LOOP_AUTO, &broker->loop) == 0 && ledger_new(&broker->ledger) == 0);
 	FUZZ_CHECK(budget_new(&broker->budget) == 0);
 	parse(first, &world.policies[0]);

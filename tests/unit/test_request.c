@@ -446,6 +446,8 @@ static void peer_is_known_by_the_kernel(void)
 
 	if (!broker_fixture_init(&f))
 		return;
+	f.broker->ask_groups = true;
+
 	int fd = broker_fixture_connect(&f);
 
 	peer = broker_fixture_peer(&f);
@@ -457,6 +459,36 @@ static void peer_is_known_by_the_kernel(void)
 	CU_ASSERT_EQUAL_FATAL(peer->n_gids, (size_t)n + 1);
 	CU_ASSERT_EQUAL(peer->gids[0], getegid());
 	CU_ASSERT_EQUAL(memcmp(peer->gids + 1, gids, (size_t)n * sizeof(gid_t)), 0);
+	fd_closep(&fd);
+	broker_fixture_fini(&f);
+}
+
+/* The first policy with groups comes by a reload, after who it is for has connected. */
+static void groups_are_read_when_a_policy_asks(void)
+{
+	const struct policy_id_range ours = {getegid(), getegid()};
+	struct broker_fixture f;
+	struct answer answer;
+
+	if (!broker_fixture_init(&f))
+		return;
+
+	int fd = broker_fixture_connect(&f);
+	const struct peer *peer = broker_fixture_peer(&f);
+	const struct proto_open open = broker_fixture_open(NULL, NULL);
+
+	CU_ASSERT_PTR_NULL(peer->gids);
+	f.policy->groups.ranges = calloc(1, sizeof(ours));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f.policy->groups.ranges);
+	f.policy->groups.ranges[0] = ours;
+	f.policy->groups.n = f.policy->groups.n_written = 1;
+	f.broker->ask_groups = true;
+	for (int i = 0; i < 2; i++) {
+		broker_fixture_ask(&f, fd, &open, &answer);
+		CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
+		CU_ASSERT_TRUE(peer->n_gids > 0);
+		fdmsg_close(&answer.msg);
+	}
 	fd_closep(&fd);
 	broker_fixture_fini(&f);
 }
@@ -618,6 +650,7 @@ static const CU_TestInfo tests[] = {
 	{"a connection too many is told and closed", connection_too_many_is_told_and_closed},
 	{"what is no unix socket is no peer", other_sockets_are_no_peers},
 	{"a peer is who the kernel says", peer_is_known_by_the_kernel},
+	{"groups are read when the first policy asks for them", groups_are_read_when_a_policy_asks},
 	{"a peer that does not read is dropped alone", peer_that_does_not_read_is_dropped},
 	{"list and show are for one's own sessions", list_and_show_are_for_ones_own},
 	{"a long list comes in pages", long_list_comes_in_pages},
