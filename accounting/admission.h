@@ -44,6 +44,7 @@ struct admission_device {
 
 struct admission_request {
 	struct policy_subject subject;
+	const struct policy *policy; /* policy_match() of the subject; NULL: none matches */
 	uint64_t memory; /* bytes; 0: not given */
 	bool viommu;
 	enum policy_accounting accounting; /* NONE: as the policy says */
@@ -88,7 +89,7 @@ struct admission {
  *
  * rate-limit, bad-request by form and peer, and kernel (beyond require-gate) are found by the
  * caller, who has the means: before and after this call, in the order of enum refusal.
- * ret_admission->policy is borrowed from @set.
+ * ret_admission->policy is the request's, of @set.
  */
 void admission_decide(const struct policy_set *set, const struct admission_request *request,
 		      admission_sums_fn sums_of, void *arg, struct admission *ret_admission);

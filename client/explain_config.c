@@ -215,14 +215,15 @@ int explain_config(const char *path, const struct pinbroker_subject *subject,
 	if (err)
 		return cmd_internal(err);
 
+	const struct policy_subject who = {
+		.uid = subject->uid,
+		.gids = subject->gids,
+		.n_gids = subject->n_gids,
+		.cgroup = subject->cgroup,
+	};
 	const struct admission_request asked = {
-		.subject =
-			{
-				.uid = subject->uid,
-				.gids = subject->gids,
-				.n_gids = subject->n_gids,
-				.cgroup = subject->cgroup,
-			},
+		.subject = who,
+		.policy = policy_match(set, &who),
 		.memory = request->memory,
 		.viommu = request->viommu,
 		.accounting = policy_accounting_of(request->accounting),

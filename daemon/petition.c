@@ -178,12 +178,11 @@ static bool petition_may_name(const struct peer *peer, struct petition *petition
  */
 static bool petition_check_subject(const struct peer *peer, struct petition *petition)
 {
-	const struct policy *policy;
+	const struct policy *policy = petition->policy;
 	bool allowed;
 
 	if (!petition_given(petition) || peer->cred.uid == 0)
 		return true;
-	policy = policy_match(peer->broker->policies, &petition->who);
 	allowed = policy && policy_admin(policy, peer->cred.uid);
 	if (allowed && petition_given(petition) & PROTO_SUBJECT_PROCESS)
 		allowed = access_may_own(peer, policy, &petition->owner);
@@ -224,6 +223,7 @@ static bool petition_identify(const struct peer *peer, struct petition *petition
 	    !petition_read_cgroup(peer->broker, petition))
 		return false;
 	petition_set_who(petition);
+	petition->policy = policy_match(peer->broker->policies, &petition->who);
 	petition->identified = true;
 	return petition_check_subject(peer, petition) &&
 	       petition_check_capable(petition, ret_capable);
@@ -249,8 +249,9 @@ void petition_weigh(const struct peer *peer, const struct proto_open *open,
 	if (!petition_check_names(petition) || !petition_identify(peer, petition, &request.capable))
 		return;
 	request.subject = petition->who;
+	request.policy = petition->policy;
 	/* Whom no policy matches is refused without a look at any device. */
-	if (policy_match(broker->policies, &request.subject)) {
+	if (request.policy) {
 		if (!petition_probe(broker, petition))
 			return;
 		petition_claims(peer, petition, devices);

@@ -24,6 +24,7 @@ struct petition {
 	struct process process; /* that the subject names; owned */
 	struct process owner; /* borrowed: that process, or the requester */
 	struct policy_subject who; /* the policy is matched on; borrowed from all of these */
+	const struct policy *policy; /* that one, of the broker's snapshot; NULL: none matches */
 	bool identified; /* who is known */
 	bool exempt; /* the owner has CAP_IPC_LOCK and holds the session for another */
 	struct device devices[PROTO_DEVICES_MAX];

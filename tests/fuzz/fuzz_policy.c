@@ -224,7 +224,11 @@ static void check_admission(const struct policy_set *set, const struct policy_su
 
 	for (size_t i = 0; i < ARRAY_SIZE(memories); i++) {
 		const struct admission_request request = {
-			.subject = *subject, .memory = memories[i], .viommu = i & 1};
+			.subject = *subject,
+			.policy = policy_match(set, subject),
+			.memory = memories[i],
+			.viommu = i & 1,
+		};
 		struct admission a = {.refusal = REFUSAL_NONE};
 
 		admission_decide(set, &request, sums_of, &sums, &a);

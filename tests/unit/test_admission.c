@@ -103,6 +103,7 @@ static void world_sums(uid_t uid, const struct policy *policy, struct admission_
 static enum refusal world_decide(struct world *w)
 {
 	w->n_asked = 0;
+	w->request.policy = policy_match(&w->set, &w->request.subject);
 	admission_decide(&w->set, &w->request, world_sums, w, &w->admission);
 	CU_ASSERT_TRUE(w->n_asked <= 1);
 	return w->admission.refusal;
