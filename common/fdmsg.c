@@ -109,8 +109,8 @@ union fdmsg_plain_control {
 	struct cmsghdr align;
 };
 
-int fdmsg_recv_plain(int fd, void *buf, size_t size, size_t *ret_len, struct ucred *ret_cred,
-		     bool *ret_has_cred)
+int fdmsg_recv_plain(int fd, bool sealed, void *buf, size_t size, size_t *ret_len,
+		     struct fdmsg *ret_msg)
 {
 	union fdmsg_plain_control control;
 	struct iovec iov = {.iov_base = buf, .iov_len = size};
@@ -121,7 +121,7 @@ int fdmsg_recv_plain(int fd, void *buf, size_t size, size_t *ret_len, struct ucr
 		.msg_controllen = sizeof(control.bytes),
 	};
 	struct fdmsg msg = FDMSG_INIT;
-	ssize_t n = recvmsg(fd, &hdr, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = recvmsg(fd, &hdr, MSG_DONTWAIT | (sealed ? 0 : MSG_PEEK));
 
 	if (n < 0)
 		return -errno;
@@ -130,11 +130,10 @@ int fdmsg_recv_plain(int fd, void *buf, size_t size, size_t *ret_len, struct ucr
 	if (hdr.msg_flags & MSG_TRUNC)
 		return -EMSGSIZE;
 	/* The same packet: nobody else reads. Without descriptors it can be taken. */
-	if (n > 0 && recv(fd, NULL, 0, MSG_DONTWAIT) < 0)
+	if (!sealed && n > 0 && recv(fd, NULL, 0, MSG_DONTWAIT) < 0)
 		return -errno;
 	*ret_len = (size_t)n;
-	*ret_cred = msg.cred;
-	*ret_has_cred = msg.has_cred;
+	*ret_msg = msg;
 	return 0;
 }
 

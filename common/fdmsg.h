@@ -48,17 +48,19 @@ int fdmsg_recv(int fd, void *buf, size_t size, size_t max_fds, int flags, size_t
 
 /**
  * fdmsg_recv_plain() - receive one packet of a peer that must not send descriptors
- * @ret_cred: of the sender
- * @ret_has_cred: false: there were none
+ * @sealed: SO_PASSRIGHTS has been off from before the first packet could be sent, so that the
+ *          kernel took none with descriptors
+ * @ret_msg: what it says of the sender; there are no descriptors
  *
  * A packet with descriptors, or one that is too long, stays in the queue: to take it would mean to
  * close what came along, and the last close of somebody else's file can take as long as they like.
- * Whoever closes the socket next has the same trouble: daemon/closer.h.
+ * Whoever closes the socket next has the same trouble: daemon/closer.h. Looking before taking is
+ * one call more, which a sealed socket is spared.
  *
  * Return: 0; -EAGAIN; -EMSGSIZE; -EPROTO for descriptors; -errno of recvmsg(2).
  */
-int fdmsg_recv_plain(int fd, void *buf, size_t size, size_t *ret_len, struct ucred *ret_cred,
-		     bool *ret_has_cred);
+int fdmsg_recv_plain(int fd, bool sealed, void *buf, size_t size, size_t *ret_len,
+		     struct fdmsg *ret_msg);
 
 /* Closes what is still in a message; safe on one that was never filled and after another close. */
 void fdmsg_close(struct fdmsg *msg);

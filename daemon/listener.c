@@ -28,6 +28,7 @@ struct listener {
 	int fd; /* owned */
 	int spare_fd; /* owned; given up for a moment to turn a connection away, see below */
 	const char *path; /* borrowed; NULL: the socket is systemd's */
+	bool sealed; /* SO_PASSRIGHTS is off, which only newer kernels know */
 	struct stat made; /* the socket file, as it was made here */
 	struct bucket lines; /* of the log, about connections turned away */
 	uint64_t watch; /* LOOP_NONE during a pause */
@@ -77,26 +78,41 @@ static void listener_warn(struct listener *listener, int err)
 
 /*
  * Each connection inherits them: the kernel adds the sender to every packet, and takes none with
- * descriptors. One that was there before (on systemd's socket) did not: libpinbroker sends its
- * credentials itself. Before Linux 6.16 descriptors come all the same, see daemon/closer.h.
+ * descriptors (sealed). One that was there before (on systemd's socket) did not: libpinbroker sends
+ * its credentials itself. Before Linux 6.16 descriptors come all the same, see daemon/closer.h.
  */
-static int listener_set_options(int fd)
+static int listener_set_options(int fd, bool *ret_sealed)
 {
 	int yes = 1, no = 0;
 
-	if (setsockopt(fd, SOL_SOCKET, UAPI_SO_PASSRIGHTS, &no, sizeof(no)) < 0 &&
-	    errno != ENOPROTOOPT)
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0)
 		return -errno;
-	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0 ? -errno : 0;
+	*ret_sealed = setsockopt(fd, SOL_SOCKET, UAPI_SO_PASSRIGHTS, &no, sizeof(no)) == 0;
+	return *ret_sealed || errno == ENOPROTOOPT ? 0 : -errno;
+}
+
+/*
+ * A connection to systemd's socket may be older than the listener's options. They are set now, and
+ * what was sent before that may have descriptors, unless the connection has inherited that none do.
+ */
+static bool listener_seal(const struct listener *listener, int fd)
+{
+	socklen_t size = sizeof(int);
+	int rights = 1;
+	bool sealed, late;
+
+	if (listener->path)
+		return listener->sealed;
+	sealed = listener->sealed &&
+		 getsockopt(fd, SOL_SOCKET, UAPI_SO_PASSRIGHTS, &rights, &size) == 0 && !rights;
+	(void)listener_set_options(fd, &late); /* without them it is served with more care */
+	return sealed;
 }
 
 static void listener_take(struct listener *listener, int fd)
 {
-	int err;
+	int err = peer_new(listener->broker, fd, listener_seal(listener, fd));
 
-	if (!listener->path) /* it may have been connected before the options were set */
-		(void)listener_set_options(fd);
-	err = peer_new(listener->broker, fd);
 	if (err && err != -EDQUOT)
 		listener_warn(listener, err);
 }
@@ -218,7 +234,8 @@ static int listener_clear_path(const struct sockaddr_un *address)
 	return unlink(address->sun_path) < 0 ? -errno : 0;
 }
 
-static int listener_bind(const char *path, int *ret_fd)
+/* The options come first: there is no connection without them. */
+static int listener_bind(const char *path, bool *ret_sealed, int *ret_fd)
 {
 	CLEANUP(fd_closep) int fd = -1;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -237,6 +254,9 @@ static int listener_bind(const char *path, int *ret_fd)
 	/* The file gets the socket's mode, less the mask: no path is followed a second time. */
 	if (fchmod(fd, 0666) < 0)
 		return -errno;
+	err = listener_set_options(fd, ret_sealed);
+	if (err)
+		return err;
 	mask = umask(0);
 	err = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 	(void)umask(mask); /* cannot fail */
@@ -272,15 +292,15 @@ static int listener_open(struct listener *listener, const char *path)
 		return n;
 	if (n > 1)
 		return -EINVAL;
-	err = n == 1 ? listener_inherit(&listener->fd) : listener_bind(path, &listener->fd);
+	if (n == 1) {
+		err = listener_inherit(&listener->fd);
+		return err ? err : listener_set_options(listener->fd, &listener->sealed);
+	}
+	err = listener_bind(path, &listener->sealed, &listener->fd);
 	if (err)
 		return err;
-	if (n == 0) {
-		listener->path = path;
-		if (lstat(path, &listener->made) < 0)
-			return -errno;
-	}
-	return listener_set_options(listener->fd);
+	listener->path = path;
+	return lstat(path, &listener->made) < 0 ? -errno : 0;
 }
 
 int listener_new(struct broker *broker, const char *path, struct listener **ret_listener)

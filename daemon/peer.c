@@ -155,11 +155,10 @@ int peer_send(const struct peer *peer, const struct peer_answer *answer)
 static int peer_serve(struct peer *peer)
 {
 	struct broker *broker = peer->broker;
-	struct ucred cred;
-	bool has_cred;
+	struct fdmsg msg;
 	size_t len;
-	int err = fdmsg_recv_plain(peer->fd, broker->packet.bytes, sizeof(broker->packet.bytes),
-				   &len, &cred, &has_cred);
+	int err = fdmsg_recv_plain(peer->fd, peer->sealed, broker->packet.bytes,
+				   sizeof(broker->packet.bytes), &len, &msg);
 
 	if (err == -EAGAIN)
 		return 0;
@@ -169,7 +168,8 @@ static int peer_serve(struct peer *peer)
 		return -ECONNRESET;
 	err = peer_read_gids(peer);
 	if (!err)
-		err = request_serve(peer, broker->packet.bytes, len, has_cred ? &cred : NULL);
+		err = request_serve(peer, broker->packet.bytes, len,
+				    msg.has_cred ? &msg.cred : NULL);
 	if (!err)
 		lobby_leave(peer);
 	return err;
@@ -294,7 +294,7 @@ static struct peer *peer_alloc(struct broker *broker)
 	return STEAL(peer);
 }
 
-int peer_new(struct broker *broker, int fd)
+int peer_new(struct broker *broker, int fd, bool sealed)
 {
 	CLEANUP(peer_freep) struct peer *peer = peer_alloc(broker);
 	int err;
@@ -305,6 +305,7 @@ int peer_new(struct broker *broker, int fd)
 	}
 	broker->n_connections++;
 	peer->fd = fd;
+	peer->sealed = sealed;
 	err = peer_knock(peer);
 	if (!err)
 		err = peer_identify(peer);

@@ -6,6 +6,7 @@
 #ifndef DAEMON_PEER_H
 #define DAEMON_PEER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@ struct peer {
 	struct lobby_place lobby;
 	struct broker *broker; /* borrowed */
 	int fd; /* owned */
+	bool sealed; /* no packet with descriptors can be in its queue: fdmsg_recv_plain() */
 	int pidfd; /* owned; of the process that connected */
 	struct ucred cred; /* SO_PEERCRED: effective ids at connect */
 	gid_t *gids; /* primary first, then supplementary; NULL: no policy has asked yet */
@@ -41,6 +43,7 @@ struct peer {
 /**
  * peer_new() - serve a connection
  * @fd: owned by the peer from here on, also on failure
+ * @sealed: SO_PASSRIGHTS was off when it was connected
  *
  * The peer lives until its end hangs up, sends what is no message, does not take its answers, or
  * makes no first request in time (daemon/lobby.h).
@@ -48,7 +51,7 @@ struct peer {
  * Return: 0; -EDQUOT: its uid has as many as it may, and was told so; -errno. On failure fd is
  * closed.
  */
-int peer_new(struct broker *broker, int fd);
+int peer_new(struct broker *broker, int fd, bool sealed);
 
 /* Hangs up. Its sessions live on. */
 void peer_free(struct peer *peer);

@@ -390,7 +390,7 @@ int broker_fixture_connect(struct broker_fixture *f)
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	CU_ASSERT_FATAL(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) == 0);
 	CU_ASSERT_FATAL(fcntl(pair[1], F_SETFL, O_NONBLOCK) == 0);
-	CU_ASSERT_EQUAL_FATAL(peer_new(f->broker, pair[1]), 0);
+	CU_ASSERT_EQUAL_FATAL(peer_new(f->broker, pair[1], false), 0);
 	return pair[0];
 }
 

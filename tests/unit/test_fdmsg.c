@@ -198,6 +198,60 @@ static void empty_and_closed_are_told_apart(void)
 	pair_fini(&p);
 }
 
+/* Of what cannot be taken as it is: descriptors, or more than fits. */
+static void plain_packet_is_taken_another_is_not(void)
+{
+	static const struct {
+		const char *name;
+		size_t n_fds;
+		size_t size;
+		int err;
+	} cases[] = {
+		{"plain", 0, 8, 0},
+		{"with a descriptor", 1, 8, -EPROTO},
+		{"too long", 0, 0, -EMSGSIZE},
+	};
+	struct fdmsg msg;
+	struct pair p;
+	char buf[8];
+	size_t len;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		pair_init(&p);
+		if (cases[i].n_fds)
+			send_many(&p, cases[i].n_fds);
+		else
+			CU_ASSERT_EQUAL(send(p.send_fd, "x", 1, 0), 1);
+		CHECK(cases[i].name, fdmsg_recv_plain(p.recv_fd, false, buf, cases[i].size, &len,
+						      &msg) == cases[i].err);
+		/* What is left is for daemon/closer.h. */
+		CHECK(cases[i].name,
+		      recv(p.recv_fd, buf, 1, MSG_PEEK | MSG_DONTWAIT) == (cases[i].err ? 1 : -1));
+		pair_fini(&p);
+	}
+}
+
+/* Its queue can have no descriptors; should the caller be wrong, none is left open. */
+static void sealed_socket_is_read_at_once(void)
+{
+	struct fdmsg msg;
+	struct pair p;
+	char buf[8];
+	size_t len;
+
+	pair_init(&p);
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(send(p.send_fd, "ab", 2, 0), 2);
+	CU_ASSERT_EQUAL(fdmsg_recv_plain(p.recv_fd, true, buf, 8, &len, &msg), 0);
+	CU_ASSERT_EQUAL(len, 2);
+	CU_ASSERT_EQUAL(fdmsg_recv_plain(p.recv_fd, true, buf, 1, &len, &msg), -EMSGSIZE);
+	CU_ASSERT_EQUAL(fdmsg_recv_plain(p.recv_fd, true, buf, 8, &len, &msg), 0);
+	CU_ASSERT_EQUAL(fdmsg_recv_plain(p.recv_fd, true, buf, 8, &len, &msg), -EAGAIN);
+	send_many(&p, 1);
+	CU_ASSERT_EQUAL(fdmsg_recv_plain(p.recv_fd, true, buf, 8, &len, &msg), -EPROTO);
+	pair_fini(&p);
+}
+
 static void sending_fails_as_the_kernel_says(void)
 {
 	struct iovec iov = {.iov_base = (char[]){'x'}, .iov_len = 1};
@@ -220,6 +274,9 @@ static const CU_TestInfo tests[] = {
 	{"surplus descriptors are closed, the packet refused", surplus_descriptors_are_closed},
 	{"an oversized packet is refused whole", oversized_packet_is_refused_whole},
 	{"nothing there and hung up are told apart", empty_and_closed_are_told_apart},
+	{"a plain packet is taken, another stays in the queue",
+	 plain_packet_is_taken_another_is_not},
+	{"a sealed socket is read at once", sealed_socket_is_read_at_once},
 	{"sending fails as the kernel says", sending_fails_as_the_kernel_says},
 	CU_TEST_INFO_NULL,
 };

@@ -189,6 +189,8 @@ static void descriptors_are_refused(void)
 	CU_ASSERT_EQUAL(listener_new(f.broker, path, &f.broker->listener), 0);
 	fd = knock(path);
 	kernel_can = getsockopt(fd, SOL_SOCKET, UAPI_SO_PASSRIGHTS, &no, &size) == 0;
+	ask_list(&f, fd);
+	CU_ASSERT_EQUAL(broker_fixture_peer(&f)->sealed, kernel_can);
 	err = fdmsg_send(&sys_real, fd, &iov, 1, &fd, 1);
 	CU_ASSERT_EQUAL(err, kernel_can ? -EPERM : 0);
 	if (!kernel_can) {

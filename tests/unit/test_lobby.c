@@ -215,7 +215,7 @@ static void without_memory_for_the_timer_nobody_enters(void)
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	n_fds = suite_count_fds();
 	loop_fixture_fail_growth(1); /* the first timer of this loop */
-	CU_ASSERT_EQUAL(peer_new(f.broker, pair[1]), -ENOMEM);
+	CU_ASSERT_EQUAL(peer_new(f.broker, pair[1], false), -ENOMEM);
 	loop_fixture_fail_growth(0);
 	CU_ASSERT_EQUAL(suite_count_fds(), n_fds - 1);
 	CU_ASSERT_EQUAL(f.broker->n_connections, 0);

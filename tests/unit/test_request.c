@@ -393,7 +393,7 @@ static int connect_one(struct broker_fixture *f, int *ret_fd)
 	CU_ASSERT_EQUAL_FATAL(
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
 	*ret_fd = pair[0];
-	return peer_new(f->broker, pair[1]);
+	return peer_new(f->broker, pair[1], false);
 }
 
 static void connection_too_many_is_told_and_closed(void)
@@ -431,7 +431,7 @@ static void other_sockets_are_no_peers(void)
 	if (!broker_fixture_init(&f))
 		return;
 	n_fds = suite_count_fds();
-	CU_ASSERT_NOT_EQUAL(peer_new(f.broker, open("/dev/null", O_RDWR | O_CLOEXEC)), 0);
+	CU_ASSERT_NOT_EQUAL(peer_new(f.broker, open("/dev/null", O_RDWR | O_CLOEXEC), false), 0);
 	CU_ASSERT_PTR_NULL(f.broker->peers);
 	CU_ASSERT_EQUAL(suite_count_fds(), n_fds); /* closed all the same */
 	broker_fixture_fini(&f);
