@@ -18,6 +18,8 @@ INSTALL ?= install
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
 CPPCHECK ?= cppcheck
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
 CFLAGS ?= -O2 -g
 
 B := build$(if $(SAN),-san)
@@ -29,7 +31,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 VERSION := 0.1.0
 soname := libpinbroker.so.0
-DAEMON_PKGS := liburing libconfuse libsystemd libseccomp libcap
+DAEMON_PKGS := libbpf liburing libconfuse libsystemd libseccomp libcap
 CLIENT_PKGS := libconfuse jansson
 TEST_PKGS := cunit
 WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual -Wpointer-arith \
@@ -43,8 +45,8 @@ CLIENT_LIBS := $(shell $(PKG_CONFIG) --libs $(CLIENT_PKGS))
 TEST_LIBS := $(shell $(PKG_CONFIG) --libs $(TEST_PKGS))
 
 defines = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPINBROKER_VERSION=\"$(VERSION)\" \
-	-DPINBROKER_SYSCONFDIR=\"$(sysconfdir)\" -I.
-ours = -std=gnu11 $(filter-out -I.,$(defines)) -iquote . -isystem $(B) $(PKG_CFLAGS) $(WARN) $(pic) \
+	-DPINBROKER_SYSCONFDIR=\"$(sysconfdir)\" -I. -isystem $(B)
+ours = -std=gnu11 $(filter-out -I.,$(defines)) -iquote . $(PKG_CFLAGS) $(WARN) $(pic) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,$(HARD)) \
 	$(if $(WERROR),-Werror)
 # Objects of the shared library are under pic/, all others are for programs.
@@ -62,7 +64,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	config.c explain.c grant.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c order.c owner.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c session.c status.c) \
-	iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
+	bpf/gate.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_list.c cmd_order.c \
@@ -104,7 +106,9 @@ scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-inst
 	check-library demo deps fuzz/run integration/confined.bash integration/lib.bash run \
 	uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
-headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h)
+headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \
+	bpf/gate.h bpf/gate_map.h
+bpf := bpf/gate.bpf.c $(wildcard bpf/*.bpf.h) bpf/core_types.h bpf/gate_map.h
 
 all: $(B)/pinbrokerd $(B)/pinbroker $(B)/$(soname)
 
@@ -153,6 +157,22 @@ $(fuzz_programs) $(bench_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The programs in the kernel: one object, in the daemon as a skeleton. Where linux/types.h needs
+# asm/, that is the host's, which clang does not look for when it compiles for BPF.
+$(B)/gate.bpf.o: $(bpf)
+	$(call say,BPF)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
+		$(if $(WERROR),-Werror) -D__TARGET_ARCH_$(subst x86_64,x86,$(shell uname -m)) \
+		-iquote . -idirafter /usr/include/$(shell $(CC) -print-multiarch) -c -o $@.g $<
+	$(Q)$(BPFTOOL) gen object $@ $@.g && $(RM) $@.g
+
+$(B)/gate.skel.h: $(B)/gate.bpf.o
+	$(call say,SKEL)
+	$(Q)$(BPFTOOL) gen skeleton $< name gate_bpf >$@
+
+$(B)/bpf/gate.o: $(B)/gate.skel.h
 
 # A suite may include the file it tests to reach its static functions.
 $(B)/%.o: %.c
@@ -231,9 +251,9 @@ sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
 	$(inject) $(killer) $(manager))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
-lint:
+lint: $(B)/gate.skel.h
 	$(call say,LINT)
-	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(sources) $(headers)
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(sources) $(headers) $(bpf)
 	$(Q)$(call each,$(sources)) sh -c '$(CLANG_TIDY) --quiet $$0 -- $(defines) 2>&1 | \
 		if grep -E "(warning|error):" -A 5; then exit 1; fi'
 	$(Q)$(CPPCHECK) --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \

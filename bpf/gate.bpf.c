@@ -1,0 +1,716 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The gate: no session maps more, or has more mappings and objects, than its slot says, whoever
+ * maps through it, and while no daemon runs.
+ *
+ * LSM programs reserve; they are never skipped. Programs on iommufd's own functions may be, and say
+ * only that something ended or was smaller: a skip makes a session stricter until the next reading,
+ * never looser.
+ */
+#include "bpf/recount.bpf.h"
+
+#define TIMER_NS (20 * NSEC_PER_MSEC)
+#define TIMER_LATER_NS (1000 * NSEC_PER_MSEC)
+#define TIMER_MAPPINGS 2000 /* more are not read in a timer, for as long as the daemon may */
+#define ENTER_TRIES 6
+
+char LICENSE[] SEC("license") = "GPL";
+
+enum gate_class {
+	CLASS_PASS, /* changes nothing that counts, or the kernel guards it */
+	CLASS_UNKNOWN,
+	CLASS_MAP,
+	CLASS_COPY,
+	CLASS_CREATE,
+	CLASS_SHRINK,
+	CLASS_BIND,
+};
+
+static __always_inline enum gate_class class_of_iommufd(__u32 cmd, __u32 bits)
+{
+	switch (cmd) {
+	case CMD_IOAS_MAP:
+	case CMD_IOAS_MAP_FILE:
+		return CLASS_MAP;
+	case CMD_IOAS_COPY:
+		return CLASS_COPY;
+	case CMD_IOAS_UNMAP:
+	case CMD_DESTROY:
+		return CLASS_SHRINK;
+	case CMD_IOAS_ALLOC:
+	case CMD_HWPT_ALLOC:
+	case CMD_FAULT_QUEUE_ALLOC:
+	case CMD_VIOMMU_ALLOC:
+	case CMD_VDEVICE_ALLOC:
+	case CMD_VEVENTQ_ALLOC:
+	case CMD_HW_QUEUE_ALLOC:
+		return CLASS_CREATE;
+	case CMD_VFIO_IOAS:
+		return CLASS_UNKNOWN;
+	case CMD_TEST:
+		return bits & GATE_TEST ? CLASS_CREATE : CLASS_UNKNOWN;
+	}
+	/* ALLOW_IOVAS to CHANGE_PROCESS that are not above: they read, or change what is no area.
+	 */
+	return cmd > CMD_DESTROY && cmd <= CMD_IOAS_CHANGE_PROCESS ? CLASS_PASS : CLASS_UNKNOWN;
+}
+
+static __always_inline enum gate_class class_of(__u32 cmd, __u32 cdev, __u32 bits)
+{
+	if (!cdev)
+		return class_of_iommufd(cmd, bits);
+	if (cmd == CMD_DEVICE_BIND)
+		return CLASS_BIND;
+	return cmd == CMD_DEVICE_ATTACH ? CLASS_CREATE : CLASS_PASS;
+}
+
+/* The fields that count of a command's argument: read once, and judged by what the kernel sees. */
+struct gate_argument {
+	__u64 address; /* or start, in a file */
+	__u64 length;
+	__s32 fd;
+};
+
+/* The bytes of a command's argument that hold them: from where, and how many. */
+static __always_inline __u32 argument_offset(enum gate_class class)
+{
+	return class == CLASS_BIND ? 8 : 16;
+}
+
+static __always_inline void argument_take(enum gate_class class, const __u64 *words,
+					  struct gate_argument *ret)
+{
+	ret->fd = (__s32)words[0];
+	ret->address = words[0];
+	ret->length = class == CLASS_COPY ? words[0] : words[1];
+}
+
+static __always_inline __u64 pages_of(__u64 address, __u64 length)
+{
+	__u64 mask = (1ULL << gate_page_shift) - 1;
+
+	if (length >> gate_page_shift >= GATE_PAGES_MAX)
+		return GATE_PAGES_MAX;
+	return ((address & mask) + length + mask) >> gate_page_shift;
+}
+
+static __always_inline struct file *file_of_fd(__s32 fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct files_struct *files = BPF_CORE_READ(task, files);
+	struct fdtable *fdt = BPF_CORE_READ(files, fdt);
+	struct file **fds = BPF_CORE_READ(fdt, fd);
+	struct file *file = NULL;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	if (bpf_probe_read_kernel(&file, sizeof(file), fds + fd))
+		return NULL;
+	return file;
+}
+
+/* A device goes to the live context of its own session. */
+static __always_inline int bind_check(__u32 slot, const struct gate_session *s, __s32 fd)
+{
+	__u64 file = (__u64)file_of_fd(fd);
+	const struct gate_file *known = bpf_map_lookup_elem(&gate_files, &file);
+
+	if (!known || known->cdev || known->slot != slot || READ(s->bits) & GATE_CLOSED)
+		return -EPERM;
+	return 0;
+}
+
+static __always_inline void timer_start(struct gate_session *s, struct gate_body *body, __u64 ns)
+{
+	if (!READ(s->timer) && !atomic_cas(&s->timer, 0, 1))
+		bpf_timer_start(&body->timer, ns, 0);
+}
+
+/* One try to let an ioctl in; the words are those of recount.bpf.h. */
+struct enter {
+	__u64 used;
+	__u64 number;
+	__u32 slot;
+	__u32 cmd;
+	__u32 objects;
+	__s32 ret;
+};
+
+static __always_inline struct gate_op *op_at(struct gate_body *body, __u64 number)
+{
+	struct gate_mine *mine = bpf_task_storage_get(&gate_mine, bpf_get_current_task_btf(), 0, 0);
+
+	if (!mine || mine->number != number)
+		return NULL;
+	return &body->ops[mine->at & (GATE_OPS - 1)];
+}
+
+/* Who is inside with a COPY may make one more area of each that a MAP makes meanwhile. */
+static __always_inline __u64 enter_used(const struct gate_session *s, const struct enter *enter)
+{
+	__u64 mappings = GATE_USED_MAPPINGS(READ(s->used));
+
+	if (cmd_maps(enter->cmd))
+		return enter->used + READ(s->n_copies);
+	if (enter->cmd != CMD_IOAS_COPY || enter->used < mappings)
+		return enter->used;
+	return mappings;
+}
+
+/* With room for it, or after a reading that made room; frozen is not held. */
+static __always_inline int enter_reserve(struct gate_session *s, struct gate_op *op,
+					 struct enter *enter)
+{
+	int ret = -EAGAIN;
+
+	op->used = enter_used(s, enter);
+	if (!READ(s->suspect)) {
+		ret = session_take(enter->slot, op->used, enter->objects);
+		if (ret == 0 || ret == -EAGAIN || !READ(s->dirty))
+			return ret; /* refused: nothing is there that a reading could find gone */
+	}
+	if (atomic_cas(&s->frozen, 0, 1))
+		return -EAGAIN; /* another reads */
+	ret = -EAGAIN;
+	if (recount(enter->slot, enter->number, 1, 1)) {
+		op->used = enter_used(s, enter);
+		ret = READ(s->bits) & GATE_POISONED
+			      ? -EPERM
+			      : session_take(enter->slot, op->used, enter->objects);
+	}
+	atomic_set(&s->frozen, 0);
+	return ret;
+}
+
+static long enter_try(__u32 i, void *arg)
+{
+	struct enter *enter = arg;
+	struct gate_session *s = session_at(enter->slot);
+	struct gate_body *body = body_at(enter->slot);
+	struct gate_op *op;
+
+	if (!s || !body)
+		return 1;
+	wait_unfrozen(enter->slot, s);
+	enter->number = op_begin(enter->slot, enter->cmd, enter->used, enter->objects);
+	op = op_at(body, enter->number);
+	if (!enter->number || !op)
+		return 0;
+	if (READ(s->frozen)) {
+		if (i == ENTER_TRIES - 1)
+			atomic_add(&s->breaks, 1); /* too long: that reading shall not count */
+		op_abandon(s, op, enter->number);
+		return 0;
+	}
+	if (!enter->used && !enter->objects) {
+		if (READ(s->suspect) && !atomic_cas(&s->frozen, 0, 1)) {
+			recount(enter->slot, enter->number, 1, 1);
+			atomic_set(&s->frozen, 0);
+		}
+		enter->ret = 0;
+		return 1;
+	}
+	enter->ret = enter_reserve(s, op, enter);
+	if (enter->ret)
+		op_abandon(s, op, enter->number);
+	return enter->ret != -EAGAIN;
+}
+
+/* Return: 0: go on; -errno: refused, and counted. */
+__noinline int session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects)
+{
+	struct enter enter = {
+		.slot = slot, .cmd = cmd, .used = used, .objects = objects, .ret = -EAGAIN};
+	struct gate_session *s = session_at(slot);
+	struct gate_body *body = body_at(slot);
+
+	if (!s || !body)
+		return -EPERM;
+	/* Before it begins: a reading must not take this for "nothing shared". */
+	if (cmd == CMD_IOAS_COPY)
+		atomic_set(&s->shared, 1);
+	bpf_loop(ENTER_TRIES, enter_try, &enter, 0);
+	timer_start(s, body, TIMER_NS);
+	atomic_add(&s->changes, 1);
+	if (enter.ret)
+		atomic_add(&s->denied, 1);
+	return enter.ret;
+}
+
+/* What a command needs. Return: 0; -EPERM of BIND. */
+static __always_inline int session_need(__u32 slot, const struct gate_session *s,
+					enum gate_class class, const struct gate_argument *argument,
+					__u64 *ret_used, __u32 *ret_objects)
+{
+	__u64 n;
+
+	*ret_used = 0;
+	*ret_objects = 0;
+	switch (class) {
+	case CLASS_MAP:
+		*ret_used = GATE_USED(pages_of(argument->address, argument->length), 1);
+		return 0;
+	case CLASS_COPY:
+		n = pages_of(0, argument->length);
+		*ret_used = n < GATE_MAPPINGS_MAX ? n : GATE_MAPPINGS_MAX;
+		return 0;
+	case CLASS_BIND:
+		*ret_objects = 1;
+		return bind_check(slot, s, argument->fd);
+	case CLASS_CREATE:
+		*ret_objects = 1;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static __always_inline long session_refuse(struct gate_session *s, long err)
+{
+	atomic_add(&s->denied, 1);
+	return err;
+}
+
+/* Decides about an ioctl that changes something. */
+static __always_inline long session_ioctl(__u32 slot, struct gate_session *s, __u32 cmd,
+					  enum gate_class class,
+					  const struct gate_argument *argument)
+{
+	__u64 used;
+	__u32 objects;
+	int err;
+
+	if (class == CLASS_UNKNOWN)
+		return session_refuse(s, -ENOTTY);
+	if (class != CLASS_SHRINK && READ(s->bits) & (GATE_REVOKED | GATE_POISONED | GATE_CLOSED))
+		return session_refuse(s, -EPERM);
+	err = session_need(slot, s, class, argument, &used, &objects);
+	if (err)
+		return session_refuse(s, err);
+	return session_enter(slot, cmd, used, objects);
+}
+
+/* The verifier wants to see that an LSM program returns 0 or an errno, and clang hides it. */
+static __always_inline int lsm_return(long err)
+{
+	if (err >= 0)
+		return 0;
+	if (err < -4095)
+		return -EPERM;
+	return (int)err;
+}
+
+/* Whether the programs of this object act, on files with these operations. */
+static __always_inline bool control_wants(const struct gate_control *control,
+					  const struct file *file)
+{
+	__u64 fops;
+
+	if (!control || READ(control->generation) != gate_generation)
+		return false;
+	fops = (__u64)file->f_op;
+	return fops == control->iommufd_fops || fops == control->cdev_fops;
+}
+
+/* A context that nobody here handed out. */
+static __always_inline long unmanaged_ioctl(struct gate_control *control, const struct file *file,
+					    __u32 cmd)
+{
+	enum gate_class class;
+
+	if (READ(control->unmanaged) == GATE_UNMANAGED_ALLOW ||
+	    (__u64)file->f_op != control->iommufd_fops)
+		return 0;
+	class = class_of_iommufd(cmd, GATE_TEST);
+	if (class == CLASS_PASS || class == CLASS_SHRINK)
+		return 0;
+	atomic_add(&control->unmanaged_denied, 1);
+	return -EPERM;
+}
+
+SEC("lsm.s/file_ioctl")
+int BPF_PROG(gate_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct gate_control *control = control_get();
+	struct gate_argument argument = {0};
+	const struct gate_file *known;
+	__u64 words[2] = {0}, key;
+	struct gate_session *s;
+	enum gate_class class;
+	__u32 slot;
+
+	if (!control_wants(control, file))
+		return 0;
+	key = (__u64)file;
+	known = bpf_map_lookup_elem(&gate_files, &key);
+	if (!known)
+		return lsm_return(unmanaged_ioctl(control, file, cmd));
+	slot = known->slot;
+	s = session_at(slot);
+	if (!s)
+		return 0;
+	control_fired(slot, GATE_PROGRAM_IOCTL);
+	op_end_mine();
+	class = class_of(cmd, known->cdev, READ(s->bits));
+	if (class == CLASS_PASS)
+		return 0;
+	if ((class == CLASS_MAP || class == CLASS_COPY || class == CLASS_BIND) &&
+	    bpf_copy_from_user(words, sizeof(words), (const void *)(arg + argument_offset(class))))
+		return -EFAULT; /* as the kernel would say */
+	argument_take(class, words, &argument);
+	return lsm_return(session_ioctl(slot, s, cmd, class, &argument));
+}
+
+/*
+ * Of a 32-bit process: arguments cannot be read here without fail, and what is not accounted for
+ * must not happen. No VMM is one.
+ */
+SEC("lsm/file_ioctl_compat")
+int BPF_PROG(gate_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct gate_control *control = control_get();
+	const struct gate_file *known;
+	struct gate_session *s;
+	__u64 key = (__u64)file;
+	enum gate_class class;
+
+	if (!control_wants(control, file))
+		return 0;
+	known = bpf_map_lookup_elem(&gate_files, &key);
+	if (!known)
+		return lsm_return(unmanaged_ioctl(control, file, cmd));
+	s = session_at(known->slot);
+	control_fired(known->slot, GATE_PROGRAM_COMPAT);
+	class = class_of(cmd, known->cdev, 0);
+	if (!s || class == CLASS_PASS)
+		return 0;
+	return lsm_return(session_refuse(s, -ENOTTY));
+}
+
+/* The last reference is gone: nobody is inside, and the kernel begins to take the trees down. */
+SEC("lsm/file_release")
+int BPF_PROG(gate_release, struct file *file)
+{
+	struct gate_control *control = control_get();
+	const struct gate_file *known;
+	struct gate_session *s;
+	__u64 key = (__u64)file;
+
+	if (!control_wants(control, file))
+		return 0;
+	known = bpf_map_lookup_elem(&gate_files, &key);
+	if (!known || known->cdev)
+		return 0;
+	s = session_at(known->slot);
+	if (!s)
+		return 0;
+	control_fired(known->slot, GATE_PROGRAM_RELEASE);
+	atomic_or(&s->bits, GATE_CLOSED);
+	atomic_add(&s->breaks, 1);
+	return 0;
+}
+
+static __always_inline void cdev_forget(struct gate_body *body, __u64 file)
+{
+	for (int i = 0; i < GATE_CDEVS; i++)
+		if (READ(body->cdevs[i]) == file)
+			atomic_set(&body->cdevs[i], 0);
+}
+
+/* It is released: nothing is mapped any more. */
+static __always_inline void context_forget(struct gate_session *s)
+{
+	atomic_set(&s->used, 0);
+	atomic_set(&s->objects, 0);
+	s->read_used = s->read_objects = s->read_pinned = 0;
+	s->read_ns = bpf_ktime_get_ns();
+	s->ctx = 0;
+}
+
+SEC("lsm/file_free_security")
+int BPF_PROG(gate_free, struct file *file)
+{
+	struct gate_control *control = control_get();
+	const struct gate_file *known;
+	struct gate_session *s;
+	struct gate_body *body;
+	__u64 key = (__u64)file;
+	__u32 slot;
+
+	if (!control_wants(control, file))
+		return 0;
+	known = bpf_map_lookup_elem(&gate_files, &key);
+	if (!known)
+		return 0;
+	slot = known->slot;
+	s = session_at(slot);
+	body = body_at(slot);
+	if (!s || !body)
+		return 0;
+	control_fired(slot, GATE_PROGRAM_FREE);
+	if (known->cdev)
+		cdev_forget(body, key);
+	else
+		context_forget(s);
+	bpf_map_delete_elem(&gate_files, &key);
+	if (atomic_add(&s->n_files, -1) == 1)
+		event_send(slot, s, GATE_EVENT_ENDED);
+	return 0;
+}
+
+/* One firing that knows all of a MAP: its true length, and whether it is there. */
+static __always_inline int map_done(__u64 address, __u64 length, int ret, enum gate_program program)
+{
+	struct gate_control *control = control_get();
+	__u32 slot = 0;
+	struct gate_op *op;
+	struct gate_session *s;
+	__u64 pages, reserved;
+
+	if (!control || READ(control->generation) != gate_generation)
+		return 0;
+	op = op_of_thread(&slot);
+	s = session_at(slot);
+	if (!op || !s || !cmd_maps(op->cmd) || op->seen)
+		return 0;
+	control_fired(slot, program);
+	pages = pages_of(address, length);
+	reserved = GATE_USED_PAGES(op->used);
+	if (pages > reserved) {
+		if (!ret)
+			atomic_add(&s->used, GATE_USED(pages - reserved, 0));
+		session_poison(slot, s, true);
+	} else if (ret) {
+		atomic_add(&s->used, -op->used);
+	} else if (pages < reserved) {
+		atomic_add(&s->used, -GATE_USED(reserved - pages, 0));
+	}
+	/* The credit comes before anybody may take the operation for seen. */
+	atomic_set(&op->seen, 1);
+	atomic_add(&s->n_unseen, -1);
+	return 0;
+}
+
+SEC("fexit/iopt_map_user_pages")
+int BPF_PROG(gate_map, void *ictx, void *iopt, void *iova, unsigned long uptr, unsigned long length,
+	     int prot, unsigned int flags, int ret)
+{
+	return map_done(uptr, length, ret, GATE_PROGRAM_MAP);
+}
+
+SEC("fexit/iopt_map_file_pages")
+int BPF_PROG(gate_map_file, void *ictx, void *iopt, void *iova, int fd, unsigned long start,
+	     unsigned long length, int prot, unsigned int flags, int ret)
+{
+	return map_done(start, length, ret, GATE_PROGRAM_MAP_FILE);
+}
+
+/*
+ * An UNMAP that took something away took at least one area, and no fewer pages than it says, if no
+ * page is in two areas. While a MAP is inside that nobody saw it may be that one, and larger.
+ */
+SEC("fexit/iopt_unmap_iova")
+int BPF_PROG(gate_unmap, void *iopt, unsigned long iova, unsigned long length,
+	     unsigned long *unmapped, int ret)
+{
+	struct gate_control *control = control_get();
+	unsigned long bytes = 0;
+	struct gate_session *s;
+	struct gate_op *op;
+	__u32 slot = 0;
+
+	if (!control || READ(control->generation) != gate_generation)
+		return 0;
+	op = op_of_thread(&slot);
+	s = session_at(slot);
+	if (!op || !s || op->cmd != CMD_IOAS_UNMAP)
+		return 0;
+	control_fired(slot, GATE_PROGRAM_UNMAP);
+	if (bpf_probe_read_kernel(&bytes, sizeof(bytes), unmapped) || !bytes)
+		return 0;
+	if (READ(s->suspect) || READ(s->n_unseen) || READ(s->n_copies))
+		return 0;
+	bytes = READ(s->shared) ? 0 : bytes >> gate_page_shift;
+	atomic_add(&s->used, -GATE_USED(bytes, 1));
+	return 0;
+}
+
+/* -EFAULT says nothing: the kernel may fail to answer after it has mapped. */
+static __always_inline void op_failed(struct gate_session *s, struct gate_op *op)
+{
+	if (op->objects)
+		atomic_add(&s->objects, -(__u64)op->objects);
+	if (cmd_maps(op->cmd) ? !op->seen : op->cmd == CMD_IOAS_COPY)
+		atomic_add(&s->used, -op->used);
+	if (cmd_maps(op->cmd) && !op->seen) {
+		atomic_set(&op->seen, 1);
+		atomic_add(&s->n_unseen, -1);
+	}
+}
+
+static __always_inline void over(long ret)
+{
+	__u32 slot = 0;
+	struct gate_op *op = op_of_thread(&slot);
+	struct gate_session *s = session_at(slot);
+
+	if (!op || !s)
+		return;
+	control_fired(slot, GATE_PROGRAM_OVER);
+	if (ret < 0 && ret != -EFAULT)
+		op_failed(s, op);
+	op_end(s, op, READ(op->state));
+}
+
+SEC("fexit/iommufd_fops_ioctl")
+int BPF_PROG(gate_over, void *file, unsigned int cmd, unsigned long arg, long ret)
+{
+	struct gate_control *control = control_get();
+
+	if (control && READ(control->generation) == gate_generation)
+		over(ret);
+	return 0;
+}
+
+/* Something is inside, or nobody knows what is there: looks again until that is over. */
+static int timer_fired(void *map, __u32 *key, struct gate_body *body)
+{
+	__u32 slot = *key;
+	struct gate_session *s = session_at(slot);
+	__u64 again = 0, mappings;
+	bool stale;
+
+	if (!s)
+		return 0;
+	atomic_set(&s->timer, 0); /* whoever enters from here on sets it again */
+	control_fired(slot, GATE_PROGRAM_TIMER);
+	if (READ(s->bits) & GATE_CLOSED)
+		return 0;
+	mappings = GATE_USED_MAPPINGS(READ(s->used));
+	if (op_inside(slot, 0))
+		again = TIMER_NS;
+	stale = READ(s->dirty) || READ(s->used) != READ(s->read_used);
+	if (READ(s->suspect) ||
+	    (stale && bpf_ktime_get_ns() - READ(s->read_ns) >= TIMER_LATER_NS)) {
+		if (mappings > TIMER_MAPPINGS) {
+			event_send(slot, s, GATE_EVENT_LARGE);
+		} else if (!atomic_cas(&s->frozen, 0, 1)) {
+			recount(slot, 0, 0, 0);
+			atomic_set(&s->frozen, 0);
+		}
+	}
+	if (READ(s->suspect) && mappings <= TIMER_MAPPINGS)
+		again = TIMER_NS;
+	else if (!again && (READ(s->suspect) || READ(s->dirty)))
+		again = TIMER_LATER_NS;
+	if (again)
+		timer_start(s, body, again);
+	return 0;
+}
+
+static __always_inline int cdev_remember(struct gate_body *body, __u64 file)
+{
+	for (int i = 0; i < GATE_CDEVS; i++)
+		if (!atomic_cas(&body->cdevs[i], 0, file))
+			return 0;
+	return -ENOSPC;
+}
+
+/* The daemon's own file becomes one of the session's. It has shown it to nobody yet. */
+static __always_inline int enrol(const struct gate_call *call)
+{
+	struct gate_session *s = session_at(call->slot);
+	struct gate_body *body = body_at(call->slot);
+	struct gate_control *control = control_get();
+	struct file *file = file_of_fd(call->fd);
+	struct gate_file known = {.slot = call->slot, .cdev = call->cdev};
+	__u64 key = (__u64)file, fops;
+	int err;
+
+	if (!s || !body || !control || !file)
+		return -EINVAL;
+	fops = (__u64)BPF_CORE_READ(file, f_op);
+	if (call->cdev)
+		atomic_cas(&control->cdev_fops, 0, fops);
+	else
+		atomic_cas(&control->iommufd_fops, 0, fops);
+	if (fops != (call->cdev ? control->cdev_fops : control->iommufd_fops))
+		return -EINVAL;
+	if (call->cdev && cdev_remember(body, key))
+		return -ENOSPC;
+	if (!call->cdev)
+		s->ctx = (__u64)BPF_CORE_READ(file, private_data);
+	err = bpf_map_update_elem(&gate_files, &key, &known, BPF_NOEXIST);
+	if (err) {
+		if (call->cdev)
+			cdev_forget(body, key);
+		return err;
+	}
+	atomic_add(&s->n_files, 1);
+	bpf_timer_init(&body->timer, &gate_bodies, 1 /* CLOCK_MONOTONIC */); /* once for all */
+	bpf_timer_set_callback(&body->timer, timer_fired);
+	return 0;
+}
+
+SEC("syscall")
+int gate_enrol(struct gate_call *call)
+{
+	call->err = enrol(call);
+	return 0;
+}
+
+/* Forgets the operations of a session that is over, for the next one in its slot. */
+SEC("syscall")
+int gate_clear(struct gate_call *call)
+{
+	struct gate_body *body = body_at(call->slot);
+
+	call->err = -EINVAL;
+	if (!body)
+		return 0;
+	for (int i = 0; i < GATE_OPS; i++)
+		atomic_set(&body->ops[i].state, OP_FREE);
+	for (int i = 0; i < GATE_CDEVS; i++)
+		atomic_set(&body->cdevs[i], 0);
+	call->err = 0;
+	return 0;
+}
+
+static long spin_freeze(__u32 i, void *arg)
+{
+	struct spin *spin = arg;
+	struct gate_session *s = session_at(spin->slot);
+
+	if (!s)
+		return 1;
+	spin->inside = atomic_cas(&s->frozen, 0, 1);
+	return !spin->inside || bpf_ktime_get_ns() > spin->until_ns;
+}
+
+/* A reading for people. Without a quiet moment it says what is near the truth, and changes nothing.
+ */
+SEC("syscall")
+int gate_read(struct gate_call *call)
+{
+	struct spin spin = {.slot = call->slot, .inside = 1};
+	struct gate_session *s = session_at(call->slot);
+	struct gate_body *body = body_at(call->slot);
+
+	call->err = -EINVAL;
+	if (!s || !body)
+		return 0;
+	call->err = -EBUSY;
+	spin.until_ns = bpf_ktime_get_ns() + QUIET_WAIT_NS;
+	bpf_loop(SPIN_STEPS, spin_freeze, &spin, 0);
+	if (spin.inside)
+		return 0;
+	call->err = 0;
+	call->exact = recount(call->slot, 0, 1, 0);
+	if (!call->exact && !(READ(s->bits) & GATE_CLOSED))
+		walk_session(call->slot);
+	call->used = GATE_USED(body->walk.pages, body->walk.mappings);
+	call->pinned = body->walk.pinned;
+	call->objects = body->walk.objects;
+	atomic_set(&s->frozen, 0);
+	return 0;
+}

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: MIT */
+#include "bpf/gate.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gate.skel.h>
+#include <limits.h>
+#include <linux/types.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "bpf/gate_map.h"
+#include "common/cleanup.h"
+
+#define GATE_BPF_FS_MAGIC 0xcafe4a11
+
+struct gate {
+	struct gate_bpf *skel; /* owned */
+	int dir_fd; /* owned; locked: one daemon at a time */
+	struct gate_control *control; /* mapped */
+	struct gate_session *sessions; /* mapped */
+	uint32_t n_sessions;
+	uint32_t n_free_from; /* no slot below it is free */
+	uint64_t n_files; /* that were reserved */
+	uint64_t lost; /* of the events, when they were looked at last */
+	struct ring_buffer *ring; /* owned */
+	enum gate_level level;
+	gate_event_fn fn; /* during gate_dispatch() */
+	void *arg;
+};
+
+static size_t gate_page_up(size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (n + page - 1) & ~(page - 1);
+}
+
+static size_t gate_sessions_size(const struct gate *gate)
+{
+	return gate_page_up((size_t)gate->n_sessions * sizeof(struct gate_session));
+}
+
+void gate_close(struct gate *gate)
+{
+	if (!gate)
+		return;
+	ring_buffer__free(gate->ring);
+	if (gate->control)
+		(void)munmap(gate->control, gate_page_up(sizeof(*gate->control)));
+	if (gate->sessions)
+		(void)munmap(gate->sessions, gate_sessions_size(gate));
+	if (gate->skel)
+		gate_bpf__destroy(gate->skel);
+	fd_closep(&gate->dir_fd);
+	free(gate);
+}
+
+void gate_closep(struct gate **gate)
+{
+	gate_close(*gate);
+}
+
+enum gate_level gate_level(const struct gate *gate)
+{
+	return gate ? gate->level : GATE_LEVEL_NONE;
+}
+
+void gate_set_level(struct gate *gate, enum gate_level level)
+{
+	gate->level = level;
+}
+
+/* --- the directory */
+
+/* Only root's, and only one daemon's. */
+static int gate_open_dir(const char *dir, int *ret_fd)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct statfs fs;
+
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstatfs(fd, &fs) < 0)
+		return -errno;
+	if (fs.f_type != GATE_BPF_FS_MAGIC)
+		return -EMEDIUMTYPE;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
+static int gate_remove_tree(int at, const char *name)
+{
+	CLEANUP(fd_closep) int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct dirent *entry;
+	DIR *dir;
+	int err = 0;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	dir = fdopendir(fd);
+	if (!dir)
+		return -errno;
+	fd = -1; /* closedir() has it */
+	while ((entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 &&
+		    (errno != EISDIR && errno != EPERM))
+			err = -errno;
+		else if (entry->d_type == DT_DIR)
+			err = gate_remove_tree(dirfd(dir), entry->d_name);
+	}
+	(void)closedir(dir);
+	if (!err && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		err = -errno;
+	return err;
+}
+
+int gate_purge(const char *dir)
+{
+	return gate_remove_tree(AT_FDCWD, dir);
+}
+
+/* --- loading */
+
+static int gate_silent(enum libbpf_print_level level, const char *format, va_list args)
+{
+	if (level != LIBBPF_WARN && !getenv("PINBROKER_BPF_DEBUG"))
+		return 0;
+	return vfprintf(stderr, format, args);
+}
+
+static int gate_set_map(struct bpf_map *map, const char *dir)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, bpf_map__name(map)) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	return bpf_map__set_pin_path(map, path);
+}
+
+/* An array that is there has its own size. */
+static uint32_t gate_pinned_entries(const char *dir, const char *name)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info);
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+		return 0;
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+		return 0;
+	return info.max_entries;
+}
+
+static int gate_prepare_maps(struct gate *gate, const struct gate_plan *plan)
+{
+	uint32_t there = gate_pinned_entries(plan->dir, "gate_sessions");
+	uint32_t n = there ? there : plan->n_sessions + 1;
+	struct bpf_map *map;
+	int err = 0;
+
+	gate->n_sessions = n;
+	err = bpf_map__set_max_entries(gate->skel->maps.gate_sessions, n);
+	if (!err)
+		err = bpf_map__set_max_entries(gate->skel->maps.gate_bodies, n);
+	if (!err)
+		err = bpf_map__set_max_entries(gate->skel->maps.gate_files,
+					       n * GATE_FILES_PER_SESSION);
+	bpf_object__for_each_map(map, gate->skel->obj)
+	{
+		if (!err && !bpf_map__is_internal(map))
+			err = gate_set_map(map, plan->dir);
+	}
+	return err;
+}
+
+static bool gate_kernel_has(const struct btf *kernel, const struct btf *module, const char *name)
+{
+	return btf__find_by_name_kind(kernel, name, BTF_KIND_FUNC) > 0 ||
+	       (module && btf__find_by_name_kind(module, name, BTF_KIND_FUNC) > 0);
+}
+
+/* A kernel without a function that a program hangs on: that program is not needed there. */
+static int gate_probe(struct gate *gate)
+{
+	struct btf *kernel = btf__load_vmlinux_btf(), *module;
+	struct bpf_program *program;
+
+	if (!kernel)
+		return -ENOTSUP;
+	module = btf__load_module_btf("iommufd", kernel);
+	bpf_object__for_each_program(program, gate->skel->obj)
+	{
+		const char *name = strchr(bpf_program__section_name(program), '/');
+
+		if (strncmp(bpf_program__section_name(program), "fexit/", 6) == 0 &&
+		    !gate_kernel_has(kernel, module, name + 1))
+			(void)bpf_program__set_autoload(program, false);
+	}
+	btf__free(module);
+	btf__free(kernel);
+	return 0;
+}
+
+static void *gate_map_memory(struct bpf_map *map, size_t size)
+{
+	void *memory = mmap(NULL, gate_page_up(size), PROT_READ | PROT_WRITE, MAP_SHARED,
+			    bpf_map__fd(map), 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int gate_load(struct gate *gate, uint32_t generation)
+{
+	int err;
+
+	gate->skel->rodata->gate_generation = generation;
+	gate->skel->rodata->gate_page_shift =
+		(__u32)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
+	err = gate_probe(gate);
+	if (!err)
+		err = gate_bpf__load(gate->skel);
+	if (err)
+		return err;
+	gate->control = gate_map_memory(gate->skel->maps.gate_control, sizeof(*gate->control));
+	gate->sessions = gate_map_memory(gate->skel->maps.gate_sessions, gate_sessions_size(gate));
+	return gate->control && gate->sessions ? 0 : -errno;
+}
+
+static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generation)
+{
+	struct bpf_program *program;
+	char path[PATH_MAX];
+	int err = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/%u", dir, generation);
+	if (gate_remove_tree(AT_FDCWD, path) || mkdir(path, 0700) < 0)
+		return -errno;
+	bpf_object__for_each_program(program, gate->skel->obj)
+	{
+		struct bpf_link *link;
+
+		if (err || bpf_program__type(program) == BPF_PROG_TYPE_SYSCALL ||
+		    !bpf_program__autoload(program))
+			continue;
+		link = bpf_program__attach(program);
+		if (!link)
+			return -errno;
+		(void)snprintf(path, sizeof(path), "%s/%u/%s", dir, generation,
+			       bpf_program__name(program));
+		err = bpf_link__pin(link, path);
+		(void)bpf_link__destroy(link); /* the pin holds it */
+	}
+	return err;
+}
+
+/* Links of other generations than the one that acts. */
+static int gate_unpin_others(const struct gate *gate, uint32_t generation)
+{
+	char keep[16];
+	const struct dirent *entry;
+	DIR *dir = fdopendir(openat(gate->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	int err = 0;
+
+	if (!dir)
+		return -errno;
+	(void)snprintf(keep, sizeof(keep), "%u", generation);
+	while (!err && (entry = readdir(dir)))
+		if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' &&
+		    strcmp(entry->d_name, keep) != 0)
+			err = gate_remove_tree(dirfd(dir), entry->d_name);
+	(void)closedir(dir);
+	return err;
+}
+
+static int gate_ring_event(void *arg, void *data, size_t size)
+{
+	struct gate *gate = arg;
+	struct gate_event event;
+
+	if (size != sizeof(event))
+		return 0;
+	memcpy(&event, data, sizeof(event));
+	if (gate->fn)
+		gate->fn(event.slot, event.id, gate->arg);
+	return 0;
+}
+
+static void gate_count_files(struct gate *gate)
+{
+	for (uint32_t i = 1; i < gate->n_sessions; i++)
+		if (gate->sessions[i].id)
+			gate->n_files += gate->sessions[i].n_files;
+}
+
+static uint32_t gate_generation_of(const char *dir)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct gate_control control = {0};
+	char path[PATH_MAX];
+	__u32 zero = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/gate_control", dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &control))
+		return 0;
+	return control.generation;
+}
+
+/* Attached beside the old ones, which act until the word is stored; then they are removed. */
+static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t generation)
+{
+	int err = gate_pin_links(gate, plan->dir, generation);
+
+	if (err)
+		return err;
+	gate->control->abi = GATE_ABI;
+	gate->control->unmanaged =
+		plan->deny_unmanaged ? GATE_UNMANAGED_DENY : GATE_UNMANAGED_ALLOW;
+	__atomic_store_n(&gate->control->generation, generation, __ATOMIC_SEQ_CST);
+	return gate_unpin_others(gate, generation);
+}
+
+static int gate_start(struct gate *gate, const struct gate_plan *plan)
+{
+	uint32_t generation = gate_generation_of(plan->dir) + 1;
+	int err = gate_prepare_maps(gate, plan);
+
+	if (!err)
+		err = gate_load(gate, generation);
+	if (!err && gate->control->abi && gate->control->abi != GATE_ABI)
+		err = -EPROTONOSUPPORT;
+	if (!err)
+		err = gate_switch(gate, plan, generation);
+	if (err)
+		return err;
+	gate->ring = ring_buffer__new(bpf_map__fd(gate->skel->maps.gate_events), gate_ring_event,
+				      gate, NULL);
+	if (!gate->ring)
+		return -errno;
+	gate_count_files(gate);
+	return 0;
+}
+
+static void gate_say(char *ret_reason, unsigned int size, const char *what, int err)
+{
+	(void)snprintf(ret_reason, size, "%s: %s", what, strerror(-err));
+}
+
+int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_reason,
+	      unsigned int reason_size)
+{
+	CLEANUP(gate_closep) struct gate *gate = calloc(1, sizeof(*gate));
+	int err;
+
+	if (!gate)
+		return -ENOMEM;
+	gate->dir_fd = -1;
+	(void)libbpf_set_print(gate_silent);
+	err = gate_open_dir(plan->dir, &gate->dir_fd);
+	if (err) {
+		gate_say(ret_reason, reason_size, plan->dir, err);
+		return err;
+	}
+	gate->skel = gate_bpf__open();
+	err = gate->skel ? gate_start(gate, plan) : -errno;
+	if (err) {
+		gate_say(ret_reason, reason_size, "the kernel does not take the programs", err);
+		return err;
+	}
+	*ret_gate = STEAL(gate);
+	return 0;
+}
+
+/* --- sessions */
+
+static int gate_call(const struct bpf_program *program, struct gate_call *call)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = call, .ctx_size_in = sizeof(*call));
+
+	if (bpf_prog_test_run_opts(bpf_program__fd(program), &opts))
+		return -errno;
+	return call->err;
+}
+
+static uint64_t gate_max_mappings(const struct gate_limits *limits)
+{
+	return limits->mappings < GATE_MAPPINGS_MAX ? limits->mappings : GATE_MAPPINGS_MAX;
+}
+
+static uint64_t gate_max_pages(const struct gate_limits *limits)
+{
+	return limits->pages < GATE_PAGES_MAX ? limits->pages : GATE_PAGES_MAX;
+}
+
+void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits *limits)
+{
+	struct gate_session *s;
+
+	if (!gate || slot == GATE_NO_SLOT)
+		return;
+	s = &gate->sessions[slot];
+	__atomic_store_n(&s->max_pages, gate_max_pages(limits), __ATOMIC_SEQ_CST);
+	__atomic_store_n(&s->max_mappings, gate_max_mappings(limits), __ATOMIC_SEQ_CST);
+	__atomic_store_n(&s->max_objects, limits->objects, __ATOMIC_SEQ_CST);
+}
+
+/* The numbering of operations goes on: threads remember those of the session before. */
+static int gate_fill(struct gate *gate, uint32_t slot, uint64_t id,
+		     const struct gate_limits *limits)
+{
+	struct gate_session *s = &gate->sessions[slot];
+	struct gate_call call = {.slot = slot};
+	uint64_t next_op = s->next_op;
+	int err = gate_call(gate->skel->progs.gate_clear, &call);
+
+	if (err)
+		return err;
+	*s = (struct gate_session){.next_op = next_op};
+	gate_set_limits(gate, slot, limits);
+	__atomic_store_n(&s->bits, GATE_LIVE, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&s->id, id, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int gate_reserve(struct gate *gate, uint64_t id, const struct gate_limits *limits, uint32_t n_files,
+		 uint32_t *ret_slot)
+{
+	uint32_t slot = gate->n_free_from > 1 ? gate->n_free_from : 1;
+	int err;
+
+	while (slot < gate->n_sessions && gate->sessions[slot].id)
+		slot++;
+	gate->n_free_from = slot;
+	if (slot == gate->n_sessions ||
+	    gate->n_files + n_files > (uint64_t)gate->n_sessions * GATE_FILES_PER_SESSION)
+		return -ENOSPC;
+	err = gate_fill(gate, slot, id, limits);
+	if (err)
+		return err;
+	*ret_slot = slot;
+	return 0;
+}
+
+int gate_enrol(struct gate *gate, uint32_t slot, int fd, bool cdev)
+{
+	struct gate_call call = {.slot = slot, .fd = fd, .cdev = cdev};
+	int err = gate_call(gate->skel->progs.gate_enrol, &call);
+
+	if (!err)
+		gate->n_files++;
+	return err;
+}
+
+void gate_revoke(struct gate *gate, uint32_t slot)
+{
+	if (gate && slot != GATE_NO_SLOT)
+		(void)__atomic_fetch_or(&gate->sessions[slot].bits, GATE_REVOKED, __ATOMIC_SEQ_CST);
+}
+
+void gate_forget(struct gate *gate, uint32_t slot)
+{
+	if (!gate || slot == GATE_NO_SLOT)
+		return;
+	__atomic_store_n(&gate->sessions[slot].id, 0, __ATOMIC_SEQ_CST);
+	if (slot < gate->n_free_from)
+		gate->n_free_from = slot;
+}
+
+uint32_t gate_next(const struct gate *gate, uint32_t slot, uint64_t *ret_id)
+{
+	if (!gate)
+		return GATE_NO_SLOT;
+	for (slot = slot == GATE_NO_SLOT ? 1 : slot + 1; slot < gate->n_sessions; slot++) {
+		*ret_id = gate->sessions[slot].id;
+		if (*ret_id)
+			return slot;
+	}
+	return GATE_NO_SLOT;
+}
+
+uint32_t gate_find(const struct gate *gate, uint64_t id)
+{
+	uint32_t slot = GATE_NO_SLOT;
+	uint64_t found;
+
+	do {
+		slot = gate_next(gate, slot, &found);
+	} while (slot != GATE_NO_SLOT && found != id);
+	return slot;
+}
+
+struct gate_state gate_state(const struct gate *gate, uint32_t slot)
+{
+	const struct gate_session *s = &gate->sessions[slot];
+	uint32_t bits = __atomic_load_n(&s->bits, __ATOMIC_SEQ_CST);
+
+	return (struct gate_state){
+		.closed = bits & GATE_CLOSED,
+		.ended = __atomic_load_n(&s->n_files, __ATOMIC_SEQ_CST) == 0,
+		.poisoned = bits & GATE_POISONED,
+	};
+}
+
+void gate_look(const struct gate *gate, uint32_t slot, struct gate_figures *ret_figures)
+{
+	const struct gate_session *s = &gate->sessions[slot];
+	uint64_t used = __atomic_load_n(&s->read_used, __ATOMIC_SEQ_CST);
+
+	*ret_figures = (struct gate_figures){
+		.mapped = GATE_USED_PAGES(used),
+		.mappings = GATE_USED_MAPPINGS(used),
+		.pinned = s->read_pinned,
+		.peak = s->peak_pinned,
+		.objects = s->read_objects,
+		.denied = s->denied,
+		.exact = s->read_ns && !s->dirty && !s->suspect && used == s->used,
+	};
+}
+
+int gate_read(struct gate *gate, uint32_t slot, struct gate_figures *ret_figures)
+{
+	struct gate_call call = {.slot = slot};
+	int err = gate_call(gate->skel->progs.gate_read, &call);
+
+	gate_look(gate, slot, ret_figures);
+	if (err)
+		return err;
+	ret_figures->mapped = GATE_USED_PAGES(call.used);
+	ret_figures->mappings = GATE_USED_MAPPINGS(call.used);
+	ret_figures->pinned = call.pinned;
+	ret_figures->objects = call.objects;
+	ret_figures->exact = call.exact;
+	if (call.pinned > ret_figures->peak)
+		ret_figures->peak = call.pinned;
+	return 0;
+}
+
+/* --- events */
+
+int gate_event_fd(const struct gate *gate)
+{
+	return ring_buffer__epoll_fd(gate->ring);
+}
+
+void gate_dispatch(struct gate *gate, gate_event_fn fn, void *arg)
+{
+	uint32_t slot = GATE_NO_SLOT;
+	uint64_t id;
+
+	gate->fn = fn;
+	gate->arg = arg;
+	(void)ring_buffer__consume(gate->ring); /* the handler returns 0 */
+	if (gate_lost(gate) == gate->lost)
+		return;
+	/* Some did not fit: whose they were is in the slots. */
+	gate->lost = gate_lost(gate);
+	while ((slot = gate_next(gate, slot, &id)) != GATE_NO_SLOT)
+		fn(slot, id, arg);
+}
+
+uint64_t gate_lost(const struct gate *gate)
+{
+	return __atomic_load_n(&gate->control->lost, __ATOMIC_SEQ_CST);
+}
+
+uint64_t gate_misses(const struct gate *gate)
+{
+	const struct bpf_program *program = NULL;
+	uint64_t n = 0;
+
+	while ((program = bpf_object__next_program(gate->skel->obj,
+						   (struct bpf_program *)(uintptr_t)program))) {
+		struct bpf_prog_info info = {0};
+		__u32 len = sizeof(info);
+
+		if (bpf_program__fd(program) >= 0 &&
+		    bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &len) == 0)
+			n += info.recursion_misses;
+	}
+	return n;
+}
+
+uint64_t gate_fired(const struct gate *gate)
+{
+	return __atomic_load_n(&gate->control->fired, __ATOMIC_SEQ_CST);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gate: BPF programs that keep each session's limits in the kernel, and the memory they share
+ * with the daemon. The only user of libbpf.
+ *
+ * Programs, links and maps are pinned in a directory of bpffs: they go on without the daemon, and
+ * its successor takes them over. While it serves, the daemon makes no bpf(2) call on elements of a
+ * map (that makes other people's programs miss events): it reads and writes shared memory, and runs
+ * programs of its own.
+ */
+#ifndef BPF_GATE_H
+#define BPF_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gate;
+
+#define GATE_NO_SLOT UINT32_MAX
+#define GATE_DIR "/sys/fs/bpf/pinbroker"
+
+/* What holds on this host. */
+enum gate_level {
+	GATE_LEVEL_NONE, /* nothing is loaded */
+	GATE_LEVEL_OBSERVE, /* figures, and no refusal */
+	GATE_LEVEL_BEST_EFFORT, /* refusals, some of which may be skipped */
+	GATE_LEVEL_EXACT,
+};
+
+/* Counts; pages are the kernel's. */
+struct gate_limits {
+	uint64_t pages;
+	uint64_t mappings; /* UINT64_MAX: as many as can be counted */
+	uint64_t objects;
+};
+
+struct gate_figures {
+	uint64_t mapped, pinned, peak; /* pages; of the last reading */
+	uint64_t mappings, objects;
+	uint64_t denied; /* ioctls refused */
+	bool exact; /* the reading is that of a quiet moment, and nothing changed since */
+};
+
+/* What became of a session in the kernel; bits may come together. */
+struct gate_state {
+	bool closed; /* the context is released; devices may not be */
+	bool ended; /* every file of it is released */
+	bool poisoned; /* more was found than was reserved */
+};
+
+struct gate_plan {
+	const char *dir; /* on bpffs; made with mode 0700 */
+	uint32_t n_sessions; /* at most; of a gate that is taken over, its own number holds */
+	bool deny_unmanaged;
+};
+
+/* Something became of the session in a slot, of that id: see gate_state(). */
+typedef void (*gate_event_fn)(uint32_t slot, uint64_t id, void *arg);
+
+/**
+ * gate_open() - load the programs and attach them, beside those of a daemon before, and take over
+ *
+ * From the moment the new programs are switched on the old ones do nothing, and are removed.
+ * Before sandbox_enter(): needs CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN.
+ *
+ * Return: 0; -errno with *ret_reason said (static or the caller's to free never): the kernel has
+ * no such hook, refuses to load, or bpffs is not there. Nothing is changed then.
+ */
+int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_reason,
+	      unsigned int reason_size);
+
+/* Everything stays in the kernel. NULL is fine, here and in what follows. */
+void gate_close(struct gate *gate);
+void gate_closep(struct gate **gate);
+
+/* Removes whatever is pinned in a directory: programs stop when it returns. Return: 0; -errno. */
+int gate_purge(const char *dir);
+
+enum gate_level gate_level(const struct gate *gate);
+void gate_set_level(struct gate *gate, enum gate_level level);
+
+/* Becomes readable when gate_dispatch() has something to do. */
+int gate_event_fd(const struct gate *gate);
+void gate_dispatch(struct gate *gate, gate_event_fn fn, void *arg);
+
+/**
+ * gate_reserve() - a slot for a session, with room for its files
+ * @n_files: to be enrolled
+ *
+ * Return: 0; -ENOSPC: the maps are full.
+ */
+int gate_reserve(struct gate *gate, uint64_t id, const struct gate_limits *limits, uint32_t n_files,
+		 uint32_t *ret_slot);
+
+/**
+ * gate_enrol() - from here on what happens through a file counts for a session
+ * @fd: of an iommufd, or of a VFIO cdev; shown to nobody yet
+ *
+ * Return: 0; -ENOSPC; -EINVAL: it is no such file; -errno.
+ */
+int gate_enrol(struct gate *gate, uint32_t slot, int fd, bool cdev);
+
+/* Takes effect at once, also on what waits. */
+void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits *limits);
+void gate_revoke(struct gate *gate, uint32_t slot);
+
+/* Gives the slot up; its files must be released, or never have been shown to anybody. */
+void gate_forget(struct gate *gate, uint32_t slot);
+
+/* The slot of the session with this id; GATE_NO_SLOT. */
+uint32_t gate_find(const struct gate *gate, uint64_t id);
+
+/* The next slot in use after this one (GATE_NO_SLOT: the first) and its id; GATE_NO_SLOT: none. */
+uint32_t gate_next(const struct gate *gate, uint32_t slot, uint64_t *ret_id);
+
+struct gate_state gate_state(const struct gate *gate, uint32_t slot);
+
+/* The last reading, from memory. */
+void gate_look(const struct gate *gate, uint32_t slot, struct gate_figures *ret_figures);
+
+/* A new reading, some microseconds for each mapping. Return: 0; -EBUSY: as gate_look(). */
+int gate_read(struct gate *gate, uint32_t slot, struct gate_figures *ret_figures);
+
+/* Events that did not fit into the ring; firings that the kernel skipped. */
+uint64_t gate_lost(const struct gate *gate);
+uint64_t gate_misses(const struct gate *gate);
+
+/* Which programs the self-test's session has met: bits of enum gate_program. */
+uint64_t gate_fired(const struct gate *gate);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * What the gate's programs share with the daemon: memory that both have mapped. Fixed widths, no
+ * holes. It outlives the daemon: a change of anything here is a change of GATE_ABI.
+ */
+#ifndef BPF_GATE_MAP_H
+#define BPF_GATE_MAP_H
+
+#include <linux/types.h>
+
+#define GATE_ABI 1 /* a daemon takes over no other */
+#define GATE_SELF_TEST 0 /* the slot of the self-test's context */
+#define GATE_FILES_PER_SESSION 4 /* on average: capacity is reserved at each grant */
+#define GATE_MAPPINGS_MAX ((1ULL << 24) - 1) /* "unlimited" */
+#define GATE_PAGES_MAX ((1ULL << 40) - 1) /* 4 PiB */
+
+/* What a session has, in one word, so that it changes as one: pages << 24 | mappings. */
+#define GATE_USED(pages, mappings) ((pages) << 24 | (mappings))
+#define GATE_USED_PAGES(used) ((used) >> 24)
+#define GATE_USED_MAPPINGS(used) ((used)&GATE_MAPPINGS_MAX)
+
+/* gate_session.bits: set once, by either side, and kept until the slot is given up. */
+#define GATE_LIVE (1U << 0) /* daemon: the slot is a session's */
+#define GATE_REVOKED (1U << 1) /* daemon: nothing new, only UNMAP and DESTROY */
+#define GATE_POISONED (1U << 2) /* programs: more was found than was reserved; as revoked */
+#define GATE_CLOSED (1U << 3) /* programs: the kernel releases the context */
+#define GATE_EIGHTY (1U << 4) /* programs: at 80% of a limit; daemon: cleared when told */
+#define GATE_TEST (1U << 5) /* daemon: IOMMU_TEST_CMD passes (allow-test-commands) */
+
+struct gate_session {
+	__u64 id; /* daemon; 0: the slot is free */
+	__u64 max_pages;
+	__u64 max_mappings; /* at most GATE_MAPPINGS_MAX */
+	__u64 max_objects;
+	__u64 ctx; /* struct iommufd_ctx; 0: none enrolled */
+	__u64 used; /* GATE_USED(): never below what is mapped, but for racers */
+	__u64 objects;
+	__u32 bits; /* GATE_LIVE ... */
+	__u32 n_files; /* enrolled and not yet released by the kernel */
+	/* Between the programs. */
+	__u32 frozen; /* somebody reads the truth: nobody reserves */
+	__u32 suspect; /* something may be mapped that nobody saw: read before anything else */
+	__u32 dirty; /* used may be too high: read before a refusal */
+	__u32 shared; /* some pages may be in several areas: UNMAP says nothing about them */
+	__u32 timer; /* it is set */
+	__u32 n_copies; /* IOAS_COPY inside */
+	__u32 n_unseen; /* MAP inside, the true length of which was not seen yet */
+	__u32 breaks; /* what voids a reading */
+	__u64 next_op;
+	/* The last valid reading. */
+	__u64 read_used; /* GATE_USED() */
+	__u64 read_objects;
+	__u64 read_pinned; /* pages */
+	__u64 read_ns; /* CLOCK_MONOTONIC; 0: none yet */
+	__u64 peak_pinned; /* pages; of all readings */
+	/* Counts. */
+	__u64 denied;
+	__u64 kills;
+	__u64 recounts;
+	__u64 busy; /* readings that found no quiet moment */
+	__u64 changes; /* ioctls that may have changed something */
+	__u64 zero[3];
+};
+
+/* One, in an array of its own. */
+struct gate_control {
+	__u32 abi;
+	__u32 generation; /* of the object whose programs act; others return at once */
+	__u64 iommufd_fops; /* the address of iommufd_fops; 0: not known yet, nothing is gated */
+	__u64 cdev_fops; /* of vfio_device_fops; 0: no cdev was enrolled yet */
+	__u64 fired; /* 1 << enum gate_program, on the self-test's session */
+	__u64 lost; /* events that did not fit */
+	__u32 unmanaged; /* enum gate_unmanaged */
+	__u32 slip; /* kill instead of report, where the gate is not exact */
+	__u64 next_walk;
+	__u64 unmanaged_denied;
+};
+
+enum gate_unmanaged {
+	GATE_UNMANAGED_ALLOW,
+	GATE_UNMANAGED_DENY,
+};
+
+/* Bits of gate_control.fired. */
+enum gate_program {
+	GATE_PROGRAM_IOCTL, /* lsm.s/file_ioctl, or the fallback in its place */
+	GATE_PROGRAM_COMPAT,
+	GATE_PROGRAM_RELEASE,
+	GATE_PROGRAM_FREE,
+	GATE_PROGRAM_MAP, /* from here on they may be skipped */
+	GATE_PROGRAM_MAP_FILE,
+	GATE_PROGRAM_UNMAP,
+	GATE_PROGRAM_OVER,
+	GATE_PROGRAM_TIMER,
+	GATE_PROGRAMS,
+};
+
+enum gate_event_kind {
+	GATE_EVENT_ENDED, /* every file of the session is released */
+	GATE_EVENT_POISONED,
+	GATE_EVENT_EIGHTY,
+	GATE_EVENT_LARGE, /* suspect, and too large to be read in a timer: the daemon shall */
+};
+
+/* Only wakes the daemon: what holds is in the session's slot. */
+struct gate_event {
+	__u32 kind; /* enum gate_event_kind */
+	__u32 slot;
+	__u64 id; /* of the session */
+	__u32 pid; /* of the process in whose ioctl it was found; 0: the timer */
+	__u32 zero;
+};
+
+/* The argument of the programs that the daemon runs itself (BPF_PROG_RUN). */
+struct gate_call {
+	__u32 slot;
+	__s32 fd; /* gate_enrol: a file of the daemon */
+	__u32 cdev; /* gate_enrol: it is a VFIO cdev, not an iommufd */
+	__s32 err; /* out */
+	/* gate_read: out */
+	__u32 exact; /* nothing was inside: the session's reading is new */
+	__u32 zero;
+	__u64 used;
+	__u64 pinned; /* pages */
+	__u64 objects;
+};
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The maps of the gate, and how its programs get at them. */
+#ifndef BPF_MAPS_BPF_H
+#define BPF_MAPS_BPF_H
+
+#include "bpf/core_types.h"
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/gate_map.h"
+
+#define EPERM 1
+#define ESRCH 3
+#define EAGAIN 11
+#define ENOMEM 12
+#define EFAULT 14
+#define EBUSY 16
+#define EINVAL 22
+#define ENOTTY 25
+#define ENOSPC 28
+
+#define GATE_OPS 16 /* a power of two: threads inside the ioctls of one session at a time */
+#define GATE_CDEVS 16 /* as the protocol has devices in a session */
+#define GATE_STACK 64 /* deeper than any red-black tree of GATE_MAPPINGS_MAX areas */
+#define NSEC_PER_MSEC 1000000ULL
+
+/* Set by the daemon before the programs are loaded. */
+const volatile __u32 gate_generation;
+const volatile __u32 gate_page_shift = 12;
+
+/*
+ * One ioctl that is inside the kernel, as far as is known.
+ *
+ * state: 0 free, 1 somebody is writing it, else the number of the operation. Whoever moves it off
+ * its number (compare and swap) is the one to account for its end. The saved user registers are
+ * those of the thread at entry: as long as they are the same it is perhaps still inside.
+ */
+struct gate_op {
+	__u64 state;
+	__u64 used; /* GATE_USED() that is reserved for it */
+	__u32 objects;
+	__u32 cmd;
+	__u32 seen; /* of a MAP: its true length was */
+	__s32 pid;
+	__u64 task; /* address */
+	__u64 regs; /* address of its struct pt_regs */
+	__u64 ax, ip, di, si, dx;
+};
+
+/* A reading of the truth in the making. */
+struct gate_walk {
+	__u64 number; /* of the reading */
+	__u64 root; /* of the xarray of objects */
+	__u64 index, last;
+	__u64 pages, pinned, mappings, objects;
+	__u32 shared, invalid;
+	__u32 depth;
+	__u32 done;
+	__u64 stack[GATE_STACK]; /* struct rb_node: subtrees to be read */
+};
+
+/* What is not shared with the daemon. */
+struct gate_body {
+	struct bpf_timer timer;
+	struct gate_op ops[GATE_OPS];
+	__u64 cdevs[GATE_CDEVS]; /* struct file; 0: none */
+	struct gate_walk walk; /* whoever holds gate_session.frozen */
+};
+
+/* Which session a file is of. */
+struct gate_file {
+	__u32 slot;
+	__u32 cdev;
+};
+
+/* The operation that a thread began last. */
+struct gate_mine {
+	__u64 number;
+	__u32 slot;
+	__u32 at; /* in gate_body.ops */
+};
+
+/* Pages that several areas have, by the number of the reading that has counted them. */
+struct gate_seen {
+	__u64 pages;
+	__u64 number;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct gate_control);
+} gate_control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* set before loading, as the next two */
+	__type(key, __u32);
+	__type(value, struct gate_session);
+} gate_sessions SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct gate_body);
+} gate_bodies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64); /* struct file, until the kernel frees it */
+	__type(value, struct gate_file);
+} gate_files SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct gate_seen);
+	__type(value, __u8);
+} gate_seen SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct gate_mine);
+} gate_mine SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 * 1024);
+} gate_events SEC(".maps");
+
+static __always_inline struct gate_control *control_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&gate_control, &zero);
+}
+
+static __always_inline struct gate_session *session_at(__u32 slot)
+{
+	return bpf_map_lookup_elem(&gate_sessions, &slot);
+}
+
+static __always_inline struct gate_body *body_at(__u32 slot)
+{
+	return bpf_map_lookup_elem(&gate_bodies, &slot);
+}
+
+/* Fully ordered, all of them: the kernel's returning atomics are. */
+#define atomic_cas(at, old, new) __sync_val_compare_and_swap((at), (old), (new))
+#define atomic_add(at, n) __sync_fetch_and_add((at), (n))
+#define atomic_or(at, bits) __sync_fetch_and_or((at), (bits))
+#define atomic_set(at, value) __sync_lock_test_and_set((at), (value))
+
+#define READ(x) (*(const volatile __typeof__(x) *)&(x))
+
+/* A word that the compiler must not reason about: the verifier would lose what it knows. */
+#define opaque(x) asm volatile("" : "+r"(x))
+
+/* The self-test wants to know who was called. */
+static __always_inline void control_fired(__u32 slot, enum gate_program program)
+{
+	struct gate_control *control;
+
+	if (slot != GATE_SELF_TEST)
+		return;
+	control = control_get();
+	if (control)
+		atomic_or(&control->fired, 1ULL << program);
+}
+
+static __always_inline void event_send(__u32 slot, const struct gate_session *s, __u32 kind)
+{
+	struct gate_control *control = control_get();
+	struct gate_event event = {
+		.kind = kind,
+		.slot = slot,
+		.id = s->id,
+		.pid = kind == GATE_EVENT_LARGE ? 0 : bpf_get_current_pid_tgid() >> 32,
+	};
+
+	if (bpf_ringbuf_output(&gate_events, &event, sizeof(event), 0) && control)
+		atomic_add(&control->lost, 1);
+}
+
+#endif

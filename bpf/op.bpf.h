@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Ioctls that are inside the kernel. A session has GATE_OPS places for them; one that begins takes
+ * a place and leaves it when its end was seen, or is proved by the thread's saved registers.
+ */
+#ifndef BPF_OP_BPF_H
+#define BPF_OP_BPF_H
+
+#include "bpf/maps.bpf.h"
+
+#define OP_FREE 0
+#define OP_BUSY 1 /* somebody writes it */
+#define OP_FIRST 2
+#define PF_EXITING 0x4 /* include/linux/sched.h */
+
+#define IOMMUFD_CMD(nr) (((__u32)';' << 8) | (nr))
+#define CMD_DESTROY IOMMUFD_CMD(0x80)
+#define CMD_IOAS_ALLOC IOMMUFD_CMD(0x81)
+#define CMD_IOAS_COPY IOMMUFD_CMD(0x83)
+#define CMD_IOAS_MAP IOMMUFD_CMD(0x85)
+#define CMD_IOAS_UNMAP IOMMUFD_CMD(0x86)
+#define CMD_VFIO_IOAS IOMMUFD_CMD(0x88)
+#define CMD_HWPT_ALLOC IOMMUFD_CMD(0x89)
+#define CMD_FAULT_QUEUE_ALLOC IOMMUFD_CMD(0x8e)
+#define CMD_IOAS_MAP_FILE IOMMUFD_CMD(0x8f)
+#define CMD_VIOMMU_ALLOC IOMMUFD_CMD(0x90)
+#define CMD_VDEVICE_ALLOC IOMMUFD_CMD(0x91)
+#define CMD_IOAS_CHANGE_PROCESS IOMMUFD_CMD(0x92)
+#define CMD_VEVENTQ_ALLOC IOMMUFD_CMD(0x93)
+#define CMD_HW_QUEUE_ALLOC IOMMUFD_CMD(0x94)
+#define CMD_TEST IOMMUFD_CMD(0xa0)
+#define CMD_DEVICE_BIND IOMMUFD_CMD(118)
+#define CMD_DEVICE_ATTACH IOMMUFD_CMD(119)
+
+static __always_inline bool cmd_maps(__u32 cmd)
+{
+	return cmd == CMD_IOAS_MAP || cmd == CMD_IOAS_MAP_FILE;
+}
+
+/* Whether areas may come or go: only while nobody does such a thing is a reading that of a moment.
+ */
+static __always_inline bool cmd_changes_areas(__u32 cmd)
+{
+	return cmd_maps(cmd) || cmd == CMD_IOAS_COPY || cmd == CMD_IOAS_UNMAP ||
+	       cmd == CMD_DESTROY || cmd == CMD_TEST;
+}
+
+/*
+ * Accounts for the end of an operation. The order is: what makes the session stricter first, then
+ * the place is free; a reading that finds it free finds the rest, too.
+ */
+static __always_inline void op_end(struct gate_session *s, struct gate_op *op, __u64 number)
+{
+	__u32 cmd;
+
+	if (atomic_cas(&op->state, number, OP_BUSY) != number)
+		return; /* the thread itself and a reading that proved its end may meet here */
+	cmd = op->cmd;
+	if (cmd_maps(cmd) && !op->seen) {
+		atomic_set(&s->suspect, 1);
+		atomic_add(&s->n_unseen, -1);
+	}
+	if (cmd == CMD_IOAS_COPY) {
+		atomic_set(&s->suspect, 1);
+		atomic_add(&s->n_copies, -1);
+	}
+	if (cmd == CMD_DEVICE_BIND || cmd == CMD_TEST)
+		atomic_set(&s->suspect, 1);
+	atomic_set(&s->dirty, 1);
+	atomic_set(&op->state, OP_FREE);
+}
+
+/* The operation that this thread is in, if it still is known as such. */
+static __always_inline struct gate_op *op_of_thread(__u32 *ret_slot)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct gate_mine *mine = bpf_task_storage_get(&gate_mine, task, 0, 0);
+	struct gate_body *body;
+	struct gate_op *op;
+
+	if (!mine || !mine->number)
+		return NULL;
+	body = body_at(mine->slot);
+	if (!body)
+		return NULL;
+	op = &body->ops[mine->at & (GATE_OPS - 1)];
+	if (READ(op->state) != mine->number)
+		return NULL;
+	*ret_slot = mine->slot;
+	return op;
+}
+
+/* What this thread began before it has left: it is here, outside. */
+static __always_inline void op_end_mine(void)
+{
+	__u32 slot = 0;
+	struct gate_op *op = op_of_thread(&slot);
+	struct gate_session *s = session_at(slot);
+
+	if (op && s)
+		op_end(s, op, READ(op->state));
+}
+
+/*
+ * Takes a place for this thread. Return: the operation's number; 0: all places are taken, or there
+ * is no memory to remember it by.
+ */
+__noinline __u64 op_begin(__u32 slot, __u32 cmd, __u64 used, __u32 objects)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct gate_session *s = session_at(slot);
+	struct gate_body *body = body_at(slot);
+	struct gate_mine *mine;
+	__u32 at = bpf_get_smp_processor_id();
+	struct gate_op *op = NULL;
+	__u64 number;
+
+	mine = bpf_task_storage_get(&gate_mine, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!s || !body || !mine)
+		return 0;
+	for (int i = 0; i < GATE_OPS; i++, at++) {
+		op = &body->ops[at & (GATE_OPS - 1)];
+		if (READ(op->state) == OP_FREE &&
+		    atomic_cas(&op->state, OP_FREE, OP_BUSY) == OP_FREE)
+			break;
+		op = NULL;
+	}
+	if (!op)
+		return 0;
+	number = atomic_add(&s->next_op, 1) + OP_FIRST;
+	op->used = used;
+	op->objects = objects;
+	op->cmd = cmd;
+	op->seen = 0;
+	op->pid = task->pid;
+	op->task = (__u64)task;
+	op->regs = (__u64)regs;
+	op->ax = regs->orig_ax;
+	op->ip = regs->ip;
+	op->di = regs->di;
+	op->si = regs->si;
+	op->dx = regs->dx;
+	mine->slot = slot;
+	mine->at = at & (GATE_OPS - 1);
+	mine->number = number;
+	if (cmd_maps(cmd))
+		atomic_add(&s->n_unseen, 1);
+	if (cmd == CMD_IOAS_COPY)
+		atomic_add(&s->n_copies, 1);
+	atomic_set(&op->state, number);
+	return number;
+}
+
+/* Takes it back before the kernel has begun: nothing happened. */
+static __always_inline void op_abandon(struct gate_session *s, struct gate_op *op, __u64 number)
+{
+	if (atomic_cas(&op->state, number, OP_BUSY) != number)
+		return;
+	if (cmd_maps(op->cmd) && !op->seen)
+		atomic_add(&s->n_unseen, -1);
+	if (op->cmd == CMD_IOAS_COPY)
+		atomic_add(&s->n_copies, -1);
+	atomic_set(&op->state, OP_FREE);
+}
+
+/*
+ * Whether its thread has left the ioctl: it has other user registers by now, is exiting, or is no
+ * more. A thread gets new registers with each entry into the kernel; the same ones mean "perhaps".
+ */
+static __always_inline bool op_is_over(const struct gate_op *op)
+{
+	struct task_struct *task = (void *)op->task;
+	struct pt_regs *regs = (void *)op->regs;
+	unsigned int flags = 0;
+	int pid = 0;
+
+	if (bpf_core_read(&pid, sizeof(pid), &task->pid) || pid != op->pid ||
+	    bpf_core_read(&flags, sizeof(flags), &task->flags) || flags & PF_EXITING)
+		return true;
+	return BPF_CORE_READ(regs, orig_ax) != op->ax || BPF_CORE_READ(regs, ip) != op->ip ||
+	       BPF_CORE_READ(regs, di) != op->di || BPF_CORE_READ(regs, si) != op->si ||
+	       BPF_CORE_READ(regs, dx) != op->dx;
+}
+
+/*
+ * Ends what is over. Return: how many operations are inside that change areas, besides the one with
+ * this number.
+ */
+__noinline int op_inside(__u32 slot, __u64 besides)
+{
+	struct gate_session *s = session_at(slot);
+	struct gate_body *body = body_at(slot);
+	int n = 0;
+
+	if (!s || !body)
+		return 0;
+	for (int i = 0; i < GATE_OPS; i++) {
+		struct gate_op *op = &body->ops[i];
+		__u64 number = READ(op->state);
+
+		if (number == OP_FREE || number == besides)
+			continue;
+		if (number == OP_BUSY) {
+			n++; /* about to look at frozen, or about to be free */
+			continue;
+		}
+		if (op_is_over(op))
+			op_end(s, op, number);
+		else if (cmd_changes_areas(op->cmd))
+			n++;
+	}
+	return n;
+}
+
+/* Objects that whoever is inside may be creating, unseen by a reading. */
+__noinline int op_objects(__u32 slot, __u64 besides)
+{
+	struct gate_body *body = body_at(slot);
+	int n = 0;
+
+	if (!body)
+		return 0;
+	for (int i = 0; i < GATE_OPS; i++) {
+		struct gate_op *op = &body->ops[i];
+		__u64 number = READ(op->state);
+
+		if (number != OP_FREE && number != besides)
+			n += op->objects;
+	}
+	return n;
+}
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Reservations, and the reading that corrects them.
+ *
+ * gate_session.used is what is reserved: an ioctl adds before the kernel begins, and only what is
+ * proved takes away. A reading is good if nobody was inside while it was taken: an ioctl takes its
+ * place first and then looks at frozen; a reading sets frozen first and then looks at the places.
+ * Both are fully ordered, so at least one sees the other.
+ */
+#ifndef BPF_RECOUNT_BPF_H
+#define BPF_RECOUNT_BPF_H
+
+#include "bpf/op.bpf.h"
+#include "bpf/walk.bpf.h"
+
+#define SIGKILL 9
+#define SPIN_STEPS (8U << 20)
+#define FROZEN_WAIT_NS (50 * NSEC_PER_MSEC)
+#define QUIET_WAIT_NS (10 * NSEC_PER_MSEC)
+
+struct spin {
+	__u64 until_ns;
+	__u64 besides; /* spin_inside: the caller's operation */
+	__u32 slot;
+	__u32 inside;
+};
+
+static long spin_frozen(__u32 i, void *arg)
+{
+	const struct spin *spin = arg;
+	const struct gate_session *s = session_at(spin->slot);
+
+	return !s || !READ(s->frozen) || bpf_ktime_get_ns() > spin->until_ns;
+}
+
+/* A reading takes a moment; it never waits for one who waits here. */
+static __always_inline void wait_unfrozen(__u32 slot, const struct gate_session *s)
+{
+	struct spin spin = {.slot = slot};
+
+	if (!READ(s->frozen))
+		return;
+	spin.until_ns = bpf_ktime_get_ns() + FROZEN_WAIT_NS;
+	bpf_loop(SPIN_STEPS, spin_frozen, &spin, 0);
+}
+
+static long spin_inside(__u32 i, void *arg)
+{
+	struct spin *spin = arg;
+
+	spin->inside = op_inside(spin->slot, spin->besides);
+	return !spin->inside || bpf_ktime_get_ns() > spin->until_ns;
+}
+
+/* More is mapped than was reserved, or a device is bound elsewhere: somebody raced. */
+static __always_inline void session_poison(__u32 slot, struct gate_session *s, bool kill)
+{
+	if (!(atomic_or(&s->bits, GATE_POISONED) & GATE_POISONED))
+		event_send(slot, s, GATE_EVENT_POISONED);
+	if (kill) {
+		atomic_add(&s->kills, 1);
+		bpf_send_signal(SIGKILL);
+	}
+}
+
+/* Whether each device of the session is bound to its context, or to none. */
+static __always_inline bool cdevs_are_ours(const struct gate_session *s, struct gate_body *body)
+{
+	for (int i = 0; i < GATE_CDEVS; i++) {
+		struct file *file = (void *)READ(body->cdevs[i]);
+		struct vfio_device_file *df;
+		__u64 bound;
+
+		if (!file)
+			continue;
+		df = BPF_CORE_READ(file, private_data);
+		bound = (__u64)BPF_CORE_READ(df, iommufd);
+		if (bound && bound != s->ctx)
+			return false;
+	}
+	return true;
+}
+
+static __always_inline void reading_store(struct gate_session *s, const struct gate_walk *w,
+					  __u64 truth)
+{
+	s->read_used = truth;
+	s->read_objects = w->objects;
+	s->read_pinned = w->pinned;
+	if (w->pinned > s->peak_pinned)
+		s->peak_pinned = w->pinned;
+	s->read_ns = bpf_ktime_get_ns();
+}
+
+/*
+ * Sets what is reserved to what is there. The caller holds frozen.
+ * @besides: the caller's own operation, which has reserved nothing yet
+ * @wait: for others to leave; else one look
+ *
+ * Return: 1; 0: somebody was inside, nothing changed.
+ */
+__noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
+{
+	struct spin spin = {.slot = slot, .besides = besides};
+	struct gate_session *s = session_at(slot);
+	struct gate_body *body = body_at(slot);
+	__u32 breaks, suspect, dirty;
+	__u64 used, truth, objects;
+	const struct gate_walk *w;
+
+	if (!s || !body)
+		return 0;
+	breaks = READ(s->breaks);
+	spin.until_ns = bpf_ktime_get_ns() + (wait ? QUIET_WAIT_NS : 0);
+	bpf_loop(SPIN_STEPS, spin_inside, &spin, 0);
+	if (spin.inside) {
+		atomic_add(&s->busy, 1);
+		return 0;
+	}
+	/* Before the walk: what BIND sets while it goes on must stay. */
+	suspect = atomic_set(&s->suspect, 0);
+	dirty = atomic_set(&s->dirty, 0);
+	used = READ(s->used);
+	objects = READ(s->objects);
+	walk_session(slot);
+	w = &body->walk;
+	truth = GATE_USED(w->pages, w->mappings);
+	if (w->invalid || READ(s->breaks) != breaks || READ(s->bits) & GATE_CLOSED ||
+	    atomic_cas(&s->used, used, truth) != used) {
+		if (suspect)
+			atomic_set(&s->suspect, 1);
+		if (dirty)
+			atomic_set(&s->dirty, 1);
+		atomic_add(&s->busy, 1);
+		return 0;
+	}
+	/* Devices bring objects past the gate: there the truth is simply taken. */
+	atomic_cas(&s->objects, objects, w->objects + op_objects(slot, besides));
+	atomic_set(&s->shared, w->shared);
+	atomic_add(&s->recounts, 1);
+	reading_store(s, w, truth);
+	if (w->pages > GATE_USED_PAGES(used) || w->mappings > GATE_USED_MAPPINGS(used) ||
+	    !cdevs_are_ours(s, body))
+		session_poison(slot, s, kill);
+	return 1;
+}
+
+/* At 80% of a limit the daemon is told, once until it has looked. */
+static __always_inline void session_note_use(__u32 slot, struct gate_session *s, __u64 used)
+{
+	if (GATE_USED_PAGES(used) * 5 < s->max_pages * 4 &&
+	    GATE_USED_MAPPINGS(used) * 5 < s->max_mappings * 4)
+		return;
+	if (!(READ(s->bits) & GATE_EIGHTY) && !(atomic_or(&s->bits, GATE_EIGHTY) & GATE_EIGHTY))
+		event_send(slot, s, GATE_EVENT_EIGHTY);
+}
+
+struct take {
+	__u64 used;
+	__u32 slot;
+	__s32 ret;
+};
+
+/* Never adds to take away again: that would refuse others in between. */
+static long take_try(__u32 i, void *arg)
+{
+	struct take *take = arg;
+	struct gate_session *s = session_at(take->slot);
+	__u64 used, pages, mappings;
+
+	if (!s)
+		return 1;
+	used = READ(s->used);
+	pages = GATE_USED_PAGES(used) + GATE_USED_PAGES(take->used);
+	mappings = GATE_USED_MAPPINGS(used) + GATE_USED_MAPPINGS(take->used);
+	take->ret = mappings > s->max_mappings ? -ENOSPC : pages > s->max_pages ? -ENOMEM : 0;
+	if (take->ret)
+		return 1;
+	if (atomic_cas(&s->used, used, used + take->used) != used) {
+		take->ret = -EAGAIN;
+		return 0; /* somebody else did: look again */
+	}
+	session_note_use(take->slot, s, used + take->used);
+	return 1;
+}
+
+/* Objects are taken the same way; op_begin() has said how many. */
+static __always_inline int take_objects(struct gate_session *s, __u32 n)
+{
+	if (!n)
+		return 0;
+	for (int i = 0; i < 64; i++) {
+		__u64 objects = READ(s->objects);
+
+		if (objects + n > s->max_objects)
+			return -ENOSPC;
+		if (atomic_cas(&s->objects, objects, objects + n) == objects)
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+/* Return: 0: reserved; -ENOSPC: mappings or objects; -ENOMEM: bytes; -EAGAIN. */
+__noinline int session_take(__u32 slot, __u64 used, __u32 objects)
+{
+	struct gate_session *s = session_at(slot);
+	struct take take = {.slot = slot, .used = used, .ret = -EAGAIN};
+
+	if (!s)
+		return -EPERM;
+	if (!used)
+		return take_objects(s, objects);
+	bpf_loop(1024, take_try, &take, 0);
+	return take.ret;
+}
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The truth: what is mapped through a context, read from the kernel's own structures.
+ *
+ * Nothing is locked. The reading is that of a moment only if nobody was inside an ioctl that
+ * changes a tree, which is for the caller to know; in any other case it ends, too, and says
+ * something near it. One step of the walk is one call: an object, or an area.
+ */
+#ifndef BPF_WALK_BPF_H
+#define BPF_WALK_BPF_H
+
+#include "bpf/maps.bpf.h"
+
+#define WALK_STEPS (8U << 20) /* as many as bpf_loop() does */
+#define XA_RETRY ((256ULL << 2) | 2) /* include/linux/xarray.h: xa_mk_internal() */
+#define XA_NODE_MIN 4096 /* internal entries above it are nodes */
+#define XA_LEVELS 6 /* of 6 bits: ids have 31 */
+
+static __always_inline __u64 walk_word(__u64 address, struct gate_walk *w)
+{
+	__u64 word = 0;
+
+	if (bpf_probe_read_kernel(&word, sizeof(word), (const void *)address))
+		w->invalid = 1;
+	return word;
+}
+
+/* Pages that only one area has are counted without further ado; others once in a reading. */
+static __always_inline bool walk_first(struct gate_walk *w, __u64 pages, int refs)
+{
+	struct gate_seen key = {.pages = pages, .number = w->number};
+	__u8 yes = 1;
+
+	if (refs == 1)
+		return true;
+	w->shared = 1;
+	/* An entry that had to go for another is counted twice: too much, never too little. */
+	return bpf_map_update_elem(&gate_seen, &key, &yes, BPF_NOEXIST) != -17 /* EEXIST */;
+}
+
+static __always_inline void walk_push(struct gate_walk *w, __u64 node)
+{
+	__u32 at = w->depth;
+
+	if (!node)
+		return;
+	if (at >= GATE_STACK) {
+		w->invalid = 1;
+		return;
+	}
+	w->stack[at] = node;
+	w->depth = at + 1;
+}
+
+/* An area in whatever order. */
+static __always_inline void walk_area(struct gate_walk *w, __u64 node)
+{
+	struct iopt_area *area = (void *)(node - bpf_core_field_offset(struct iopt_area, node));
+	struct rb_node *rb = (void *)node;
+	struct iopt_pages *pages = BPF_CORE_READ(area, pages);
+	unsigned long npages = 0;
+	int refs;
+
+	walk_push(w, (__u64)BPF_CORE_READ(rb, rb_right));
+	walk_push(w, (__u64)BPF_CORE_READ(rb, rb_left));
+	w->mappings++;
+	if (!pages) {
+		w->invalid = 1; /* being made, or taken down */
+		return;
+	}
+	refs = BPF_CORE_READ(pages, kref.refcount.refs.counter);
+	if (bpf_core_read(&npages, sizeof(npages), &pages->npages))
+		w->invalid = 1;
+	if (!walk_first(w, (__u64)pages, refs))
+		return;
+	w->pages += npages;
+	w->pinned += BPF_CORE_READ(pages, npinned);
+}
+
+/* The next object with an index of at least w->index, 0: none is left. */
+static __always_inline __u64 walk_object_at(struct gate_walk *w)
+{
+	__u64 entry = w->root, index = w->index;
+	__u32 shift = 0;
+
+	for (int level = 0; level < XA_LEVELS; level++) {
+		struct xa_node *node = (void *)(entry - 2);
+		__u64 slot;
+
+		if ((entry & 3) != 2 || entry <= XA_NODE_MIN)
+			break;
+		shift = BPF_CORE_READ(node, shift);
+		slot = (index >> (shift & 63)) & 63;
+		entry = walk_word((__u64)__builtin_preserve_access_index(&node->slots) + slot * 8,
+				  w);
+	}
+	/* An empty subtree is passed over as a whole. */
+	w->index = (index | ((1ULL << (shift & 63)) - 1)) + 1;
+	return entry;
+}
+
+static __always_inline void walk_object(struct gate_walk *w)
+{
+	__u64 entry = walk_object_at(w);
+	struct iommufd_object *obj = (void *)entry;
+	struct iommufd_ioas *ioas;
+
+	if (!entry)
+		return;
+	if (entry == XA_RETRY || entry & 1)
+		w->invalid = 1;
+	if (entry & 3)
+		return; /* an id that is kept for something: no object yet, or any more */
+	w->objects++;
+	if ((__u32)BPF_CORE_READ(obj, type) !=
+	    bpf_core_enum_value(enum iommufd_object_type, IOMMUFD_OBJ_IOAS))
+		return;
+	ioas = (void *)(entry - bpf_core_field_offset(struct iommufd_ioas, obj));
+	walk_push(w, (__u64)BPF_CORE_READ(ioas, iopt.area_itree.rb_root.rb_node));
+}
+
+static long walk_step(__u32 i, void *arg)
+{
+	__u32 slot = *(__u32 *)arg, depth;
+	struct gate_body *body = body_at(slot);
+	struct gate_walk *w;
+
+	if (!body)
+		return 1;
+	w = &body->walk;
+	depth = w->depth;
+	if (depth - 1 < GATE_STACK) {
+		w->depth = depth - 1;
+		walk_area(w, w->stack[depth - 1]);
+		return 0;
+	}
+	if (w->index > w->last) {
+		w->done = 1;
+		return 1;
+	}
+	walk_object(w);
+	return 0;
+}
+
+/* Fills in the session's struct gate_walk. Its caller holds gate_session.frozen. */
+__noinline int walk_session(__u32 slot)
+{
+	struct gate_session *s = session_at(slot);
+	struct gate_body *body = body_at(slot);
+	struct gate_control *control = control_get();
+	struct iommufd_ctx *ctx;
+	struct xa_node *node;
+	struct gate_walk *w;
+
+	if (!s || !body || !control)
+		return 0;
+	ctx = (void *)s->ctx;
+	w = &body->walk;
+	w->number = atomic_add(&control->next_walk, 1);
+	w->pages = w->pinned = w->mappings = w->objects = 0;
+	w->shared = w->invalid = w->depth = w->done = 0;
+	w->index = w->last = 0;
+	w->root = (__u64)BPF_CORE_READ(ctx, objects.xa_head);
+	node = (void *)(w->root - 2);
+	if ((w->root & 3) == 2 && w->root > XA_NODE_MIN)
+		w->last = (64ULL << (BPF_CORE_READ(node, shift) & 63)) - 1;
+	bpf_loop(WALK_STEPS, walk_step, &slot, 0);
+	if (!w->done)
+		w->invalid = 1;
+	return 0;
+}
+
+#endif
