@@ -63,7 +63,7 @@ common := common/conffile.c common/device.c common/fdmsg.c common/names.c common
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
 	config.c explain.c grant.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c order.c owner.c peer.c petition.c process.c procfs.c record.c \
-	report.c request.c restore.c sandbox.c sandbox_calls.c session.c status.c) \
+	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c warden.c) \
 	bpf/gate.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c

@@ -112,6 +112,18 @@ struct vfio_device_file {
 	struct iommufd_ctx *iommufd;
 } CORE;
 
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} CORE;
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct file *file;
+} CORE;
+
 #undef CORE
 
 #endif

@@ -700,17 +700,37 @@ int gate_read(struct gate_call *call)
 	if (!s || !body)
 		return 0;
 	call->err = -EBUSY;
-	spin.until_ns = bpf_ktime_get_ns() + QUIET_WAIT_NS;
+	spin.until_ns = bpf_ktime_get_ns() + (call->wait ? QUIET_WAIT_NS : 0);
 	bpf_loop(SPIN_STEPS, spin_freeze, &spin, 0);
 	if (spin.inside)
 		return 0;
 	call->err = 0;
-	call->exact = recount(call->slot, 0, 1, 0);
+	call->exact = recount(call->slot, 0, call->wait, 0);
 	if (!call->exact && !(READ(s->bits) & GATE_CLOSED))
 		walk_session(call->slot);
 	call->used = GATE_USED(body->walk.pages, body->walk.mappings);
 	call->pinned = body->walk.pinned;
 	call->objects = body->walk.objects;
 	atomic_set(&s->frozen, 0);
+	return 0;
+}
+
+/* Who has a descriptor of a session. In flight between processes, or in a ring, it is not seen. */
+SEC("iter/task_file")
+int gate_holders(struct bpf_iter__task_file *ctx)
+{
+	__u64 key = (__u64)ctx->file;
+	struct task_struct *task = ctx->task;
+	const struct gate_file *known;
+	struct gate_holder holder;
+
+	if (!key || !task)
+		return 0; /* the end of the list */
+	known = bpf_map_lookup_elem(&gate_files, &key);
+	if (!known)
+		return 0;
+	holder.slot = known->slot;
+	holder.pid = (__u32)task->tgid;
+	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
 	return 0;
 }

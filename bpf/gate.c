@@ -34,6 +34,7 @@ struct gate {
 	uint64_t n_files; /* that were reserved */
 	uint64_t lost; /* of the events, when they were looked at last */
 	struct ring_buffer *ring; /* owned */
+	struct bpf_link *holders; /* owned */
 	enum gate_level level;
 	gate_event_fn fn; /* during gate_dispatch() */
 	void *arg;
@@ -56,6 +57,7 @@ void gate_close(struct gate *gate)
 	if (!gate)
 		return;
 	ring_buffer__free(gate->ring);
+	(void)bpf_link__destroy(gate->holders); /* NULL is fine */
 	if (gate->control)
 		(void)munmap(gate->control, gate_page_up(sizeof(*gate->control)));
 	if (gate->sessions)
@@ -258,7 +260,7 @@ static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generatio
 		struct bpf_link *link;
 
 		if (err || bpf_program__type(program) == BPF_PROG_TYPE_SYSCALL ||
-		    !bpf_program__autoload(program))
+		    program == gate->skel->progs.gate_holders || !bpf_program__autoload(program))
 			continue;
 		link = bpf_program__attach(program);
 		if (!link)
@@ -307,7 +309,7 @@ static void gate_count_files(struct gate *gate)
 {
 	for (uint32_t i = 1; i < gate->n_sessions; i++)
 		if (gate->sessions[i].id)
-			gate->n_files += gate->sessions[i].n_files;
+			gate->n_files += gate->sessions[i].n_enrolled;
 }
 
 static uint32_t gate_generation_of(const char *dir)
@@ -354,6 +356,9 @@ static int gate_start(struct gate *gate, const struct gate_plan *plan)
 	gate->ring = ring_buffer__new(bpf_map__fd(gate->skel->maps.gate_events), gate_ring_event,
 				      gate, NULL);
 	if (!gate->ring)
+		return -errno;
+	gate->holders = bpf_program__attach_iter(gate->skel->progs.gate_holders, NULL);
+	if (!gate->holders)
 		return -errno;
 	gate_count_files(gate);
 	return 0;
@@ -464,9 +469,11 @@ int gate_enrol(struct gate *gate, uint32_t slot, int fd, bool cdev)
 	struct gate_call call = {.slot = slot, .fd = fd, .cdev = cdev};
 	int err = gate_call(gate->skel->progs.gate_enrol, &call);
 
-	if (!err)
-		gate->n_files++;
-	return err;
+	if (err)
+		return err;
+	gate->n_files++;
+	gate->sessions[slot].n_enrolled++;
+	return 0;
 }
 
 void gate_revoke(struct gate *gate, uint32_t slot)
@@ -475,10 +482,31 @@ void gate_revoke(struct gate *gate, uint32_t slot)
 		(void)__atomic_fetch_or(&gate->sessions[slot].bits, GATE_REVOKED, __ATOMIC_SEQ_CST);
 }
 
+struct gate_state gate_state(const struct gate *gate, uint32_t slot)
+{
+	const struct gate_session *s = &gate->sessions[slot];
+	uint32_t bits = __atomic_load_n(&s->bits, __ATOMIC_SEQ_CST);
+
+	return (struct gate_state){
+		.closed = bits & GATE_CLOSED,
+		.ended = __atomic_load_n(&s->n_files, __ATOMIC_SEQ_CST) == 0,
+		.poisoned = bits & GATE_POISONED,
+	};
+}
+
+int gate_reserve_test(struct gate *gate, const struct gate_limits *limits, uint32_t *ret_slot)
+{
+	gate->control->fired = 0;
+	*ret_slot = GATE_SELF_TEST;
+	return gate_fill(gate, GATE_SELF_TEST, UINT64_MAX, limits);
+}
+
 void gate_forget(struct gate *gate, uint32_t slot)
 {
-	if (!gate || slot == GATE_NO_SLOT)
+	/* While the kernel knows a file by it the slot is nobody else's. */
+	if (!gate || slot == GATE_NO_SLOT || !gate_state(gate, slot).ended)
 		return;
+	gate->n_files -= gate->sessions[slot].n_enrolled;
 	__atomic_store_n(&gate->sessions[slot].id, 0, __ATOMIC_SEQ_CST);
 	if (slot < gate->n_free_from)
 		gate->n_free_from = slot;
@@ -507,18 +535,6 @@ uint32_t gate_find(const struct gate *gate, uint64_t id)
 	return slot;
 }
 
-struct gate_state gate_state(const struct gate *gate, uint32_t slot)
-{
-	const struct gate_session *s = &gate->sessions[slot];
-	uint32_t bits = __atomic_load_n(&s->bits, __ATOMIC_SEQ_CST);
-
-	return (struct gate_state){
-		.closed = bits & GATE_CLOSED,
-		.ended = __atomic_load_n(&s->n_files, __ATOMIC_SEQ_CST) == 0,
-		.poisoned = bits & GATE_POISONED,
-	};
-}
-
 void gate_look(const struct gate *gate, uint32_t slot, struct gate_figures *ret_figures)
 {
 	const struct gate_session *s = &gate->sessions[slot];
@@ -535,9 +551,9 @@ void gate_look(const struct gate *gate, uint32_t slot, struct gate_figures *ret_
 	};
 }
 
-int gate_read(struct gate *gate, uint32_t slot, struct gate_figures *ret_figures)
+int gate_read(struct gate *gate, uint32_t slot, bool wait, struct gate_figures *ret_figures)
 {
-	struct gate_call call = {.slot = slot};
+	struct gate_call call = {.slot = slot, .wait = wait};
 	int err = gate_call(gate->skel->progs.gate_read, &call);
 
 	gate_look(gate, slot, ret_figures);
@@ -551,6 +567,27 @@ int gate_read(struct gate *gate, uint32_t slot, struct gate_figures *ret_figures
 	if (call.pinned > ret_figures->peak)
 		ret_figures->peak = call.pinned;
 	return 0;
+}
+
+int gate_holders(const struct gate *gate, uint32_t slot, gate_holder_fn fn, void *arg)
+{
+	CLEANUP(fd_closep) int fd = bpf_iter_create(bpf_link__fd(gate->holders));
+	struct gate_holder holders[64];
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	while ((n = read(fd, holders, sizeof(holders))) > 0)
+		for (size_t i = 0; i < (size_t)n / sizeof(*holders); i++)
+			if (holders[i].slot == slot)
+				fn(holders[i].pid, arg);
+	return n < 0 ? -errno : 0;
+}
+
+bool gate_near_limit(struct gate *gate, uint32_t slot)
+{
+	return __atomic_fetch_and(&gate->sessions[slot].bits, ~GATE_EIGHTY, __ATOMIC_SEQ_CST) &
+	       GATE_EIGHTY;
 }
 
 /* --- events */

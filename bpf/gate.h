@@ -104,7 +104,14 @@ int gate_enrol(struct gate *gate, uint32_t slot, int fd, bool cdev);
 void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits *limits);
 void gate_revoke(struct gate *gate, uint32_t slot);
 
-/* Gives the slot up; its files must be released, or never have been shown to anybody. */
+/* As gate_reserve(), the slot of the self-test. */
+int gate_reserve_test(struct gate *gate, const struct gate_limits *limits, uint32_t *ret_slot);
+
+/* Calls fn for each descriptor of a session that some process has. Return: 0; -errno. */
+typedef void (*gate_holder_fn)(uint32_t pid, void *arg);
+int gate_holders(const struct gate *gate, uint32_t slot, gate_holder_fn fn, void *arg);
+
+/* Gives the slot up as soon as its files are released: at once, or when called again after that. */
 void gate_forget(struct gate *gate, uint32_t slot);
 
 /* The slot of the session with this id; GATE_NO_SLOT. */
@@ -118,8 +125,16 @@ struct gate_state gate_state(const struct gate *gate, uint32_t slot);
 /* The last reading, from memory. */
 void gate_look(const struct gate *gate, uint32_t slot, struct gate_figures *ret_figures);
 
-/* A new reading, some microseconds for each mapping. Return: 0; -EBUSY: as gate_look(). */
-int gate_read(struct gate *gate, uint32_t slot, struct gate_figures *ret_figures);
+/**
+ * gate_read() - a new reading, some microseconds for each mapping
+ * @wait: up to 20 ms for a quiet moment
+ *
+ * Return: 0; -EBUSY: as gate_look().
+ */
+int gate_read(struct gate *gate, uint32_t slot, bool wait, struct gate_figures *ret_figures);
+
+/* Whether a limit was at 80% since it was asked last. */
+bool gate_near_limit(struct gate *gate, uint32_t slot);
 
 /* Events that did not fit into the ring; firings that the kernel skipped. */
 uint64_t gate_lost(const struct gate *gate);

@@ -59,7 +59,8 @@ struct gate_session {
 	__u64 recounts;
 	__u64 busy; /* readings that found no quiet moment */
 	__u64 changes; /* ioctls that may have changed something */
-	__u64 zero[3];
+	__u64 n_enrolled; /* daemon: files, also those that are released */
+	__u64 zero[2];
 };
 
 /* One, in an array of its own. */
@@ -117,12 +118,18 @@ struct gate_call {
 	__s32 fd; /* gate_enrol: a file of the daemon */
 	__u32 cdev; /* gate_enrol: it is a VFIO cdev, not an iommufd */
 	__s32 err; /* out */
+	__u32 wait; /* gate_read: for a quiet moment; else one look */
 	/* gate_read: out */
 	__u32 exact; /* nothing was inside: the session's reading is new */
-	__u32 zero;
 	__u64 used;
 	__u64 pinned; /* pages */
 	__u64 objects;
+};
+
+/* What gate_holders says: one for each descriptor. */
+struct gate_holder {
+	__u32 slot;
+	__u32 pid; /* of the process */
 };
 
 #endif

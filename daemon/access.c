@@ -106,7 +106,9 @@ bool access_may_kill(const struct peer *peer, const struct session *session)
 
 	if (peer->cred.uid == 0)
 		return true;
-	if (session->uid == 0 || procfs_ids(owner->pid, &ids))
+	if (!owner || session->uid == 0)
+		return session->uid != 0; /* of an orphan only its user's are killed */
+	if (procfs_ids(owner->pid, &ids))
 		return false;
 	free(ids.gids);
 	same = ids.uid == session->uid && ids.effective_uid == ids.uid && ids.saved_uid == ids.uid;

@@ -16,6 +16,7 @@
 
 #include "accounting/ledger.h"
 #include "accounting/policy.h"
+#include "bpf/gate.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/sys.h"
@@ -33,6 +34,7 @@
 #include "daemon/restore.h"
 #include "daemon/sandbox.h"
 #include "daemon/session.h"
+#include "daemon/warden.h"
 
 #define BROKER_PIDFS_MAGIC 0x50494446 /* PID_FS_MAGIC; Debian 12's headers are older */
 
@@ -308,7 +310,11 @@ int broker_new(const char *config_path, const char *socket_path, struct broker *
 	if (err)
 		return -ECANCELED;
 	broker_set_policies(broker, set);
-	err = broker_take_over(broker, socket_path);
+	err = warden_start(broker);
+	if (!err)
+		err = broker_take_over(broker, socket_path);
+	if (!err)
+		err = warden_resume(broker);
 	if (!err)
 		*ret_broker = STEAL(broker);
 	return err;
@@ -328,8 +334,11 @@ void broker_free(struct broker *broker)
 	ledger_free(broker->ledger);
 	budget_free(broker->budget);
 	policy_unref(broker->policies);
-	if (broker->loop)
+	if (broker->loop) {
 		loop_cancel(broker->loop, &broker->signal_watch);
+		loop_cancel(broker->loop, &broker->gate_watch);
+	}
+	gate_close(broker->gate);
 	loop_free(broker->loop);
 	fd_closep(&broker->signal_fd);
 	fd_closep(&broker->sysfs_fd);

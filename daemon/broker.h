@@ -13,6 +13,7 @@
 
 struct budget;
 struct closer;
+struct gate;
 struct ledger;
 struct listener;
 struct loop;
@@ -39,6 +40,9 @@ struct broker {
 	struct owner_table *owners;
 	struct listener *listener;
 	struct closer *closer;
+	struct gate *gate; /* NULL: nothing keeps limits in the kernel */
+	uint64_t gate_watch;
+	char gate_reason[256]; /* what is missing of it, one line; "": nothing */
 	struct peer *peers; /* all connections that are served */
 	struct lobby lobby; /* those of them that have made no request yet */
 	unsigned int n_connections; /* all, with those that are still being closed */

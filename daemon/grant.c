@@ -16,6 +16,7 @@
 #include "daemon/petition.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/warden.h"
 #include "iommufd/cdev.h"
 #include "iommufd/iommu.h"
 
@@ -70,6 +71,19 @@ static int grant_open_device(struct grant *grant, const struct device *device)
 	return 0;
 }
 
+/* Nobody else has them yet: from the first ioctl on each counts. */
+static int grant_enrol(struct grant *grant)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < grant->n_fds; i++)
+		err = warden_enrol(grant->broker, grant->session, grant->fds[i], i > 0);
+	if (err)
+		(void)snprintf(grant->fault, sizeof(grant->fault),
+			       "the gate does not take its files: %s", strerror(-err));
+	return err;
+}
+
 static int grant_set_limit(struct grant *grant, const struct petition *petition)
 {
 	const struct process *owner = &petition->owner;
@@ -120,9 +134,17 @@ static int grant_prepare(struct grant *grant, const struct petition *petition)
 			       "cannot reserve and record a session: %s", strerror(-err));
 		return err;
 	}
+	err = warden_admit(grant->broker, grant->session, 1 + petition->open->n_devices);
+	if (err) {
+		(void)snprintf(grant->fault, sizeof(grant->fault),
+			       "the gate has no room for one more session: %s", strerror(-err));
+		return err;
+	}
 	err = grant_open_context(grant);
 	for (size_t i = 0; !err && i < petition->open->n_devices; i++)
 		err = grant_open_device(grant, &petition->devices[i]);
+	if (!err)
+		err = grant_enrol(grant);
 	return err ? err : grant_set_limit(grant, petition);
 }
 

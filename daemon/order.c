@@ -21,6 +21,7 @@
 #include "daemon/report.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/warden.h"
 #include "iommufd/cdev.h"
 
 /* An order in hand: whose, and to which session. */
@@ -51,7 +52,7 @@ static int order_done(const struct order *order, const int *fd)
 {
 	struct proto_done body = {
 		.id = order->session->id,
-		.state = report_state(order->session->state),
+		.state = report_state(order->peer->broker, order->session),
 	};
 	struct peer_answer answer = {
 		.request = order->header,
@@ -76,9 +77,9 @@ static int order_not_admin(const struct order *order, const char *what)
 static int order_given_up(const struct order *order)
 {
 	return request_refuse(order->peer, order->header, REFUSAL_BAD_REQUEST,
-			      "session %llx was closed or revoked: it ends with process %d",
-			      (unsigned long long)order->session->id,
-			      (int)order->session->owner->pid);
+			      "session %llx was closed or revoked: it ends when its context and "
+			      "devices are released",
+			      (unsigned long long)order->session->id);
 }
 
 static void order_numbers(const struct proto_set *set, struct session_numbers *numbers)
@@ -127,6 +128,17 @@ static void order_weigh_raise(const struct order *order, uint64_t charged,
 		admission_raise(broker->policies, &sums, session->share.charged, charged, change);
 }
 
+static int order_limit(const struct order *order)
+{
+	struct broker *broker = order->peer->broker;
+
+	warden_limit(broker, order->session);
+	if (order->session->owner)
+		return owner_limit_session(order->session);
+	owner_limit_orphan(broker, order->session);
+	return 0;
+}
+
 /* Books first, then limits; after a failure both are as they were. */
 static int order_apply(const struct order *order, const struct session_numbers *old,
 		       const struct session_numbers *numbers)
@@ -136,11 +148,11 @@ static int order_apply(const struct order *order, const struct session_numbers *
 
 	if (err)
 		return err;
-	err = owner_limit_session(order->session);
+	err = order_limit(order);
 	if (!err)
 		return 0;
 	(void)session_set_numbers(sessions, order->session, old); /* it was so a moment ago */
-	(void)owner_limit_session(order->session); /* the error at hand is the one to report */
+	(void)order_limit(order); /* the error at hand is the one to report */
 	return err;
 }
 
@@ -175,8 +187,8 @@ static int order_set_numbers(const struct order *order, const struct session_num
 	err = order_apply(order, &old, numbers);
 	if (err)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
-				      "cannot set RLIMIT_MEMLOCK of process %d: %s",
-				      (int)order->session->owner->pid, strerror(-err));
+				      "cannot set RLIMIT_MEMLOCK of the owner of session %llx: %s",
+				      (unsigned long long)order->session->id, strerror(-err));
 	order_audit_set(order, &old);
 	return order_done(order, NULL);
 }
@@ -265,6 +277,11 @@ static int order_hand_out(const struct order *order, const struct device *device
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
 				      "cannot open /dev/vfio/devices/%s of device %s: %s",
 				      device->cdev, device->name, strerror(-err));
+	err = warden_enrol(broker, order->session, fd, true);
+	if (err)
+		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
+				      "the gate does not take device %s: %s", device->name,
+				      strerror(-err));
 	err = session_claim(broker->sessions, order->session, device);
 	if (err)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
@@ -397,7 +414,9 @@ static void order_give_up(const struct order *order, bool force)
 		session_enter(order->peer->broker->sessions, session, SESSION_REVOKED);
 	else if (!force)
 		return;
-	owner_give_up(session->owner, force);
+	warden_revoke(order->peer->broker, session);
+	if (session->owner)
+		owner_give_up(session->owner, force);
 }
 
 int order_close(struct peer *peer, const struct proto_header *header, const void *body)
@@ -419,12 +438,15 @@ int order_close(struct peer *peer, const struct proto_header *header, const void
 static int order_kill(const struct order *order)
 {
 	const struct owner *owner = order->session->owner;
-	int err = process_kill(owner->pidfd);
+	int err = owner ? process_kill(owner->pidfd) : 0;
 
+	if (!err || err == -ESRCH)
+		err = warden_kill(order->peer->broker, order->session);
 	if (err && err != -ESRCH)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
-				      "cannot kill process %d: %s", (int)owner->pid,
-				      strerror(-err));
+				      "cannot kill every process that has a descriptor of session "
+				      "%llx: %s",
+				      (unsigned long long)order->session->id, strerror(-err));
 	audit_order(order->peer, order->session, "killed");
 	return order_done(order, NULL);
 }
@@ -447,7 +469,7 @@ int order_revoke(struct peer *peer, const struct proto_header *header, const voi
 				      "session %llx lives with process %d, which is not one of its "
 				      "user alone: only root may kill that",
 				      (unsigned long long)request.id,
-				      (int)order.session->owner->pid);
+				      order.session->owner ? (int)order.session->owner->pid : 0);
 	order_give_up(&order, true);
 	audit_order(peer, order.session, "revoked");
 	return request.flags & PROTO_REVOKE_KILL ? order_kill(&order) : order_done(&order, NULL);

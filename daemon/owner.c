@@ -21,6 +21,7 @@
 #include "daemon/procfs.h"
 #include "daemon/record.h"
 #include "daemon/session.h"
+#include "daemon/warden.h"
 
 #define OWNER_BUCKETS 4096
 
@@ -57,8 +58,11 @@ void owner_add_session(struct owner *owner, struct session *session)
 /* The session and its record name the owner until one of the next two is through. */
 static void owner_unlink_session(struct session *session)
 {
-	struct session **slot = &session->owner->sessions;
+	struct session **slot;
 
+	if (!session->owner)
+		return; /* an orphan */
+	slot = &session->owner->sessions;
 	while (*slot != session)
 		slot = &(*slot)->next_owned;
 	*slot = session->next_owned;
@@ -202,6 +206,12 @@ int owner_limit_session(struct session *session)
 	return err;
 }
 
+void owner_limit_orphan(struct broker *broker, const struct session *session)
+{
+	if (session->accounting == POLICY_ACCOUNTING_USER)
+		owner_limit_siblings(broker->owners, session->uid, NULL);
+}
+
 int owner_move_session(struct session *session, struct owner *owner)
 {
 	struct owner *old = session->owner;
@@ -212,9 +222,14 @@ int owner_move_session(struct session *session, struct owner *owner)
 	owner_take_session(owner, session);
 	err = memlock_limit(owner, false);
 	if (err) {
-		owner_take_session(old, session);
+		if (old)
+			owner_take_session(old, session);
+		else
+			owner_remove_session(session);
 		return err;
 	}
+	if (!old)
+		return 0;
 	if (old->sessions) {
 		owner_limit_logged(old, true);
 	} else {
@@ -232,6 +247,7 @@ void owner_end_session(struct broker *broker, struct session *session)
 
 	if (owner)
 		owner_remove_session(session);
+	warden_forget(broker, session);
 	session_free(broker->sessions, session);
 	if (owner && owner->sessions)
 		owner_limit_logged(owner, false);
@@ -239,14 +255,27 @@ void owner_end_session(struct broker *broker, struct session *session)
 		owner_limit_siblings(broker->owners, uid, owner);
 }
 
-static void owner_audit_end(const struct owner *owner, const struct session *session)
+static void owner_audit_end(const struct owner *owner, const struct session *session,
+			    const char *event)
 {
 	struct audit audit UNINITIALIZED;
 
-	audit_begin(&audit, owner->broker, "ended");
+	audit_begin(&audit, owner->broker, event);
 	audit_session(&audit, session);
 	audit_text(&audit, "text", "its owner has exited");
 	audit_end(&audit, LOG_LEVEL_INFO);
+}
+
+/* Who else has its descriptors goes on within its limits: it is an orphan. */
+static void owner_leave_session(struct owner *owner, struct session *session)
+{
+	bool held = warden_holds(owner->broker, session);
+
+	owner_audit_end(owner, session, held ? "orphaned" : "ended");
+	if (held)
+		owner_remove_session(session);
+	else
+		owner_end_session(owner->broker, session);
 }
 
 /* The pidfd became readable: the process and all its threads are gone, and so are its limits. */
@@ -257,12 +286,8 @@ static void owner_exited(uint32_t events, void *arg)
 	(void)events;
 	if (!procfs_exited(owner->pidfd)) /* a poll that failed: it is armed anew */
 		return;
-	while (owner->sessions) {
-		struct session *session = owner->sessions;
-
-		owner_audit_end(owner, session);
-		owner_end_session(owner->broker, session);
-	}
+	while (owner->sessions)
+		owner_leave_session(owner, owner->sessions);
 	record_drop(owner->broker->record, &owner->slot);
 	owner_free(owner);
 }

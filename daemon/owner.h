@@ -86,6 +86,9 @@ void owner_add_session(struct owner *owner, struct session *session);
  */
 int owner_limit_session(struct session *session);
 
+/* The same for a session whose owner has exited: the other owners of its uid. */
+void owner_limit_orphan(struct broker *broker, const struct session *session);
+
 /**
  * owner_give_up() - bring the owner's limit in line after one of its sessions was revoked
  * @force: it is taken away, not given up: also if the process has lowered its limit since

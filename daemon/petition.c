@@ -9,6 +9,7 @@
 
 #include "accounting/ledger.h"
 #include "accounting/policy.h"
+#include "bpf/gate.h"
 #include "common/cleanup.h"
 #include "daemon/access.h"
 #include "daemon/broker.h"
@@ -206,6 +207,7 @@ static void petition_sums(uid_t uid, const struct policy *policy, struct admissi
 		.host = ledger_host_sum(broker->ledger),
 		.n_sessions = ledger_n_sessions(broker->ledger, uid, policy->name),
 		.mem_total = broker->mem_total,
+		.gate_exact = gate_level(broker->gate) == GATE_LEVEL_EXACT,
 	};
 }
 

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "bpf/gate.h"
 #include "common/cleanup.h"
 #include "daemon/access.h"
 #include "daemon/broker.h"
@@ -12,6 +14,7 @@
 #include "daemon/procfs.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/warden.h"
 
 static const enum proto_state report_states[] = {
 	[SESSION_PENDING] = PROTO_STATE_PENDING,
@@ -20,9 +23,33 @@ static const enum proto_state report_states[] = {
 };
 static_assert(ARRAY_SIZE(report_states) == SESSION_STATES, "a word for each state");
 
-enum proto_state report_state(enum session_state state)
+enum proto_state report_state(const struct broker *broker, const struct session *session)
 {
-	return report_states[state];
+	if (warden_poisoned(broker, session))
+		return PROTO_STATE_POISONED;
+	if (session->state == SESSION_ACTIVE && !session->owner)
+		return PROTO_STATE_ORPHANED;
+	return report_states[session->state];
+}
+
+/* Read in the kernel; what is not known there stays so. */
+static void report_figures(const struct broker *broker, const struct session *session,
+			   struct proto_session *record)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct gate_figures figures;
+
+	if (!warden_figures(broker, session, false, &figures))
+		return;
+	record->pinned = figures.pinned * page;
+	record->pinned_peak = figures.peak * page;
+	record->mapped = figures.mapped * page;
+	record->mappings = figures.mappings;
+	record->denied = figures.denied;
+	record->flags |= figures.exact ? PROTO_SESSION_EXACT : 0;
+	if (record->state == PROTO_STATE_ACTIVE && figures.exact && !figures.mappings &&
+	    !figures.objects)
+		record->state = PROTO_STATE_IDLE;
 }
 
 /* What /proc knows of the owner; believed only if the process was there all the time. */
@@ -50,8 +77,8 @@ static void report_owner(const struct owner *owner, struct proto_session *record
 }
 
 /* Figures that only the kernel's structures can give are not known; never zero. */
-static void report_fill(const struct session *session, struct proto_session *ret_record,
-			char cgroup[static PROCFS_CGROUP_MAX])
+static void report_fill(const struct broker *broker, const struct session *session,
+			struct proto_session *ret_record, char cgroup[static PROCFS_CGROUP_MAX])
 {
 	*ret_record = (struct proto_session){
 		.id = session->id,
@@ -63,23 +90,25 @@ static void report_fill(const struct session *session, struct proto_session *ret
 		.max_mappings = session->max_mappings,
 		.uid = session->uid,
 		.accounting = (uint32_t)session->accounting,
-		.state = report_states[session->state],
+		.state = report_state(broker, session),
 		.n_devices = (uint16_t)session->n_devices,
 	};
 	proto_text_set(ret_record->name, sizeof(ret_record->name), session->name);
 	proto_text_set(ret_record->policy, sizeof(ret_record->policy), session->policy);
 	report_owner(session->owner, ret_record, cgroup);
+	report_figures(broker, session, ret_record);
 	ret_record->cgroup_len = (uint16_t)strlen(cgroup);
 }
 
 /* Appends a record; returns its length, or 0 when it does not fit any more. */
-static size_t report_append(const struct session *session, char *out, size_t room)
+static size_t report_append(const struct broker *broker, const struct session *session, char *out,
+			    size_t room)
 {
 	char cgroup[PROCFS_CGROUP_MAX];
 	struct proto_session record;
 	size_t len;
 
-	report_fill(session, &record, cgroup);
+	report_fill(broker, session, &record, cgroup);
 	len = sizeof(record) + record.cgroup_len + record.n_devices * sizeof(char[40]);
 	if (len > room)
 		return 0;
@@ -123,7 +152,7 @@ int report_list(struct peer *peer, const struct proto_header *header, const void
 
 		if (access_of(peer, s) == ACCESS_NONE)
 			continue;
-		n = report_append(s, broker->packet.bytes + len, room - len);
+		n = report_append(broker, s, broker->packet.bytes + len, room - len);
 		if (n == 0) {
 			head.more = 1;
 			break;
@@ -150,6 +179,6 @@ int report_show(struct peer *peer, const struct proto_header *header, const void
 	if (!session || access_of(peer, session) == ACCESS_NONE)
 		return request_fail(peer, header, REQUEST_NO_SESSION, "no session %llx",
 				    (unsigned long long)show.id);
-	len = report_append(session, broker->packet.bytes, PROTO_MESSAGE_MAX / 2);
+	len = report_append(broker, session, broker->packet.bytes, PROTO_MESSAGE_MAX / 2);
 	return report_send(peer, header, &head, len);
 }

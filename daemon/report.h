@@ -6,10 +6,11 @@
 #include "common/proto.h"
 #include "daemon/session.h"
 
+struct broker;
 struct peer;
 
-/* The wire's word for a state. */
-enum proto_state report_state(enum session_state state);
+/* The wire's word for its state. */
+enum proto_state report_state(const struct broker *broker, const struct session *session);
 
 /* Handlers of PROTO_LIST and PROTO_SHOW; see request.c. */
 int report_list(struct peer *peer, const struct proto_header *header, const void *body);

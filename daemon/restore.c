@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/gate.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "daemon/broker.h"
@@ -51,6 +52,15 @@ static void restore_drop(struct broker *broker, uint32_t slot, const char *why)
 	record_drop(broker->record, &slot);
 }
 
+/* What the kernel keeps says so; a session that it does not know ends with its owner. */
+static bool restore_is_over(const struct broker *broker, const struct record_session *body,
+			    const struct owner *owner)
+{
+	uint32_t gate = broker->gate ? gate_find(broker->gate, body->id) : GATE_NO_SLOT;
+
+	return gate == GATE_NO_SLOT ? !owner : gate_state(broker->gate, gate).ended;
+}
+
 static int restore_session(struct broker *broker, uint32_t slot)
 {
 	const struct record_session *body = &record_at(broker->record, slot)->session;
@@ -62,8 +72,8 @@ static int restore_session(struct broker *broker, uint32_t slot)
 		restore_drop(broker, slot, "it was never handed out");
 		return 0;
 	}
-	if (!owner) {
-		restore_drop(broker, slot, "its owner exited while no daemon ran");
+	if (restore_is_over(broker, body, owner)) {
+		restore_drop(broker, slot, "it was over before this daemon started");
 		return 0;
 	}
 	err = session_revive(broker->sessions, slot, &session);
@@ -71,7 +81,7 @@ static int restore_session(struct broker *broker, uint32_t slot)
 		return err;
 	if (err)
 		restore_drop(broker, slot, strerror(-err));
-	else
+	else if (owner)
 		owner_add_session(owner, session);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -80,6 +81,9 @@ struct sandbox_call {
  */
 static const struct sandbox_call sandbox_calls[] = {
 	PASS("accept4", SERVE),
+	PASS("bpf", SERVE ": reads a session's figures", IF_IS(0, BPF_PROG_TEST_RUN)),
+	PASS("bpf", SERVE ": firings that were missed", IF_IS(0, BPF_OBJ_GET_INFO_BY_FD)),
+	PASS("bpf", SERVE ": who has a session's descriptors", IF_IS(0, BPF_ITER_CREATE)),
 	PASS("capget", SERVE ": is a requester capable?"),
 	PASS("clone", SERVE ": threads that close (closer.c)",
 	     IF_BITS(0, CLONE_THREAD | SANDBOX_NAMESPACES, CLONE_THREAD)),
@@ -257,7 +261,6 @@ static const struct sandbox_call sandbox_calls[] = {
 	KILL("acct", SYSTEM),
 	KILL("add_key", SYSTEM),
 	KILL("adjtimex", SYSTEM),
-	KILL("bpf", SYSTEM),
 	KILL("chroot", SYSTEM),
 	KILL("clock_adjtime", SYSTEM),
 	KILL("clock_settime", SYSTEM),

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bpf/gate.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "daemon/record.h"
@@ -256,6 +257,7 @@ static int session_reserve(struct session_table *table, const struct session_pla
 
 	if (!s)
 		return -ENOMEM;
+	s->gate = GATE_NO_SLOT;
 	s->uid = plan->uid;
 	s->accounting = plan->accounting;
 	s->max_mappings = plan->max_mappings;
@@ -324,6 +326,7 @@ int session_revive(struct session_table *table, uint32_t slot, struct session **
 	if (table->newest && body->id <= table->newest->id)
 		return -EEXIST;
 	numbers = &body->numbers[body->which];
+	s->gate = GATE_NO_SLOT;
 	s->id = body->id;
 	s->uid = body->uid;
 	s->state = (enum session_state)body->state;

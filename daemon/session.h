@@ -67,6 +67,7 @@ struct session {
 	uint64_t extra_memlock;
 	unsigned int suffix; /* last one tried for this name; on the session that has it bare */
 	uint32_t slot; /* of the record */
+	uint32_t gate; /* its slot in the gate; GATE_NO_SLOT */
 	size_t n_devices;
 	struct session_claim *claims; /* in the order they were given */
 	char name[PROTO_NAME_MAX + 1];

@@ -9,6 +9,7 @@
 #include "accounting/admission.h"
 #include "accounting/ledger.h"
 #include "accounting/policy.h"
+#include "bpf/gate.h"
 #include "common/proto.h"
 #include "daemon/broker.h"
 #include "daemon/loop.h"
@@ -65,6 +66,13 @@ static bool status_add(const struct ledger_line *line, void *arg)
 	return true;
 }
 
+static const enum proto_gate status_gates[] = {
+	[GATE_LEVEL_NONE] = PROTO_GATE_NONE,
+	[GATE_LEVEL_OBSERVE] = PROTO_GATE_OBSERVE,
+	[GATE_LEVEL_BEST_EFFORT] = PROTO_GATE_BEST_EFFORT,
+	[GATE_LEVEL_EXACT] = PROTO_GATE_EXACT,
+};
+
 static void status_fill(const struct broker *broker, struct proto_status *ret_status)
 {
 	struct utsname name;
@@ -74,9 +82,9 @@ static void status_fill(const struct broker *broker, struct proto_status *ret_st
 		.host_limit = admission_host_limit(broker->policies, broker->mem_total),
 		.host_sum = ledger_host_sum(broker->ledger),
 		.n_sessions = session_count(broker->sessions),
-		.lost_events = PROTO_UNKNOWN,
-		.recursion_misses = PROTO_UNKNOWN,
-		.gate = PROTO_GATE_NONE,
+		.lost_events = broker->gate ? gate_lost(broker->gate) : PROTO_UNKNOWN,
+		.recursion_misses = broker->gate ? gate_misses(broker->gate) : PROTO_UNKNOWN,
+		.gate = status_gates[gate_level(broker->gate)],
 		.pid = (uint32_t)getpid(),
 	};
 	(void)uname(&name); /* cannot fail */
@@ -84,8 +92,7 @@ static void status_fill(const struct broker *broker, struct proto_status *ret_st
 	proto_text_set(ret_status->kernel, sizeof(ret_status->kernel), name.release);
 	proto_text_set(ret_status->loop, sizeof(ret_status->loop), loop_backend_name(broker->loop));
 	proto_text_set(ret_status->gate_reason, sizeof(ret_status->gate_reason),
-		       "this version has no programs in the kernel: RLIMIT_MEMLOCK alone bounds "
-		       "what is pinned");
+		       broker->gate_reason);
 }
 
 int status_serve(struct peer *peer, const struct proto_header *header, const void *body)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <pthread.h>
@@ -219,7 +220,10 @@ static const struct call forbidden[] = {
 	{"unshare, a namespace", SYS_unshare, {CLONE_NEWNS}, KILLED},
 	{"unshare, descriptors", SYS_unshare, {CLONE_FILES}, KILLED},
 	DEAD(setns),
-	DEAD(bpf),
+	{"bpf, a map", SYS_bpf, {BPF_MAP_CREATE}, ENOSYS},
+	{"bpf, a program", SYS_bpf, {BPF_PROG_LOAD}, ENOSYS},
+	{"bpf, an element", SYS_bpf, {BPF_MAP_UPDATE_ELEM}, ENOSYS},
+	{"bpf, somebody's map", SYS_bpf, {BPF_MAP_GET_FD_BY_ID}, ENOSYS},
 	DEAD(perf_event_open),
 	DEAD(init_module),
 	DEAD(finit_module),

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The self-test: programs that load and attach may still never be called; a context tells. */
+#ifndef DAEMON_SELFTEST_H
+#define DAEMON_SELFTEST_H
+
+struct gate;
+
+/**
+ * selftest_run() - use a context of its own, and see who notices
+ * @ret_reason: what is missing, and what to do; "": nothing
+ *
+ * Sets the gate's level by what it saw.
+ *
+ * Return: 0; -errno: nothing could be tried, or nothing keeps limits here.
+ */
+int selftest_run(struct gate *gate, int dev_fd, char *ret_reason, unsigned int reason_size);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's side of the gate (bpf/gate.h): gives each session its slot, tells the kernel the
+ * limits, and acts on what the kernel says. Without a gate, or for a session that has no slot in
+ * it, everything here does nothing, and RLIMIT_MEMLOCK alone bounds what is pinned.
+ */
+#ifndef DAEMON_WARDEN_H
+#define DAEMON_WARDEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct broker;
+struct gate_figures;
+struct session;
+
+/**
+ * warden_start() - open the gate and prove that each of its programs is called
+ *
+ * Where there is none broker->gate stays NULL, and broker->gate_reason says why.
+ *
+ * Return: 0, also then; -ENOMEM.
+ */
+int warden_start(struct broker *broker);
+
+/* After the sessions of before are back: those the kernel has released end, others are told. */
+int warden_resume(struct broker *broker);
+
+/**
+ * warden_admit() - a slot with the session's limits
+ * @n_files: that will be enrolled
+ *
+ * Return: 0; -ENOSPC: the gate has no room for one more.
+ */
+int warden_admit(struct broker *broker, struct session *session, size_t n_files);
+
+/* A file of the session's, before anybody else has it. Return: 0; -errno of gate_enrol(). */
+int warden_enrol(const struct broker *broker, const struct session *session, int fd, bool cdev);
+
+/* The session's numbers have changed, or it was revoked. */
+void warden_limit(const struct broker *broker, const struct session *session);
+void warden_revoke(const struct broker *broker, const struct session *session);
+
+/* The session ends. */
+void warden_forget(const struct broker *broker, const struct session *session);
+
+/* Whether its context or a device of it may still be somebody's, though its owner has exited. */
+bool warden_holds(const struct broker *broker, const struct session *session);
+
+/* SIGKILL for every process that has a descriptor of it. Return: 0; -errno: some may be left. */
+int warden_kill(const struct broker *broker, const struct session *session);
+
+/* Return: false: nothing is known of it. */
+bool warden_figures(const struct broker *broker, const struct session *session, bool wait,
+		    struct gate_figures *ret_figures);
+
+/* More was found mapped than was reserved. */
+bool warden_poisoned(const struct broker *broker, const struct session *session);
+
+#endif
