@@ -9,6 +9,7 @@
  */
 #include "bpf/recount.bpf.h"
 
+#define CLOCK_MONOTONIC 1
 #define TIMER_NS (20 * NSEC_PER_MSEC)
 #define TIMER_LATER_NS (1000 * NSEC_PER_MSEC)
 #define TIMER_MAPPINGS 2000 /* more are not read in a timer, for as long as the daemon may */
@@ -194,8 +195,14 @@ static long enter_try(__u32 i, void *arg)
 	wait_unfrozen(enter->slot, s);
 	enter->number = op_begin(enter->slot, enter->cmd, enter->used, enter->objects);
 	op = op_at(body, enter->number);
-	if (!enter->number || !op)
+	if (!enter->number || !op) {
+		/*
+		 * More threads than places; or another one was preempted on this processor while
+		 * it took storage of its own, which the kernel lets only one do at a time.
+		 */
+		wait_a_moment();
 		return 0;
+	}
 	if (READ(s->frozen)) {
 		if (i == ENTER_TRIES - 1)
 			atomic_add(&s->breaks, 1); /* too long: that reading shall not count */
@@ -647,7 +654,7 @@ static __always_inline int enrol(const struct gate_call *call)
 		return err;
 	}
 	atomic_add(&s->n_files, 1);
-	bpf_timer_init(&body->timer, &gate_bodies, 1 /* CLOCK_MONOTONIC */); /* once for all */
+	bpf_timer_init(&body->timer, &gate_bodies, CLOCK_MONOTONIC); /* once for all */
 	bpf_timer_set_callback(&body->timer, timer_fired);
 	return 0;
 }
@@ -656,6 +663,23 @@ SEC("syscall")
 int gate_enrol(struct gate_call *call)
 {
 	call->err = enrol(call);
+	return 0;
+}
+
+/* The timer of a session that was there before calls this object's program, and soon. */
+SEC("syscall")
+int gate_renew(struct gate_call *call)
+{
+	struct gate_session *s = session_at(call->slot);
+	struct gate_body *body = body_at(call->slot);
+
+	call->err = -EINVAL;
+	if (!s || !body)
+		return 0;
+	bpf_timer_set_callback(&body->timer, timer_fired);
+	atomic_set(&s->timer, 1);
+	bpf_timer_start(&body->timer, TIMER_NS, 0);
+	call->err = 0;
 	return 0;
 }
 

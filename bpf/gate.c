@@ -134,6 +134,12 @@ static int gate_remove_tree(int at, const char *name)
 
 int gate_purge(const char *dir)
 {
+	CLEANUP(fd_closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
 	return gate_remove_tree(AT_FDCWD, dir);
 }
 
@@ -305,11 +311,26 @@ static int gate_ring_event(void *arg, void *data, size_t size)
 	return 0;
 }
 
-static void gate_count_files(struct gate *gate)
+static int gate_call(const struct bpf_program *program, struct gate_call *call)
 {
-	for (uint32_t i = 1; i < gate->n_sessions; i++)
-		if (gate->sessions[i].id)
-			gate->n_files += gate->sessions[i].n_enrolled;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = call, .ctx_size_in = sizeof(*call));
+
+	if (bpf_prog_test_run_opts(bpf_program__fd(program), &opts))
+		return -errno;
+	return call->err;
+}
+
+/* Sessions of before: what they have of the capacity, and whose program their timer calls. */
+static void gate_renew_sessions(struct gate *gate)
+{
+	for (uint32_t i = 1; i < gate->n_sessions; i++) {
+		struct gate_call call = {.slot = i};
+
+		if (!gate->sessions[i].id)
+			continue;
+		gate->n_files += gate->sessions[i].n_enrolled;
+		(void)gate_call(gate->skel->progs.gate_renew, &call); /* a slot in range */
+	}
 }
 
 static uint32_t gate_generation_of(const char *dir)
@@ -326,6 +347,12 @@ static uint32_t gate_generation_of(const char *dir)
 	return control.generation;
 }
 
+void gate_deny_unmanaged(struct gate *gate, bool deny)
+{
+	__atomic_store_n(&gate->control->unmanaged,
+			 deny ? GATE_UNMANAGED_DENY : GATE_UNMANAGED_ALLOW, __ATOMIC_SEQ_CST);
+}
+
 /* Attached beside the old ones, which act until the word is stored; then they are removed. */
 static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t generation)
 {
@@ -334,8 +361,7 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t
 	if (err)
 		return err;
 	gate->control->abi = GATE_ABI;
-	gate->control->unmanaged =
-		plan->deny_unmanaged ? GATE_UNMANAGED_DENY : GATE_UNMANAGED_ALLOW;
+	gate_deny_unmanaged(gate, plan->deny_unmanaged);
 	__atomic_store_n(&gate->control->generation, generation, __ATOMIC_SEQ_CST);
 	return gate_unpin_others(gate, generation);
 }
@@ -360,7 +386,7 @@ static int gate_start(struct gate *gate, const struct gate_plan *plan)
 	gate->holders = bpf_program__attach_iter(gate->skel->progs.gate_holders, NULL);
 	if (!gate->holders)
 		return -errno;
-	gate_count_files(gate);
+	gate_renew_sessions(gate);
 	return 0;
 }
 
@@ -395,15 +421,6 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 }
 
 /* --- sessions */
-
-static int gate_call(const struct bpf_program *program, struct gate_call *call)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = call, .ctx_size_in = sizeof(*call));
-
-	if (bpf_prog_test_run_opts(bpf_program__fd(program), &opts))
-		return -errno;
-	return call->err;
-}
 
 static uint64_t gate_max_mappings(const struct gate_limits *limits)
 {

@@ -73,8 +73,15 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 void gate_close(struct gate *gate);
 void gate_closep(struct gate **gate);
 
-/* Removes whatever is pinned in a directory: programs stop when it returns. Return: 0; -errno. */
+/**
+ * gate_purge() - remove whatever is pinned in a directory: no program acts any more
+ *
+ * Return: 0, also if nothing is there; -EWOULDBLOCK: a daemon has it; -errno.
+ */
 int gate_purge(const char *dir);
+
+/* Contexts that nobody here handed out may map nothing new. */
+void gate_deny_unmanaged(struct gate *gate, bool deny);
 
 enum gate_level gate_level(const struct gate *gate);
 void gate_set_level(struct gate *gate, enum gate_level level);

@@ -16,6 +16,7 @@
 #define SIGKILL 9
 #define SPIN_STEPS (8U << 20)
 #define FROZEN_WAIT_NS (50 * NSEC_PER_MSEC)
+#define MOMENT_NS (10 * NSEC_PER_MSEC)
 #define QUIET_WAIT_NS (10 * NSEC_PER_MSEC)
 
 struct spin {
@@ -42,6 +43,19 @@ static __always_inline void wait_unfrozen(__u32 slot, const struct gate_session 
 		return;
 	spin.until_ns = bpf_ktime_get_ns() + FROZEN_WAIT_NS;
 	bpf_loop(SPIN_STEPS, spin_frozen, &spin, 0);
+}
+
+static long spin_time(__u32 i, void *arg)
+{
+	return bpf_ktime_get_ns() > ((const struct spin *)arg)->until_ns;
+}
+
+/* Others get the processor meanwhile, where the kernel preempts. */
+static __always_inline void wait_a_moment(void)
+{
+	struct spin spin = {.until_ns = bpf_ktime_get_ns() + MOMENT_NS};
+
+	bpf_loop(SPIN_STEPS, spin_time, &spin, 0);
 }
 
 static long spin_inside(__u32 i, void *arg)

@@ -76,6 +76,7 @@ static void broker_reload(struct broker *broker)
 		log_error("%s is not taken: the policies stay as they were", broker->config_path);
 	} else {
 		broker_set_policies(broker, set);
+		warden_reload(broker);
 		log_info("loaded %s: %zu policies", broker->config_path, set->n_policies);
 	}
 	(void)sd_notify(0, "READY=1"); /* nobody may be listening */

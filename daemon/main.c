@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "accounting/policy.h"
+#include "bpf/gate.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/proto.h"
@@ -19,11 +20,12 @@
 #include "daemon/sandbox.h"
 
 static const char usage[] =
-	"Usage: pinbrokerd [--config FILE] [--socket PATH] [--check]\n"
+	"Usage: pinbrokerd [--config FILE] [--socket PATH] [--check] [--purge]\n"
 	"Hand IOMMUFD and VFIO devices to unprivileged VMMs, by policy. Stays in the foreground.\n"
 	"\n"
 	"  --config FILE   configuration (" PINBROKER_SYSCONFDIR "/pinbroker/pinbroker.conf)\n"
 	"  --socket PATH   where to listen (" PROTO_SOCKET ")\n"
+	"  --purge         remove what is left in the kernel, while no daemon runs\n"
 	"  --check         parse the configuration and exit: 0, or 78 if it is bad\n"
 	"  --version       print the version and exit\n"
 	"  --help          print this and exit\n"
@@ -34,15 +36,20 @@ struct arguments {
 	const char *config;
 	const char *socket;
 	bool check;
+	bool purge;
 };
 
 /* Returns an exit status, or -1 to go on. */
 static int arguments_parse(int argc, char **argv, struct arguments *ret_arguments)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
-		{"check", no_argument, NULL, 'k'},        {"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+		{"config", required_argument, NULL, 'c'},
+		{"socket", required_argument, NULL, 's'},
+		{"check", no_argument, NULL, 'k'},
+		{"purge", no_argument, NULL, 'p'},
+		{"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -56,6 +63,9 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret_argument
 			break;
 		case 'k':
 			ret_arguments->check = true;
+			break;
+		case 'p':
+			ret_arguments->purge = true;
 			break;
 		case 'v':
 			return puts("pinbrokerd " PINBROKER_VERSION) < 0 ? EX_SOFTWARE : 0;
@@ -80,6 +90,18 @@ static int check(const char *config)
 	return config_load(config, getuid(), mem_total, &set) ? EX_CONFIG : 0;
 }
 
+/* Limits of sessions that still live are kept by nobody from here on. */
+static int purge(void)
+{
+	int err = gate_purge(GATE_DIR);
+
+	if (!err)
+		return 0;
+	log_error("cannot remove " GATE_DIR ": %s",
+		  err == -EWOULDBLOCK ? "a pinbrokerd is running: stop it first" : strerror(-err));
+	return EX_SOFTWARE;
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments arguments = {
@@ -96,6 +118,8 @@ int main(int argc, char **argv)
 		return status;
 	if (arguments.check)
 		return check(arguments.config);
+	if (arguments.purge)
+		return purge();
 	err = sandbox_prepare();
 	if (err) {
 		log_error("cannot prepare its process: %s", strerror(-err));

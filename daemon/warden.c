@@ -55,6 +55,13 @@ int warden_start(struct broker *broker)
 	return 0;
 }
 
+void warden_reload(const struct broker *broker)
+{
+	if (broker->gate)
+		gate_deny_unmanaged(broker->gate,
+				    broker->policies->unmanaged == POLICY_UNMANAGED_DENY);
+}
+
 /* --- what a session has there */
 
 static struct gate_limits warden_limits(const struct session *session)

@@ -23,6 +23,9 @@ struct session;
  */
 int warden_start(struct broker *broker);
 
+/* The policies have changed. */
+void warden_reload(const struct broker *broker);
+
 /* After the sessions of before are back: those the kernel has released end, others are told. */
 int warden_resume(struct broker *broker);
 
