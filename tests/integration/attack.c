@@ -121,7 +121,8 @@ static void flood_connections(void)
 	(void)printf("done\n");
 }
 
-static void open_session(void)
+/* Its context, which is all that it lives with. */
+static int open_session(void)
 {
 	const struct pinbroker_request request = {.name = "ratchet"};
 	struct pinbroker *broker = NULL;
@@ -136,7 +137,8 @@ static void open_session(void)
 		 (result = 0) == 0);
 	if (result)
 		errx(1, "%s", pinbroker_refusal(broker)->text);
-	pinbroker_free(broker); /* the session lives with the process, not with the connection */
+	pinbroker_free(broker); /* the session lives with its context, not with the connection */
+	return grant.iommufd;
 }
 
 static void ratchet(void)
@@ -145,15 +147,16 @@ static void ratchet(void)
 
 	for (int i = 0; i < GENERATIONS; i++) {
 		pid_t parent = getpid(), child;
+		int iommufd = open_session();
 		void *memory;
 
-		open_session();
 		(void)getrlimit(RLIMIT_MEMLOCK, &limit);
 		child = fork();
 		if (child < 0)
 			err(1, "fork");
 		if (child) /* its session ends; whoever reads the output waits for the last of us */
 			_exit(0);
+		(void)close(iommufd); /* an orphan would keep its place */
 		while (getppid() == parent)
 			;
 		memory = mmap(NULL, limit.rlim_cur, PROT_READ | PROT_WRITE,

@@ -41,7 +41,7 @@ is "fields" "$(jq -c '.[0] | keys_unsorted | sort' <<<"$json")" \
 	'["accounting","cgroup","denied","devices","exact","id","limit_bytes","mapped_bytes","mappings","max_mappings","name","pid","pinned_bytes","pinned_peak_bytes","policy","state","uid"]'
 is "figures" "$(jq -c '.[0] | [.name, .policy, .uid, .pid, .accounting, .limit_bytes, .pinned_bytes,
 	.pinned_peak_bytes, .mapped_bytes, .mappings, .max_mappings, .denied, .devices, .state, .exact]' <<<"$json")" \
-	"[\"guest\",\"tenants\",1000,$child,\"task\",67108864,4096,null,null,null,65535,null,[\"0000:00:05.0\"],\"active\",false]"
+	"[\"guest\",\"tenants\",1000,$child,\"task\",67108864,4096,67108864,4096,1,65535,1,[\"0000:00:05.0\"],\"active\",true]"
 is "cgroup" "$(jq -r '.[0].cgroup' <<<"$json")" "$(sed -n 's/^0:://p' "/proc/$child/cgroup")"
 id=$(jq -r '.[0].id' <<<"$json")
 is "show by its owner" "$(as 1000 "$pinbroker" show "$id" --json | jq -r .name)" guest
