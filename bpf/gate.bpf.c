@@ -70,6 +70,7 @@ struct gate_argument {
 	__u64 address; /* or start, in a file */
 	__u64 length;
 	__s32 fd;
+	__u32 unread; /* nothing is known of it */
 };
 
 /* The bytes of a command's argument that hold them: from where, and how many. */
@@ -135,6 +136,8 @@ struct enter {
 	__u32 cmd;
 	__u32 objects;
 	__s32 ret;
+	__u32 seen; /* OP_UNREAD, or nothing yet */
+	__u32 zero;
 };
 
 static __always_inline struct gate_op *op_at(struct gate_body *body, __u64 number)
@@ -203,6 +206,7 @@ static long enter_try(__u32 i, void *arg)
 		wait_a_moment();
 		return 0;
 	}
+	op->seen = enter->seen; /* nobody else looks at it but this thread */
 	if (READ(s->frozen)) {
 		if (i == ENTER_TRIES - 1)
 			atomic_add(&s->breaks, 1); /* too long: that reading shall not count */
@@ -224,10 +228,14 @@ static long enter_try(__u32 i, void *arg)
 }
 
 /* Return: 0: go on; -errno: refused, and counted. */
-__noinline int session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects)
+__noinline int session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen)
 {
-	struct enter enter = {
-		.slot = slot, .cmd = cmd, .used = used, .objects = objects, .ret = -EAGAIN};
+	struct enter enter = {.slot = slot,
+			      .cmd = cmd,
+			      .used = used,
+			      .objects = objects,
+			      .ret = -EAGAIN,
+			      .seen = seen};
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
 
@@ -294,7 +302,7 @@ static __always_inline long session_ioctl(__u32 slot, struct gate_session *s, __
 	err = session_need(slot, s, class, argument, &used, &objects);
 	if (err)
 		return session_refuse(s, err);
-	return session_enter(slot, cmd, used, objects);
+	return session_enter(slot, cmd, used, objects, argument->unread ? OP_UNREAD : 0);
 }
 
 /* The verifier wants to see that an LSM program returns 0 or an errno, and clang hides it. */
@@ -335,23 +343,48 @@ static __always_inline long unmanaged_ioctl(struct gate_control *control, const 
 	return -EPERM;
 }
 
-SEC("lsm.s/file_ioctl")
-int BPF_PROG(gate_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
+/*
+ * Reads the fields that count. A program that may sleep reads what the kernel will read. One that
+ * may not fails on a page that nobody has touched yet: then a COPY is taken for the largest there
+ * is, and a MAP for one of no length, until its true length is seen.
+ */
+static __always_inline int argument_read(enum gate_class class, __u64 arg, bool sleeps,
+					 struct gate_argument *ret)
+{
+	const void *from = (const void *)(arg + argument_offset(class));
+	__u64 words[2] = {0};
+
+	if (class != CLASS_MAP && class != CLASS_COPY && class != CLASS_BIND)
+		return 0;
+	if (sleeps) {
+		if (bpf_copy_from_user(words, sizeof(words), from))
+			return -EFAULT; /* as the kernel would say */
+	} else if (bpf_probe_read_user(words, sizeof(words), from)) {
+		if (class == CLASS_BIND)
+			return -EFAULT;
+		words[0] = class == CLASS_COPY ? ~0ULL : 0;
+		words[1] = 0;
+		ret->unread = 1;
+	}
+	argument_take(class, words, ret);
+	return 0;
+}
+
+static __always_inline long file_ioctl(struct file *file, __u32 cmd, __u64 arg, bool sleeps)
 {
 	struct gate_control *control = control_get();
 	struct gate_argument argument = {0};
 	const struct gate_file *known;
-	__u64 words[2] = {0}, key;
+	__u64 key = (__u64)file;
 	struct gate_session *s;
 	enum gate_class class;
 	__u32 slot;
 
 	if (!control_wants(control, file))
 		return 0;
-	key = (__u64)file;
 	known = bpf_map_lookup_elem(&gate_files, &key);
 	if (!known)
-		return lsm_return(unmanaged_ioctl(control, file, cmd));
+		return unmanaged_ioctl(control, file, cmd);
 	slot = known->slot;
 	s = session_at(slot);
 	if (!s)
@@ -361,42 +394,60 @@ int BPF_PROG(gate_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
 	class = class_of(cmd, known->cdev, READ(s->bits));
 	if (class == CLASS_PASS)
 		return 0;
-	if ((class == CLASS_MAP || class == CLASS_COPY || class == CLASS_BIND) &&
-	    bpf_copy_from_user(words, sizeof(words), (const void *)(arg + argument_offset(class))))
-		return -EFAULT; /* as the kernel would say */
-	argument_take(class, words, &argument);
-	return lsm_return(session_ioctl(slot, s, cmd, class, &argument));
+	if (argument_read(class, arg, sleeps, &argument))
+		return -EFAULT;
+	return session_ioctl(slot, s, cmd, class, &argument);
+}
+
+SEC("lsm.s/file_ioctl")
+int BPF_PROG(gate_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return lsm_return(file_ioctl(file, cmd, arg, true));
+}
+
+SEC("?fmod_ret/security_file_ioctl")
+int BPF_PROG(gate_fallback_ioctl, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return lsm_return(file_ioctl(file, cmd, arg, false));
 }
 
 /*
  * Of a 32-bit process: arguments cannot be read here without fail, and what is not accounted for
  * must not happen. No VMM is one.
  */
-SEC("lsm/file_ioctl_compat")
-int BPF_PROG(gate_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg)
+static __always_inline long file_ioctl_compat(struct file *file, __u32 cmd)
 {
 	struct gate_control *control = control_get();
 	const struct gate_file *known;
 	struct gate_session *s;
 	__u64 key = (__u64)file;
-	enum gate_class class;
 
 	if (!control_wants(control, file))
 		return 0;
 	known = bpf_map_lookup_elem(&gate_files, &key);
 	if (!known)
-		return lsm_return(unmanaged_ioctl(control, file, cmd));
+		return unmanaged_ioctl(control, file, cmd);
 	s = session_at(known->slot);
 	control_fired(known->slot, GATE_PROGRAM_COMPAT);
-	class = class_of(cmd, known->cdev, 0);
-	if (!s || class == CLASS_PASS)
+	if (!s || class_of(cmd, known->cdev, 0) == CLASS_PASS)
 		return 0;
-	return lsm_return(session_refuse(s, -ENOTTY));
+	return session_refuse(s, -ENOTTY);
+}
+
+SEC("lsm/file_ioctl_compat")
+int BPF_PROG(gate_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return lsm_return(file_ioctl_compat(file, cmd));
+}
+
+SEC("?fmod_ret/security_file_ioctl_compat")
+int BPF_PROG(gate_fallback_compat, struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return lsm_return(file_ioctl_compat(file, cmd));
 }
 
 /* The last reference is gone: nobody is inside, and the kernel begins to take the trees down. */
-SEC("lsm/file_release")
-int BPF_PROG(gate_release, struct file *file)
+static __always_inline int file_release(struct file *file)
 {
 	struct gate_control *control = control_get();
 	const struct gate_file *known;
@@ -417,6 +468,18 @@ int BPF_PROG(gate_release, struct file *file)
 	return 0;
 }
 
+SEC("lsm/file_release")
+int BPF_PROG(gate_release, struct file *file)
+{
+	return file_release(file);
+}
+
+SEC("?fentry/security_file_release")
+int BPF_PROG(gate_fallback_release, struct file *file)
+{
+	return file_release(file);
+}
+
 static __always_inline void cdev_forget(struct gate_body *body, __u64 file)
 {
 	for (int i = 0; i < GATE_CDEVS; i++)
@@ -434,8 +497,7 @@ static __always_inline void context_forget(struct gate_session *s)
 	s->ctx = 0;
 }
 
-SEC("lsm/file_free_security")
-int BPF_PROG(gate_free, struct file *file)
+static __always_inline int file_free(struct file *file)
 {
 	struct gate_control *control = control_get();
 	const struct gate_file *known;
@@ -465,6 +527,18 @@ int BPF_PROG(gate_free, struct file *file)
 	return 0;
 }
 
+SEC("lsm/file_free_security")
+int BPF_PROG(gate_free, struct file *file)
+{
+	return file_free(file);
+}
+
+SEC("?fentry/security_file_free")
+int BPF_PROG(gate_fallback_free, struct file *file)
+{
+	return file_free(file);
+}
+
 /* One firing that knows all of a MAP: its true length, and whether it is there. */
 static __always_inline int map_done(__u64 address, __u64 length, int ret, enum gate_program program)
 {
@@ -478,7 +552,7 @@ static __always_inline int map_done(__u64 address, __u64 length, int ret, enum g
 		return 0;
 	op = op_of_thread(&slot);
 	s = session_at(slot);
-	if (!op || !s || !cmd_maps(op->cmd) || op->seen)
+	if (!op || !s || !cmd_maps(op->cmd) || op->seen == OP_SEEN)
 		return 0;
 	control_fired(slot, program);
 	pages = pages_of(address, length);
@@ -486,14 +560,19 @@ static __always_inline int map_done(__u64 address, __u64 length, int ret, enum g
 	if (pages > reserved) {
 		if (!ret)
 			atomic_add(&s->used, GATE_USED(pages - reserved, 0));
-		session_poison(slot, s, true);
+		if (op->seen == OP_UNREAD)
+			session_excess(slot, s, READ(s->used), true);
+		else
+			session_poison(slot, s, true);
+		if (ret)
+			atomic_add(&s->used, -op->used);
 	} else if (ret) {
 		atomic_add(&s->used, -op->used);
 	} else if (pages < reserved) {
 		atomic_add(&s->used, -GATE_USED(reserved - pages, 0));
 	}
 	/* The credit comes before anybody may take the operation for seen. */
-	atomic_set(&op->seen, 1);
+	atomic_set(&op->seen, OP_SEEN);
 	atomic_add(&s->n_unseen, -1);
 	return 0;
 }
@@ -547,10 +626,10 @@ static __always_inline void op_failed(struct gate_session *s, struct gate_op *op
 {
 	if (op->objects)
 		atomic_add(&s->objects, -(__u64)op->objects);
-	if (cmd_maps(op->cmd) ? !op->seen : op->cmd == CMD_IOAS_COPY)
+	if (cmd_maps(op->cmd) ? op->seen != OP_SEEN : op->cmd == CMD_IOAS_COPY)
 		atomic_add(&s->used, -op->used);
-	if (cmd_maps(op->cmd) && !op->seen) {
-		atomic_set(&op->seen, 1);
+	if (cmd_maps(op->cmd) && op->seen != OP_SEEN) {
+		atomic_set(&op->seen, OP_SEEN);
 		atomic_add(&s->n_unseen, -1);
 	}
 }

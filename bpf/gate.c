@@ -36,6 +36,8 @@ struct gate {
 	struct ring_buffer *ring; /* owned */
 	struct bpf_link *holders; /* owned */
 	enum gate_level level;
+	uint32_t generation;
+	bool fallback;
 	gate_event_fn fn; /* during gate_dispatch() */
 	void *arg;
 };
@@ -71,6 +73,11 @@ void gate_close(struct gate *gate)
 void gate_closep(struct gate **gate)
 {
 	gate_close(*gate);
+}
+
+bool gate_is_fallback(const struct gate *gate)
+{
+	return gate->fallback;
 }
 
 enum gate_level gate_level(const struct gate *gate)
@@ -130,6 +137,15 @@ static int gate_remove_tree(int at, const char *name)
 	if (!err && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		err = -errno;
 	return err;
+}
+
+void gate_drop(struct gate *gate)
+{
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "%u", gate->generation);
+	(void)gate_remove_tree(gate->dir_fd, name); /* what is left of it acts on nothing */
+	gate_close(gate);
 }
 
 int gate_purge(const char *dir)
@@ -205,6 +221,25 @@ static bool gate_kernel_has(const struct btf *kernel, const struct btf *module, 
 	       (module && btf__find_by_name_kind(module, name, BTF_KIND_FUNC) > 0);
 }
 
+static bool gate_section_is(const struct bpf_program *program, const char *prefix)
+{
+	return strncmp(bpf_program__section_name(program), prefix, strlen(prefix)) == 0;
+}
+
+/* LSM programs or those in their place, never both: each ioctl would count twice. */
+static void gate_choose(const struct gate *gate)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, gate->skel->obj)
+	{
+		if (gate_section_is(program, "lsm"))
+			(void)bpf_program__set_autoload(program, !gate->fallback);
+		if (gate_section_is(program, "fmod_ret/") || gate_section_is(program, "fentry/"))
+			(void)bpf_program__set_autoload(program, gate->fallback);
+	}
+}
+
 /* A kernel without a function that a program hangs on: that program is not needed there. */
 static int gate_probe(struct gate *gate)
 {
@@ -218,7 +253,7 @@ static int gate_probe(struct gate *gate)
 	{
 		const char *name = strchr(bpf_program__section_name(program), '/');
 
-		if (strncmp(bpf_program__section_name(program), "fexit/", 6) == 0 &&
+		if (gate_section_is(program, "fexit/") &&
 		    !gate_kernel_has(kernel, module, name + 1))
 			(void)bpf_program__set_autoload(program, false);
 	}
@@ -242,6 +277,8 @@ static int gate_load(struct gate *gate, uint32_t generation)
 	gate->skel->rodata->gate_generation = generation;
 	gate->skel->rodata->gate_page_shift =
 		(__u32)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
+	gate->skel->rodata->gate_skippable = gate->fallback;
+	gate_choose(gate);
 	err = gate_probe(gate);
 	if (!err)
 		err = gate_bpf__load(gate->skel);
@@ -371,6 +408,8 @@ static int gate_start(struct gate *gate, const struct gate_plan *plan)
 	uint32_t generation = gate_generation_of(plan->dir) + 1;
 	int err = gate_prepare_maps(gate, plan);
 
+	gate->generation = generation;
+
 	if (!err)
 		err = gate_load(gate, generation);
 	if (!err && gate->control->abi && gate->control->abi != GATE_ABI)
@@ -404,6 +443,7 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 	if (!gate)
 		return -ENOMEM;
 	gate->dir_fd = -1;
+	gate->fallback = plan->fallback;
 	(void)libbpf_set_print(gate_silent);
 	err = gate_open_dir(plan->dir, &gate->dir_fd);
 	if (err) {
@@ -601,10 +641,19 @@ int gate_holders(const struct gate *gate, uint32_t slot, gate_holder_fn fn, void
 	return n < 0 ? -errno : 0;
 }
 
+static bool gate_take_bit(struct gate *gate, uint32_t slot, uint32_t bit)
+{
+	return __atomic_fetch_and(&gate->sessions[slot].bits, ~bit, __ATOMIC_SEQ_CST) & bit;
+}
+
 bool gate_near_limit(struct gate *gate, uint32_t slot)
 {
-	return __atomic_fetch_and(&gate->sessions[slot].bits, ~GATE_EIGHTY, __ATOMIC_SEQ_CST) &
-	       GATE_EIGHTY;
+	return gate_take_bit(gate, slot, GATE_EIGHTY);
+}
+
+bool gate_slipped(struct gate *gate, uint32_t slot)
+{
+	return gate_take_bit(gate, slot, GATE_SLIPPED);
 }
 
 /* --- events */

@@ -52,6 +52,7 @@ struct gate_plan {
 	const char *dir; /* on bpffs; made with mode 0700 */
 	uint32_t n_sessions; /* at most; of a gate that is taken over, its own number holds */
 	bool deny_unmanaged;
+	bool fallback; /* hooks that work without BPF among the LSMs, and may be skipped */
 };
 
 /* Something became of the session in a slot, of that id: see gate_state(). */
@@ -73,6 +74,9 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 void gate_close(struct gate *gate);
 void gate_closep(struct gate **gate);
 
+/* Takes its own programs away again; the maps stay. */
+void gate_drop(struct gate *gate);
+
 /**
  * gate_purge() - remove whatever is pinned in a directory: no program acts any more
  *
@@ -82,6 +86,9 @@ int gate_purge(const char *dir);
 
 /* Contexts that nobody here handed out may map nothing new. */
 void gate_deny_unmanaged(struct gate *gate, bool deny);
+
+/* Whether its programs are the fallback's. */
+bool gate_is_fallback(const struct gate *gate);
 
 enum gate_level gate_level(const struct gate *gate);
 void gate_set_level(struct gate *gate, enum gate_level level);
@@ -140,8 +147,9 @@ void gate_look(const struct gate *gate, uint32_t slot, struct gate_figures *ret_
  */
 int gate_read(struct gate *gate, uint32_t slot, bool wait, struct gate_figures *ret_figures);
 
-/* Whether a limit was at 80% since it was asked last. */
+/* Whether a limit was at 80%, or something was found above it, since that was asked last. */
 bool gate_near_limit(struct gate *gate, uint32_t slot);
+bool gate_slipped(struct gate *gate, uint32_t slot);
 
 /* Events that did not fit into the ring; firings that the kernel skipped. */
 uint64_t gate_lost(const struct gate *gate);

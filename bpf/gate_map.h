@@ -25,6 +25,7 @@
 #define GATE_POISONED (1U << 2) /* programs: more was found than was reserved; as revoked */
 #define GATE_CLOSED (1U << 3) /* programs: the kernel releases the context */
 #define GATE_EIGHTY (1U << 4) /* programs: at 80% of a limit; daemon: cleared when told */
+#define GATE_SLIPPED (1U << 6) /* programs; daemon: cleared when told */
 #define GATE_TEST (1U << 5) /* daemon: IOMMU_TEST_CMD passes (allow-test-commands) */
 
 struct gate_session {
@@ -72,7 +73,7 @@ struct gate_control {
 	__u64 fired; /* 1 << enum gate_program, on the self-test's session */
 	__u64 lost; /* events that did not fit */
 	__u32 unmanaged; /* enum gate_unmanaged */
-	__u32 slip; /* kill instead of report, where the gate is not exact */
+	__u32 slip_kills; /* what slipped through the fallback is a racer's; else it is told */
 	__u64 next_walk;
 	__u64 unmanaged_denied;
 };
@@ -100,6 +101,7 @@ enum gate_event_kind {
 	GATE_EVENT_ENDED, /* every file of the session is released */
 	GATE_EVENT_POISONED,
 	GATE_EVENT_EIGHTY,
+	GATE_EVENT_SLIPPED, /* more is mapped than is allowed, where the gate can be skipped */
 	GATE_EVENT_LARGE, /* suspect, and too large to be read in a timer: the daemon shall */
 };
 

@@ -33,6 +33,7 @@
 /* Set by the daemon before the programs are loaded. */
 const volatile __u32 gate_generation;
 const volatile __u32 gate_page_shift = 12;
+const volatile __u32 gate_skippable; /* the fallback: not by LSM programs */
 
 /*
  * One ioctl that is inside the kernel, as far as is known.

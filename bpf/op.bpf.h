@@ -11,6 +11,11 @@
 #define OP_FREE 0
 #define OP_BUSY 1 /* somebody writes it */
 #define OP_FIRST 2
+
+/* gate_op.seen, of a MAP: its true length was; it was not even read before (the fallback). */
+#define OP_SEEN 1
+#define OP_UNREAD 2
+
 #define PF_EXITING 0x4 /* include/linux/sched.h */
 
 #define IOMMUFD_CMD(nr) (((__u32)';' << 8) | (nr))
@@ -56,7 +61,7 @@ static __always_inline void op_end(struct gate_session *s, struct gate_op *op, _
 	if (atomic_cas(&op->state, number, OP_BUSY) != number)
 		return; /* the thread itself and a reading that proved its end may meet here */
 	cmd = op->cmd;
-	if (cmd_maps(cmd) && !op->seen) {
+	if (cmd_maps(cmd) && op->seen != OP_SEEN) {
 		atomic_set(&s->suspect, 1);
 		atomic_add(&s->n_unseen, -1);
 	}
@@ -157,7 +162,7 @@ static __always_inline void op_abandon(struct gate_session *s, struct gate_op *o
 {
 	if (atomic_cas(&op->state, number, OP_BUSY) != number)
 		return;
-	if (cmd_maps(op->cmd) && !op->seen)
+	if (cmd_maps(op->cmd))
 		atomic_add(&s->n_unseen, -1);
 	if (op->cmd == CMD_IOAS_COPY)
 		atomic_add(&s->n_copies, -1);

@@ -77,6 +77,25 @@ static __always_inline void session_poison(__u32 slot, struct gate_session *s, b
 	}
 }
 
+/*
+ * More is there than was reserved. Where the gate is never skipped that is a racer's. Where it can
+ * be, it may be an ioctl that nobody saw: it counts when it is above the limits.
+ */
+static __always_inline void session_excess(__u32 slot, struct gate_session *s, __u64 used,
+					   bool kill)
+{
+	const struct gate_control *control = control_get();
+
+	if (!gate_skippable || (control && READ(control->slip_kills))) {
+		session_poison(slot, s, kill);
+		return;
+	}
+	if (GATE_USED_PAGES(used) <= s->max_pages && GATE_USED_MAPPINGS(used) <= s->max_mappings)
+		return;
+	if (!(atomic_or(&s->bits, GATE_SLIPPED) & GATE_SLIPPED))
+		event_send(slot, s, GATE_EVENT_SLIPPED);
+}
+
 /* Whether each device of the session is bound to its context, or to none. */
 static __always_inline bool cdevs_are_ours(const struct gate_session *s, struct gate_body *body)
 {
@@ -153,8 +172,9 @@ __noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
 	atomic_set(&s->shared, w->shared);
 	atomic_add(&s->recounts, 1);
 	reading_store(s, w, truth);
-	if (w->pages > GATE_USED_PAGES(used) || w->mappings > GATE_USED_MAPPINGS(used) ||
-	    !cdevs_are_ours(s, body))
+	if (w->pages > GATE_USED_PAGES(used) || w->mappings > GATE_USED_MAPPINGS(used))
+		session_excess(slot, s, truth, kill);
+	if (!cdevs_are_ours(s, body))
 		session_poison(slot, s, kill);
 	return 1;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "bpf/gate.h"
@@ -18,6 +19,7 @@
 #include "iommufd/uapi.h"
 
 #define SELFTEST_MAPPINGS 1
+#define SELFTEST_PREEMPT "/sys/kernel/debug/sched/preempt"
 #define SELFTEST_LSM "/sys/kernel/security/lsm"
 
 /* What must be called for the gate to hold; what is left makes it faster. */
@@ -26,9 +28,9 @@ static const struct {
 	const char *hook;
 	bool must;
 } selftest_programs[] = {
-	{GATE_PROGRAM_IOCTL, "lsm/file_ioctl", true},
-	{GATE_PROGRAM_RELEASE, "lsm/file_release", true},
-	{GATE_PROGRAM_FREE, "lsm/file_free_security", true},
+	{GATE_PROGRAM_IOCTL, "file_ioctl", true},
+	{GATE_PROGRAM_RELEASE, "file_release", true},
+	{GATE_PROGRAM_FREE, "file_free_security", true},
 	{GATE_PROGRAM_MAP, "fexit/iopt_map_user_pages", false},
 	{GATE_PROGRAM_UNMAP, "fexit/iopt_unmap_iova", false},
 	{GATE_PROGRAM_OVER, "fexit/iommufd_fops_ioctl", false},
@@ -123,33 +125,81 @@ static void selftest_lsm(char *ret_list, size_t size)
 	ret_list[n > 0 ? n : 0] = '\0';
 }
 
+bool selftest_lsm_active(void)
+{
+	char lsm[128];
+
+	selftest_lsm(lsm, sizeof(lsm));
+	return !lsm[0] || strstr(lsm, "bpf");
+}
+
+/* The fallback is skipped where a thread can be preempted in it, and then the ioctl passes. */
+static bool selftest_preempts(void)
+{
+	CLEANUP(fd_closep) int fd = open(SELFTEST_PREEMPT, O_RDONLY | O_CLOEXEC);
+	char modes[128];
+	ssize_t n = fd < 0 ? -1 : read(fd, modes, sizeof(modes) - 1);
+	struct utsname name;
+
+	if (n > 0) {
+		modes[n] = '\0';
+		return !strstr(modes, "(none)") && !strstr(modes, "(voluntary)");
+	}
+	(void)uname(&name); /* cannot fail */
+	return strstr(name.version, "PREEMPT");
+}
+
+static void selftest_say(const struct gate *gate, const char *hook, char *ret_reason,
+			 unsigned int size)
+{
+	char lsm[128];
+
+	if (gate_is_fallback(gate)) {
+		(void)snprintf(ret_reason, size, "%s is never called", hook);
+		return;
+	}
+	selftest_lsm(lsm, sizeof(lsm));
+	(void)snprintf(ret_reason, size, "%s is never called: boot with lsm=%s%sbpf (active: %s)",
+		       hook, lsm, lsm[0] ? "," : "", lsm[0] ? lsm : "not known");
+}
+
+static void selftest_level(struct gate *gate, char *ret_reason, unsigned int size)
+{
+	char lsm[128];
+
+	if (!gate_is_fallback(gate)) {
+		gate_set_level(gate, GATE_LEVEL_EXACT);
+		ret_reason[0] = '\0';
+		return;
+	}
+	gate_set_level(gate, selftest_preempts() ? GATE_LEVEL_BEST_EFFORT : GATE_LEVEL_EXACT);
+	selftest_lsm(lsm, sizeof(lsm));
+	(void)snprintf(ret_reason, size,
+		       "bpf is not among the active LSMs: boot with lsm=%s%sbpf%s", lsm,
+		       lsm[0] ? "," : "",
+		       selftest_preempts() ? "; until then an ioctl may pass uncounted" : "");
+}
+
 static int selftest_judge(struct gate *gate, bool refused, char *ret_reason, unsigned int size)
 {
 	const uint64_t fired = gate_fired(gate);
-	char lsm[128];
 
 	for (size_t i = 0; i < ARRAY_SIZE(selftest_programs); i++) {
 		if (fired & 1ULL << selftest_programs[i].program)
 			continue;
-		if (!selftest_programs[i].must) {
-			log_notice("%s is not called on this kernel: limits are kept all the same, "
-				   "more slowly",
-				   selftest_programs[i].hook);
-			continue;
+		if (selftest_programs[i].must) {
+			selftest_say(gate, selftest_programs[i].hook, ret_reason, size);
+			return -ENOSYS;
 		}
-		selftest_lsm(lsm, sizeof(lsm));
-		(void)snprintf(ret_reason, size,
-			       "%s is never called: boot with lsm=%s%sbpf (active now: %s)",
-			       selftest_programs[i].hook, lsm, lsm[0] ? "," : "",
-			       lsm[0] ? lsm : "not known");
-		return -ENOSYS;
+		log_notice("%s is not called on this kernel: limits are kept all the same, more "
+			   "slowly",
+			   selftest_programs[i].hook);
 	}
 	if (!refused) {
 		(void)snprintf(ret_reason, size, "a mapping above the limit was not refused");
 		return -ENOSYS;
 	}
-	gate_set_level(gate, GATE_LEVEL_EXACT);
-	ret_reason[0] = '\0';
+	selftest_level(gate, ret_reason, size);
 	return 0;
 }
 

@@ -3,7 +3,12 @@
 #ifndef DAEMON_SELFTEST_H
 #define DAEMON_SELFTEST_H
 
+#include <stdbool.h>
+
 struct gate;
+
+/* Whether the kernel says that LSM programs will be called; true where it says nothing. */
+bool selftest_lsm_active(void);
 
 /**
  * selftest_run() - use a context of its own, and see who notices

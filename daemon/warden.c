@@ -31,22 +31,37 @@ static bool warden_has(const struct broker *broker, const struct session *sessio
 	return broker->gate && session->gate != GATE_NO_SLOT;
 }
 
-int warden_start(struct broker *broker)
+/* Opened and tried out. Return: 0; -ENOMEM; -errno with the reason said, and nothing open. */
+static int warden_try(struct broker *broker, bool fallback)
 {
 	const struct gate_plan plan = {
 		.dir = GATE_DIR,
 		.n_sessions = WARDEN_SESSIONS,
 		.deny_unmanaged = broker->policies->unmanaged == POLICY_UNMANAGED_DENY,
+		.fallback = fallback,
 	};
 	int err = gate_open(&plan, &broker->gate, broker->gate_reason, sizeof(broker->gate_reason));
 
-	if (err == -ENOMEM)
+	if (err)
 		return err;
-	if (!err && selftest_run(broker->gate, broker->dev_fd, broker->gate_reason,
-				 sizeof(broker->gate_reason))) {
-		gate_close(broker->gate);
+	err = selftest_run(broker->gate, broker->dev_fd, broker->gate_reason,
+			   sizeof(broker->gate_reason));
+	if (err) {
+		gate_drop(broker->gate);
 		broker->gate = NULL;
 	}
+	return err;
+}
+
+int warden_start(struct broker *broker)
+{
+	/* Not tried first where it must fail: at a restart the fallback would stop meanwhile. */
+	int err = warden_try(broker, !selftest_lsm_active());
+
+	if (err == -ENOSYS) /* programs that are never called */
+		err = warden_try(broker, true);
+	if (err == -ENOMEM)
+		return err;
 	if (gate_level(broker->gate) == GATE_LEVEL_EXACT)
 		log_info("the kernel keeps each session's limits exactly");
 	else
@@ -265,6 +280,11 @@ static void warden_act(struct broker *broker, uint32_t slot, struct session *ses
 			log_error("session %llx: not every holder could be killed",
 				  (unsigned long long)session->id);
 	}
+	if (gate_slipped(broker->gate, slot))
+		warden_audit(broker, session, "slipped",
+			     "more is mapped than its limits: an ioctl passed the gate, which this "
+			     "kernel may skip",
+			     LOG_LEVEL_WARNING);
 	if (gate_near_limit(broker->gate, slot))
 		warden_audit(broker, session, "near-limit", "80% of a limit are reached",
 			     LOG_LEVEL_NOTICE);
