@@ -105,7 +105,7 @@ tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-install check-layers \
 	check-library demo deps fuzz/run integration/confined.bash integration/lib.bash run \
 	uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 vm/shell vm/vm) .ci/run
-man := libpinbroker.3 pinbroker.1 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
+man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \
 	bpf/gate.h bpf/gate_map.h
 bpf := bpf/gate.bpf.c $(wildcard bpf/*.bpf.h) bpf/core_types.h bpf/gate_map.h

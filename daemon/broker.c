@@ -362,7 +362,8 @@ int broker_run(struct broker *broker, const char *socket_path)
 	if (err)
 		return err;
 	(void)sd_notify(0, "READY=1"); /* nobody may be listening */
-	log_info("ready: %zu policies", broker->policies->n_policies);
+	log_info("ready: %zu policies%s", broker->policies->n_policies,
+		 gate_level(broker->gate) == GATE_LEVEL_EXACT ? ", limits kept in the kernel" : "");
 	err = loop_run(broker->loop);
 	if (err)
 		log_error("the event loop failed: %s", strerror(-err));

@@ -31,14 +31,23 @@
 
 /*
  * Measured on 6.12 and 7.2. Not here: CAP_DAC_OVERRIDE, as above; CAP_SYS_PTRACE, which would let
- * whoever took over the daemon write to any process through /proc (procfs_capable() does without);
- * CAP_SETPCAP, needed only until the others are gone.
+ * whoever took over the daemon write to any process through /proc (procfs_capable() does without).
+ * The gate's programs are loaded before; to run one of them, and to ask which were missed, takes
+ * a descriptor and no capability.
  */
 const struct sandbox_capability sandbox_capabilities[] = {
 	{CAP_KILL, "CAP_KILL", "stop processes of other users (revoke --kill)"},
 	{CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE",
 	 "choose the accounting of a context (IOMMU_OPTION_RLIMIT_MODE) and set RLIMIT_MEMLOCK of "
 	 "processes of other users (prlimit)"},
+	{.name = NULL},
+};
+
+/* Without the first two there is no gate, which status says; without the last it does not start. */
+const struct sandbox_capability sandbox_start_capabilities[] = {
+	{CAP_SETPCAP, "CAP_SETPCAP", "give up the next two"},
+	{CAP_PERFMON, "CAP_PERFMON", "load programs that read the kernel's memory"},
+	{CAP_BPF, "CAP_BPF", "load the gate's programs"},
 	{.name = NULL},
 };
 

@@ -40,6 +40,9 @@ struct sandbox_capability {
 /* All of them, in ascending order; ends with a row without a name. */
 extern const struct sandbox_capability sandbox_capabilities[];
 
+/* Likewise, what it starts with besides, and gives up before it serves. */
+extern const struct sandbox_capability sandbox_start_capabilities[];
+
 /**
  * sandbox_prepare() - the first stage, before anything is opened but 0 to 2 (stdfds_fill())
  *

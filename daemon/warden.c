@@ -62,9 +62,7 @@ int warden_start(struct broker *broker)
 		err = warden_try(broker, true);
 	if (err == -ENOMEM)
 		return err;
-	if (gate_level(broker->gate) == GATE_LEVEL_EXACT)
-		log_info("the kernel keeps each session's limits exactly");
-	else
+	if (gate_level(broker->gate) != GATE_LEVEL_EXACT)
 		log_warning("the kernel does not keep the limits of sessions exactly: %s",
 			    broker->gate_reason);
 	return 0;

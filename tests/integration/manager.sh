@@ -150,7 +150,7 @@ exits "an admin lowers" 0 as 1002 "$pinbroker" set "$id" limit=64M
 told "a domain" 'granted [0-9a-f]+ vm' open-for uid=1003 domain=db-1 -- vm 16M
 held=$(cut -d' ' -f2 <<<"$answer")
 refused "an admin and root's manager" not-permitted as 1002 "$pinbroker" revoke "$held" --kill
-is "which lives" "$(shown "$held" .state)" '"active"'
+is "which lives" "$(shown "$held" .state)" '"idle"'
 exits "an admin closes" 0 as 1002 "$pinbroker" close "$held"
 told "another domain" 'refused no-policy' open-for uid=1005 domain=web-1 -- vm 16M
 
@@ -173,6 +173,9 @@ as 4444 prlimit --pid "$child" --memlock=$((32 * mib - 4096)):$((32 * mib - 4096
 exits "taken from it" 0 "$pinbroker" revoke "$lent"
 is "its limit is the original" "$(memlock "$child")" "$original_of_4444"
 kill "$child"; child_end
+log_wait "orphaned: session=$lent " # the manager has its descriptors
+is "an orphan" "$(shown "$lent" .state)" '"revoked"'
+tell drop
 log_wait "ended: session=$lent "
 
 # The IOMMU group is the unit: the neighbour is busy for others, and free for its own session.

@@ -55,6 +55,7 @@ exits "elsewhere nothing can be written" 1 inside bash -c ': >/etc/written'
 like "why" "$err" 'Read-only file system'
 exits "sysfs" 1 inside bash -c 'echo 1 >/sys/bus/pci/rescan'
 exits "homes" 1 inside bash -c 'ls -A /root | grep .'
+is "the gate, with what the unit leaves" "$("$pinbroker" status --json | jq -r .gate)" exact
 is "what it makes is its own" "$(sed -n 's/^Umask:\t//p' "/proc/$(main)/status")" 0077
 [[ /proc/$(main)/ns/net -ef /proc/self/ns/net ]] && fail "it has the host's network"
 

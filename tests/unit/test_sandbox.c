@@ -90,12 +90,8 @@ static void unit_value(const char *key, char *ret_value, size_t size)
 	CU_ASSERT_EQUAL_FATAL(n, 1);
 }
 
-static void unit_has_the_table(void)
+static void add_names(const struct sandbox_capability *kept, char *names, size_t size)
 {
-	const struct sandbox_capability *kept = sandbox_capabilities;
-	char in_unit[512], in_table[512] = "";
-
-	unit_value("CapabilityBoundingSet=", in_unit, sizeof(in_unit));
 	for (; kept->name; kept++) {
 		cap_value_t number = -1;
 
@@ -103,9 +99,18 @@ static void unit_has_the_table(void)
 		CHECK(kept->name, number == kept->number);
 		CHECK(kept->name, kept->why[0] != '\0');
 		CHECK(kept->name, !kept[1].name || kept[1].number > kept->number);
-		(void)snprintf(in_table + strlen(in_table), sizeof(in_table) - strlen(in_table),
-			       "%s%s", in_table[0] ? " " : "", kept->name);
+		(void)snprintf(names + strlen(names), size - strlen(names), "%s%s",
+			       names[0] ? " " : "", kept->name);
 	}
+}
+
+static void unit_has_the_table(void)
+{
+	char in_unit[512], in_table[512] = "";
+
+	unit_value("CapabilityBoundingSet=", in_unit, sizeof(in_unit));
+	add_names(sandbox_capabilities, in_table, sizeof(in_table));
+	add_names(sandbox_start_capabilities, in_table, sizeof(in_table));
 	CU_ASSERT_STRING_EQUAL(in_unit, in_table);
 	unit_value("AmbientCapabilities=", in_unit, sizeof(in_unit));
 	CU_ASSERT_STRING_EQUAL(in_unit, "");
