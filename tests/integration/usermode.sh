@@ -50,12 +50,12 @@ exec 6<>"$tmp/never" # an end of file would let them go on
 
 # The first one at its limit and not a page beyond; then the second one, likewise.
 guest a --name a --accounting user --device 0000:00:05.0 -- "{iommufd}" "{device:0}" get-mode \
-	bind 0 attach 0 hold map $((52 * mib)) map 4096 hold unmap hold map $((48 * mib)) hold
+	bind 0 attach 0 hold map $((48 * mib)) map 4096 hold unmap hold map $((48 * mib)) hold
 a=$guest a_id=$(id_of "$a")
 is "the first one's limit" "$(memlock "$a")" "52 52"
 like "the kernel counts per user" "$(cat "$tmp/a")" 'get-mode: ok mode=0'
 go_on "$a" a 'map 4096: ENOMEM'
-like "it reaches its limit" "$(cat "$tmp/a")" "map $((52 * mib)): ok"
+like "it reaches its limit" "$(cat "$tmp/a")" "map $((48 * mib)): ok"
 guest b --name b --accounting user --device 0000:00:06.0 -- "{iommufd}" "{device:0}" \
 	bind 0 attach 0 hold map $((48 * mib)) map 4096 hold
 b=$guest b_id=$(id_of "$b")
