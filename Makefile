@@ -85,6 +85,8 @@ attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
 flood := tests/integration/flood.c $(addprefix tests/bench/,grant.c samples.c) common/fdmsg.c \
 	common/proto.c common/sys.c
+gate := $(addprefix tests/integration/gate,.c _call.c _crowd.c _helper.c) accounting/size.c \
+	common/fdmsg.c common/sys.c
 inject := tests/integration/inject.c
 killer := tests/integration/killer.c
 manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c \
@@ -103,8 +105,9 @@ bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/pro
 bare := tests/bench/bare.c common/proto.c
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-install check-layers \
-	check-library demo deps fuzz/run integration/confined.bash integration/lib.bash run \
-	uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 vm/shell vm/vm) .ci/run
+	check-library demo deps fuzz/run integration/confined.bash integration/gate.bash \
+	integration/lib.bash run uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 \
+	vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \
 	bpf/gate.h bpf/gate_map.h
@@ -125,11 +128,13 @@ $(B)/tests/activate: $(call obj,$(activate))
 $(B)/tests/client: $(call obj,$(client))
 $(B)/tests/attack: $(call obj,$(attack))
 $(B)/tests/flood: $(call obj,$(flood))
+$(B)/tests/gate: $(call obj,$(gate))
 $(B)/tests/inject: $(call obj,$(inject))
 $(B)/tests/inject: LDLIBS += $(DAEMON_LIBS)
 $(B)/tests/killer: $(call obj,$(killer))
 $(B)/tests/manager: $(call obj,$(manager))
-test_programs := $(addprefix $(B)/tests/,activate attack client flood inject killer manager vmm)
+test_programs := $(addprefix $(B)/tests/,activate attack client flood gate inject killer manager \
+	vmm)
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
@@ -249,7 +254,7 @@ vm-shell: all $(test_programs)
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
-	$(inject) $(killer) $(manager))
+	$(gate) $(inject) $(killer) $(manager))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
 	$(call say,LINT)
