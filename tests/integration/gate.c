@@ -24,6 +24,12 @@ static const struct {
 } attacks[] = {
 	{"crowd", crowd_attack,
 	 "children that map the limit each; modes exit live shared file lazy"},
+	{"slots", limit_slots, "one mapping more than there are slots, then one for one"},
+	{"objects", limit_objects, "--count IOASes"},
+	{"copy", limit_copy, "mappings by COPY; modes each (one at a time), many (at once)"},
+	{"full", limit_full, "--threads map --count times where --mode slots or bytes are used up"},
+	{"readonly", argument_readonly, "--count mappings whose argument cannot be written back"},
+	{"static", argument_static, "an argument in a page that nobody has touched"},
 	{"helper", helper_wait, "takes a context from --peer and maps through it"},
 	{"send", helper_send, "gives the context to --peer"},
 	{"keep", cdev_keep, "leaves a process behind that has the cdev, for --peer"},

@@ -62,6 +62,14 @@ int64_t gate_pinned_pages(void);
 
 /* gate_crowd.c */
 int crowd_attack(struct gate *gate);
+/* gate_limit.c */
+int limit_slots(struct gate *gate);
+int limit_objects(struct gate *gate);
+int limit_copy(struct gate *gate);
+int limit_full(struct gate *gate);
+/* gate_argument.c */
+int argument_readonly(struct gate *gate);
+int argument_static(struct gate *gate);
 /* gate_helper.c */
 int helper_wait(struct gate *gate);
 int helper_send(struct gate *gate);

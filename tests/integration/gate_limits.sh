@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# vm: TMO=900
+# Mappings, bytes and objects of a session end exactly where they should, whoever tries, however
+# often and by whatever means.
+# shellcheck source=tests/integration/gate.bash
+. tests/integration/gate.bash
+gate_start
+tries=20000
+[[ ! ${SOAK:-} ]] || tries=10000000
+
+# count WHAT NAME LIMIT: so many went through, and the limit allows that many.
+count() {
+	verdict "$1" $(($(fact "$2") > $3)) "$(fact "$2") of $3 $2, then $(fact error)"
+	[[ $level != exact ]] || is "$1: neither more nor less" "$(fact "$2")" "$3"
+}
+
+# Each has its session to itself, nothing attached: the kernel charges nobody.
+attack slots --slots $slots_max
+count "mappings" mapped $slots_max
+if [[ $level == exact ]]; then
+	is "one more than there are" "$(fact error)" ENOSPC
+	is "one for one, and then" "$(fact after_unmap) $(fact after_that)" "ok ENOSPC"
+fi
+attack slots --slots $slots_max --size 68K # 1,000 of them would be more than the bytes
+verdict "bytes" $(($(fact mapped) * 17 > pages_max)) "$(fact mapped) mappings of 17 pages, then $(fact error)"
+if [[ $level == exact ]]; then
+	is "one more than there are bytes for" "$(fact error) $(fact mapped)" "ENOMEM $((pages_max / 17))"
+	is "one for one, and then" "$(fact after_unmap) $(fact after_that)" "ok ENOMEM"
+fi
+attack copy --mode each --count $((slots_max + 100))
+count "COPY, one at a time" mapped $slots_max
+attack copy --mode many --count $((slots_max * 6 / 10))
+verdict "COPY, many at once" $(($(fact mapped) > slots_max)) "$(fact mapped) mappings of $slots_max, then $(fact error)"
+attack readonly --count $((slots_max + 100))
+count "an argument that cannot be written back" efault $slots_max
+is "each of those is mapped" "$(fact unmapped_pages)" "$(fact efault)"
+attack objects --count 1100
+verdict "objects" $(($(fact through) >= 1024)) "$(fact through) IOASes beside the first, then $(fact error)"
+if [[ $level == exact ]]; then
+	is "objects: neither more nor less" "$(fact through)" 1023
+	is "one more, and one for one" "$(fact error) $(fact after_destroy)" "ENOSPC ok"
+fi
+
+# Threads where nothing is left.
+for mode in slots bytes; do
+	attack full --mode "$mode" --count "$tries" --threads 8
+	is "errors of another kind" "$(fact error)" ok
+	verdict "8 threads at the last of the $mode" $(($(fact through) > 0)) \
+		"$(fact through) of $tries through, $(fact again) EAGAIN"
+done
+
+# The most there can be.
+uid=1001
+attack slots --slots 65535
+count "the most mappings" mapped 65535
+[[ $level != exact ]] || is "one for one, and then" "$(fact after_unmap) $(fact after_that)" "ok ENOSPC"
+
+# Honest: an initialised argument that nobody has read from the program's file yet.
+uid=1000
+attack static
+is "an argument in an untouched page" "$(fact static)" ok
+broker_stop
