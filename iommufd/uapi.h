@@ -48,6 +48,9 @@
 #define UAPI_IOMMU_OPTION_OP_SET 0
 #define UAPI_IOMMU_OPTION_OP_GET 1
 
+/* VFIO_IOAS: which IOAS VFIO's old commands mean */
+#define UAPI_IOMMU_VFIO_IOAS_SET 1
+
 /* IOAS_MAP and the like, HWPT_ALLOC */
 #define UAPI_IOMMU_IOAS_MAP_FIXED_IOVA 1U
 #define UAPI_IOMMU_IOAS_MAP_WRITEABLE 2U
@@ -110,6 +113,13 @@ struct uapi_iommu_option {
 	uint16_t reserved;
 	uint32_t object_id;
 	uapi_u64 val64;
+};
+
+struct uapi_iommu_vfio_ioas {
+	uint32_t size;
+	uint32_t ioas_id;
+	uint16_t op;
+	uint16_t reserved;
 };
 
 /* Up to where 6.12 ends; later fields are optional by size. */

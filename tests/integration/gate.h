@@ -70,6 +70,10 @@ int limit_full(struct gate *gate);
 /* gate_argument.c */
 int argument_readonly(struct gate *gate);
 int argument_static(struct gate *gate);
+/* gate_command.c */
+int command_numbers(struct gate *gate);
+int command_compat(struct gate *gate);
+int command_narrow(struct gate *gate);
 /* gate_helper.c */
 int helper_wait(struct gate *gate);
 int helper_send(struct gate *gate);
