@@ -37,6 +37,9 @@ static const struct {
 	{"send", helper_send, "gives the context to --peer"},
 	{"keep", cdev_keep, "leaves a process behind that has the cdev, for --peer"},
 	{"use", cdev_use, "binds the cdev that --peer has kept to this context"},
+	{"flip", race_flip, "a length that changes meanwhile; modes unmap sleep spin"},
+	{"swap", fault_swap, "a length that is another when read again (userfaultfd)"},
+	{"delay", fault_delay, "an argument that comes late (userfaultfd)"},
 };
 
 static const struct {

@@ -79,5 +79,10 @@ int helper_wait(struct gate *gate);
 int helper_send(struct gate *gate);
 int cdev_keep(struct gate *gate);
 int cdev_use(struct gate *gate);
+/* gate_race.c */
+int race_flip(struct gate *gate);
+/* gate_fault.c */
+int fault_swap(struct gate *gate);
+int fault_delay(struct gate *gate);
 
 #endif
