@@ -86,11 +86,13 @@ activate := tests/integration/activate.c
 flood := tests/integration/flood.c $(addprefix tests/bench/,grant.c samples.c) common/fdmsg.c \
 	common/proto.c common/sys.c
 gate := $(addprefix tests/integration/gate,.c _argument.c _call.c _command.c _crowd.c \
-	_fault.c _helper.c _limit.c _race.c _watch.c) accounting/size.c common/fdmsg.c common/sys.c
+	_fault.c _helper.c _honest.c _limit.c _race.c _watch.c) accounting/size.c common/fdmsg.c \
+	common/sys.c
 inject := tests/integration/inject.c
 killer := tests/integration/killer.c
 manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c \
 	$(library)
+noise := tests/integration/noise.c
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
 # A kernel, its processes, a loop and a log of its own stand in for the real ones.
@@ -133,8 +135,9 @@ $(B)/tests/inject: $(call obj,$(inject))
 $(B)/tests/inject: LDLIBS += $(DAEMON_LIBS)
 $(B)/tests/killer: $(call obj,$(killer))
 $(B)/tests/manager: $(call obj,$(manager))
+$(B)/tests/noise: $(call obj,$(noise))
 test_programs := $(addprefix $(B)/tests/,activate attack client flood gate inject killer manager \
-	vmm)
+	noise vmm)
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
@@ -254,7 +257,7 @@ vm-shell: all $(test_programs)
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
-	$(gate) $(inject) $(killer) $(manager))
+	$(gate) $(inject) $(killer) $(manager) $(noise))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
 	$(call say,LINT)

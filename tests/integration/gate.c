@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "accounting/size.h"
@@ -40,6 +41,7 @@ static const struct {
 	{"flip", race_flip, "a length that changes meanwhile; modes unmap sleep spin"},
 	{"swap", fault_swap, "a length that is another when read again (userfaultfd)"},
 	{"delay", fault_delay, "an argument that comes late (userfaultfd)"},
+	{"honest", honest_load, "--threads at --level percent of the limits, --count operations"},
 };
 
 static const struct {
@@ -114,6 +116,27 @@ int64_t gate_pinned_pages(void)
 			pages -= strtoll(line + strlen(released), NULL, 10);
 	}
 	return pages;
+}
+
+uint64_t gate_seed(const struct gate *gate)
+{
+	uint64_t seed = gate->options.seed;
+
+	if (!seed && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		seed = (uint64_t)getpid();
+	seed &= INT64_MAX; /* as an option can say it */
+	fact("seed", seed);
+	return seed;
+}
+
+/* SplitMix64. */
+uint64_t gate_random(uint64_t *state)
+{
+	uint64_t x = *state += 0x9e3779b97f4a7c15;
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+	return x ^ (x >> 31);
 }
 
 static int env_fd(const char *name)

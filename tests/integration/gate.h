@@ -60,6 +60,12 @@ void *gate_memory(uint64_t len);
 /* How many pages the kernel has pinned for whoever it is, by /proc/vmstat. */
 int64_t gate_pinned_pages(void);
 
+/* Prints the seed, another one each time unless --seed says which. */
+uint64_t gate_seed(const struct gate *gate);
+
+/* The next number of a sequence that @state, a seed at first, determines. */
+uint64_t gate_random(uint64_t *state);
+
 /* gate_crowd.c */
 int crowd_attack(struct gate *gate);
 /* gate_limit.c */
@@ -84,5 +90,7 @@ int race_flip(struct gate *gate);
 /* gate_fault.c */
 int fault_swap(struct gate *gate);
 int fault_delay(struct gate *gate);
+/* gate_honest.c */
+int honest_load(struct gate *gate);
 
 #endif

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# vm: TMO=900
+# vm: APPEND=preempt=full
+# Nobody who stays within the limits is refused anything, however close to them and however many
+# threads; not even while others make the kernel skip what it need not run.
+# shellcheck source=tests/integration/gate.bash
+. tests/integration/gate.bash
+gate_start
+ops=20000
+[[ ! ${SOAK:-} ]] || ops=200000
+
+# honest WHAT OPTION...
+honest() {
+	attack honest --threads 4 --count "$ops" "${@:2}"
+	is "$1: refused" "$(fact refused)" 0
+	is "$1: exit status" "$status" 0
+	is "$1: the kernel agrees" "$(fact unmapped_pages)" "$(fact live_pages)"
+	echo "$1: $(fact maps) mapped, $(fact unmaps) unmapped, $(fact refused) refused ($(fact again) EAGAIN, \
+$(fact error)), at last $(fact live_slots) mappings and $(fact live_pages) pages; seed $(fact seed)"
+}
+
+levels() { # WHAT OPTION...
+	for level_percent in 50 90 99; do
+		honest "$1 at $level_percent%" --level $level_percent "${@:2}"
+	done
+}
+
+# Of 8.5 pages on average 1,000 mappings are fewer bytes than there are, 2,000 more.
+levels "mappings" --slots $slots_max --limit 64M
+uid=1003 run_options=(--device "$device")
+levels "pinned bytes" --slots 2000 --limit 32M --attach 1
+
+for kind in update batch array; do
+	mkfifo "$tmp/noise-stdin"
+	: >"$tmp/noise"
+	"$here/tests/noise" $kind <"$tmp/noise-stdin" >"$tmp/noise" 2>&1 &
+	noise=$!
+	exec 5>"$tmp/noise-stdin"
+	file_wait "$tmp/noise" ^ready || fail "no noise: $(cat "$tmp/noise")"
+	honest "pinned bytes beside $kind" --level 99 --slots 2000 --limit 32M --attach 1
+	exec 5>&-
+	wait $noise || fail "noise: $(cat "$tmp/noise")"
+	like "noise" "$(cat "$tmp/noise")" 'calls [1-9]'
+	rm "$tmp/noise-stdin"
+done
+broker_stop
