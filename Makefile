@@ -85,9 +85,9 @@ attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
 flood := tests/integration/flood.c $(addprefix tests/bench/,grant.c samples.c) common/fdmsg.c \
 	common/proto.c common/sys.c
-gate := $(addprefix tests/integration/gate,.c _argument.c _call.c _command.c _crowd.c \
-	_fault.c _helper.c _honest.c _limit.c _race.c _watch.c) accounting/size.c common/fdmsg.c \
-	common/sys.c
+gate := $(addprefix tests/integration/gate,.c _argument.c _call.c _command.c _crowd.c _fault.c \
+	_helper.c _honest.c _limit.c _model.c _race.c _random.c _watch.c) accounting/size.c \
+	common/fdmsg.c common/sys.c
 inject := tests/integration/inject.c
 killer := tests/integration/killer.c
 manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c \

@@ -42,6 +42,7 @@ static const struct {
 	{"swap", fault_swap, "a length that is another when read again (userfaultfd)"},
 	{"delay", fault_delay, "an argument that comes late (userfaultfd)"},
 	{"honest", honest_load, "--threads at --level percent of the limits, --count operations"},
+	{"random", random_load, "--threads processes, --count operations, --quiet points"},
 };
 
 static const struct {

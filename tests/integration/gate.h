@@ -92,5 +92,7 @@ int fault_swap(struct gate *gate);
 int fault_delay(struct gate *gate);
 /* gate_honest.c */
 int honest_load(struct gate *gate);
+/* gate_random.c */
+int random_load(struct gate *gate);
 
 #endif
