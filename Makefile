@@ -105,9 +105,10 @@ fuzz_record := tests/fuzz/fuzz_record.c $(fuzz_world) $(fuzz_daemon)
 fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c seeds_record.c) common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
+bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c)
 tests := $(sort $(wildcard tests/integration/*.sh))
-scripts := $(tests) $(addprefix tests/,bench/run check-all check-docs check-install check-layers \
-	check-library demo deps fuzz/run integration/confined.bash integration/gate.bash \
+scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
+	check-layers check-library demo deps fuzz/run integration/confined.bash integration/gate.bash \
 	integration/lib.bash run uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 \
 	vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
@@ -159,7 +160,9 @@ $(B)/fuzz_record: LDLIBS += -fsanitize=fuzzer $(DAEMON_LIBS) $(fuzz_wrap)
 $(B)/fuzz_seeds: $(call obj,$(fuzz_seeds))
 $(B)/bench/bench: $(call obj,$(bench))
 $(B)/bench/bare: $(call obj,$(bare))
-bench_programs := $(B)/bench/bench $(B)/bench/bare
+$(B)/bench/gate: $(call obj,$(bench_gate))
+$(B)/bench/gate: LDLIBS += $(DAEMON_LIBS)
+bench_programs := $(addprefix $(B)/bench/,bench bare gate)
 fuzz_programs := $(addprefix $(B)/fuzz_,policy proto record seeds)
 $(fuzz_programs) $(bench_programs):
 	$(Q)mkdir -p $(@D)
@@ -180,7 +183,7 @@ $(B)/gate.skel.h: $(B)/gate.bpf.o
 	$(call say,SKEL)
 	$(Q)$(BPFTOOL) gen skeleton $< name gate_bpf >$@
 
-$(B)/bpf/gate.o: $(B)/gate.skel.h
+$(B)/bpf/gate.o $(B)/tests/bench/gate_lab.o: $(B)/gate.skel.h
 
 # A suite may include the file it tests to reach its static functions.
 $(B)/%.o: %.c
@@ -238,6 +241,10 @@ fuzz:
 bench: all $(bench_programs)
 	$(Q)B=$(B) tests/bench/run $(BENCH)
 
+# What the gate costs; BENCH='small foreign' for some of it.
+bench-gate: $(B)/bench/gate
+	$(Q)B=$(B) tests/bench/gate-run $(BENCH)
+
 demo:
 	$(Q)tests/demo
 
@@ -256,7 +263,7 @@ vm-shell: all $(test_programs)
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
-	$(bench) $(bare) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
+	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
 	$(gate) $(inject) $(killer) $(manager) $(noise))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
@@ -299,7 +306,7 @@ clean:
 	$(RM) -r build build-san build-clang
 
 .PHONY: all check unit-run check-headers check-layers check-docs check-install check-library \
-	check-all fuzz bench demo soak vm-test \
+	check-all fuzz bench bench-gate demo soak vm-test \
 	vm-shell lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
