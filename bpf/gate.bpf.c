@@ -17,6 +17,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+#define IOMMUFD_TYPE(cmd) ((cmd) >> 8 & 0xff)
+
 enum gate_class {
 	CLASS_PASS, /* changes nothing that counts, or the kernel guards it */
 	CLASS_UNKNOWN,
@@ -29,6 +31,8 @@ enum gate_class {
 
 static __always_inline enum gate_class class_of_iommufd(__u32 cmd, __u32 bits)
 {
+	if (IOMMUFD_TYPE(cmd) != ';')
+		return CLASS_PASS; /* any file's (FIONREAD), or no command: iommufd says so */
 	switch (cmd) {
 	case CMD_IOAS_MAP:
 	case CMD_IOAS_MAP_FILE:
@@ -77,6 +81,12 @@ struct gate_argument {
 static __always_inline __u32 argument_offset(enum gate_class class)
 {
 	return class == CLASS_BIND ? 8 : 16;
+}
+
+/* Not a byte more than the kernel reads: behind it there may be no memory. */
+static __always_inline __u32 argument_size(enum gate_class class)
+{
+	return class == CLASS_MAP ? 16 : 8;
 }
 
 static __always_inline void argument_take(enum gate_class class, const __u64 *words,
@@ -140,25 +150,42 @@ struct enter {
 	__u32 zero;
 };
 
-static __always_inline struct gate_op *op_at(struct gate_body *body, __u64 number)
+/*
+ * A COPY may make one more area of each that others make while it is inside: a MAP reserves one for
+ * each COPY, a COPY all that is there for each COPY.
+ */
+static __always_inline __u64 enter_used(const struct gate_session *s, const struct enter *enter,
+					__u32 n_copies)
 {
-	struct gate_mine *mine = bpf_task_storage_get(&gate_mine, bpf_get_current_task_btf(), 0, 0);
-
-	if (!mine || mine->number != number)
-		return NULL;
-	return &body->ops[mine->at & (GATE_OPS - 1)];
-}
-
-/* Who is inside with a COPY may make one more area of each that a MAP makes meanwhile. */
-static __always_inline __u64 enter_used(const struct gate_session *s, const struct enter *enter)
-{
-	__u64 mappings = GATE_USED_MAPPINGS(READ(s->used));
+	__u64 mappings;
 
 	if (cmd_maps(enter->cmd))
-		return enter->used + READ(s->n_copies);
-	if (enter->cmd != CMD_IOAS_COPY || enter->used < mappings)
+		return enter->used + n_copies;
+	if (enter->cmd != CMD_IOAS_COPY)
 		return enter->used;
-	return mappings;
+	mappings = GATE_USED_MAPPINGS(READ(s->used)) * n_copies;
+	if (mappings > GATE_MAPPINGS_MAX)
+		mappings = GATE_MAPPINGS_MAX;
+	return enter->used < mappings ? enter->used : mappings;
+}
+
+/*
+ * Reserves, after the place says what. A COPY counts itself in n_copies before it looks at used; a
+ * MAP adds to used before it looks at n_copies for the last time: one of them sees the other. A MAP
+ * that finds one more gives back, and is tried again.
+ */
+static __always_inline int enter_take(struct gate_session *s, struct gate_op *op,
+				      const struct enter *enter)
+{
+	__u32 n_copies = READ(s->n_copies);
+	int ret;
+
+	op->used = enter_used(s, enter, n_copies);
+	ret = session_take(enter->slot, op->used, enter->objects);
+	if (ret || !cmd_maps(enter->cmd) || READ(s->n_copies) <= n_copies)
+		return ret;
+	atomic_add(&s->used, -op->used);
+	return -EAGAIN;
 }
 
 /* With room for it, or after a reading that made room; frozen is not held. */
@@ -167,21 +194,16 @@ static __always_inline int enter_reserve(struct gate_session *s, struct gate_op 
 {
 	int ret = -EAGAIN;
 
-	op->used = enter_used(s, enter);
 	if (!READ(s->suspect)) {
-		ret = session_take(enter->slot, op->used, enter->objects);
+		ret = enter_take(s, op, enter);
 		if (ret == 0 || ret == -EAGAIN || !READ(s->dirty))
 			return ret; /* refused: nothing is there that a reading could find gone */
 	}
 	if (atomic_cas(&s->frozen, 0, 1))
 		return -EAGAIN; /* another reads */
 	ret = -EAGAIN;
-	if (recount(enter->slot, enter->number, 1, 1)) {
-		op->used = enter_used(s, enter);
-		ret = READ(s->bits) & GATE_POISONED
-			      ? -EPERM
-			      : session_take(enter->slot, op->used, enter->objects);
-	}
+	if (recount(enter->slot, enter->number, 1, 1))
+		ret = READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
 	atomic_set(&s->frozen, 0);
 	return ret;
 }
@@ -197,22 +219,29 @@ static long enter_try(__u32 i, void *arg)
 		return 1;
 	wait_unfrozen(enter->slot, s);
 	enter->number = op_begin(enter->slot, enter->cmd, enter->used, enter->objects);
-	op = op_at(body, enter->number);
-	if (!enter->number || !op) {
-		/*
-		 * More threads than places; or another one was preempted on this processor while
-		 * it took storage of its own, which the kernel lets only one do at a time.
-		 */
+	if (!enter->number) {
+		op_inside(enter->slot, 0); /* ends whose end was not seen: there is room */
 		wait_a_moment();
 		return 0;
 	}
+	op = op_at(body, enter->number);
 	op->seen = enter->seen; /* nobody else looks at it but this thread */
 	if (READ(s->frozen)) {
-		if (i == ENTER_TRIES - 1)
-			atomic_add(&s->breaks, 1); /* too long: that reading shall not count */
-		op_abandon(s, op, enter->number);
-		return 0;
+		if (i < ENTER_TRIES - 1) {
+			op_abandon(s, op, enter->number);
+			return 0;
+		}
+		/*
+		 * A large session is read for long, and nobody shall be refused for that: this one
+		 * goes on, and that reading shall not count. One that has looked at breaks already
+		 * is at its end: it takes what it read for what there is only if nothing was
+		 * reserved meanwhile, and what it read was there before this begins.
+		 */
+		atomic_add(&s->breaks, 1);
 	}
+	/* Not before it has its place and nobody reads: a reading that ends clears it. */
+	if (enter->cmd == CMD_IOAS_COPY)
+		atomic_set(&s->shared, 1);
 	if (!enter->used && !enter->objects) {
 		if (READ(s->suspect) && !atomic_cas(&s->frozen, 0, 1)) {
 			recount(enter->slot, enter->number, 1, 1);
@@ -227,8 +256,8 @@ static long enter_try(__u32 i, void *arg)
 	return enter->ret != -EAGAIN;
 }
 
-/* Return: 0: go on; -errno: refused, and counted. */
-__noinline int session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen)
+/* Return: the operation's number: go on; -errno: refused, and counted. */
+__noinline long session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen)
 {
 	struct enter enter = {.slot = slot,
 			      .cmd = cmd,
@@ -241,14 +270,12 @@ __noinline int session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects, _
 
 	if (!s || !body)
 		return -EPERM;
-	/* Before it begins: a reading must not take this for "nothing shared". */
-	if (cmd == CMD_IOAS_COPY)
-		atomic_set(&s->shared, 1);
 	bpf_loop(ENTER_TRIES, enter_try, &enter, 0);
 	timer_start(s, body, TIMER_NS);
 	atomic_add(&s->changes, 1);
-	if (enter.ret)
-		atomic_add(&s->denied, 1);
+	if (!enter.ret)
+		return (long)enter.number;
+	atomic_add(&s->denied, 1);
 	return enter.ret;
 }
 
@@ -287,10 +314,11 @@ static __always_inline long session_refuse(struct gate_session *s, long err)
 }
 
 /* Decides about an ioctl that changes something. */
-static __always_inline long session_ioctl(__u32 slot, struct gate_session *s, __u32 cmd,
-					  enum gate_class class,
+static __always_inline long session_ioctl(__u32 slot, struct gate_session *s,
+					  struct gate_mine *mine, __u32 cmd, enum gate_class class,
 					  const struct gate_argument *argument)
 {
+	long number;
 	__u64 used;
 	__u32 objects;
 	int err;
@@ -302,7 +330,20 @@ static __always_inline long session_ioctl(__u32 slot, struct gate_session *s, __
 	err = session_need(slot, s, class, argument, &used, &objects);
 	if (err)
 		return session_refuse(s, err);
-	return session_enter(slot, cmd, used, objects, argument->unread ? OP_UNREAD : 0);
+	for (int i = 0; !mine && i < ENTER_TRIES; i++) {
+		/* Another thread was preempted on this processor while it took storage of its own.
+		 */
+		wait_a_moment();
+		mine = mine_of_thread();
+	}
+	if (!mine)
+		return session_refuse(s, -EAGAIN);
+	number = session_enter(slot, cmd, used, objects, argument->unread ? OP_UNREAD : 0);
+	if (number < 0)
+		return number;
+	mine->slot = slot;
+	mine->number = number;
+	return 0;
 }
 
 /* The verifier wants to see that an LSM program returns 0 or an errno, and clang hides it. */
@@ -315,13 +356,22 @@ static __always_inline int lsm_return(long err)
 	return (int)err;
 }
 
-/* Whether the programs of this object act, on files with these operations. */
+/*
+ * Whether the LSM programs of this object act, on files with these operations.
+ *
+ * The kernel calls the program that was attached last first. If the daemon switches generations
+ * between the two calls of one ioctl, the new one has not acted any more than before, and the old
+ * one must, or nobody does. So the old ones go on until they are taken off: twice is strict (the
+ * second begins anew and leaves what the first reserved to the next reading). Programs that give
+ * something back act in one generation only: twice would be loose, and not at all is strict.
+ */
 static __always_inline bool control_wants(const struct gate_control *control,
 					  const struct file *file)
 {
 	__u64 fops;
 
-	if (!control || READ(control->generation) != gate_generation)
+	if (!control || (READ(control->generation) != gate_generation &&
+			 READ(control->before) != gate_generation))
 		return false;
 	fops = (__u64)file->f_op;
 	return fops == control->iommufd_fops || fops == control->cdev_fops;
@@ -357,9 +407,9 @@ static __always_inline int argument_read(enum gate_class class, __u64 arg, bool 
 	if (class != CLASS_MAP && class != CLASS_COPY && class != CLASS_BIND)
 		return 0;
 	if (sleeps) {
-		if (bpf_copy_from_user(words, sizeof(words), from))
+		if (bpf_copy_from_user(words, argument_size(class), from))
 			return -EFAULT; /* as the kernel would say */
-	} else if (bpf_probe_read_user(words, sizeof(words), from)) {
+	} else if (bpf_probe_read_user(words, argument_size(class), from)) {
 		if (class == CLASS_BIND)
 			return -EFAULT;
 		words[0] = class == CLASS_COPY ? ~0ULL : 0;
@@ -376,12 +426,18 @@ static __always_inline long file_ioctl(struct file *file, __u32 cmd, __u64 arg, 
 	struct gate_argument argument = {0};
 	const struct gate_file *known;
 	__u64 key = (__u64)file;
+	struct gate_mine *mine;
 	struct gate_session *s;
 	enum gate_class class;
 	__u32 slot;
 
 	if (!control_wants(control, file))
 		return 0;
+	/*
+	 * Whatever file this is: what skippable programs will see of it must not be taken for the
+	 * end of an operation before, the end of which nobody saw.
+	 */
+	mine = op_end_mine();
 	known = bpf_map_lookup_elem(&gate_files, &key);
 	if (!known)
 		return unmanaged_ioctl(control, file, cmd);
@@ -390,13 +446,12 @@ static __always_inline long file_ioctl(struct file *file, __u32 cmd, __u64 arg, 
 	if (!s)
 		return 0;
 	control_fired(slot, GATE_PROGRAM_IOCTL);
-	op_end_mine();
 	class = class_of(cmd, known->cdev, READ(s->bits));
 	if (class == CLASS_PASS)
 		return 0;
 	if (argument_read(class, arg, sleeps, &argument))
 		return -EFAULT;
-	return session_ioctl(slot, s, cmd, class, &argument);
+	return session_ioctl(slot, s, mine, cmd, class, &argument);
 }
 
 SEC("lsm.s/file_ioctl")
@@ -424,6 +479,7 @@ static __always_inline long file_ioctl_compat(struct file *file, __u32 cmd)
 
 	if (!control_wants(control, file))
 		return 0;
+	op_end_mine(); /* a 64-bit thread may come this way, too: see gate_ioctl */
 	known = bpf_map_lookup_elem(&gate_files, &key);
 	if (!known)
 		return unmanaged_ioctl(control, file, cmd);

@@ -344,7 +344,7 @@ static int gate_ring_event(void *arg, void *data, size_t size)
 		return 0;
 	memcpy(&event, data, sizeof(event));
 	if (gate->fn)
-		gate->fn(event.slot, event.id, gate->arg);
+		gate->fn(event.slot, event.id, event.kind == GATE_EVENT_EIGHTY, gate->arg);
 	return 0;
 }
 
@@ -390,7 +390,25 @@ void gate_deny_unmanaged(struct gate *gate, bool deny)
 			 deny ? GATE_UNMANAGED_DENY : GATE_UNMANAGED_ALLOW, __ATOMIC_SEQ_CST);
 }
 
-/* Attached beside the old ones, which act until the word is stored; then they are removed. */
+/*
+ * A number that no link has, not even one that a daemon killed before the switch left behind: it
+ * may be there for a while after it is removed, and of one generation each program acts once.
+ */
+static uint32_t gate_new_generation(const struct gate *gate, const char *dir)
+{
+	uint32_t generation = gate_generation_of(dir);
+	char name[16];
+
+	do {
+		(void)snprintf(name, sizeof(name), "%u", ++generation);
+	} while (faccessat(gate->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+	return generation;
+}
+
+/*
+ * Attached beside the old ones, which act alone until the word is stored, and as long as they are
+ * there: before is stored first, so that at no moment nobody acts. Then they are removed.
+ */
 static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t generation)
 {
 	int err = gate_pin_links(gate, plan->dir, generation);
@@ -399,13 +417,14 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t
 		return err;
 	gate->control->abi = GATE_ABI;
 	gate_deny_unmanaged(gate, plan->deny_unmanaged);
+	__atomic_store_n(&gate->control->before, gate->control->generation, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&gate->control->generation, generation, __ATOMIC_SEQ_CST);
 	return gate_unpin_others(gate, generation);
 }
 
 static int gate_start(struct gate *gate, const struct gate_plan *plan)
 {
-	uint32_t generation = gate_generation_of(plan->dir) + 1;
+	uint32_t generation = gate_new_generation(gate, plan->dir);
 	int err = gate_prepare_maps(gate, plan);
 
 	gate->generation = generation;
@@ -641,19 +660,10 @@ int gate_holders(const struct gate *gate, uint32_t slot, gate_holder_fn fn, void
 	return n < 0 ? -errno : 0;
 }
 
-static bool gate_take_bit(struct gate *gate, uint32_t slot, uint32_t bit)
-{
-	return __atomic_fetch_and(&gate->sessions[slot].bits, ~bit, __ATOMIC_SEQ_CST) & bit;
-}
-
-bool gate_near_limit(struct gate *gate, uint32_t slot)
-{
-	return gate_take_bit(gate, slot, GATE_EIGHTY);
-}
-
 bool gate_slipped(struct gate *gate, uint32_t slot)
 {
-	return gate_take_bit(gate, slot, GATE_SLIPPED);
+	return __atomic_fetch_and(&gate->sessions[slot].bits, ~GATE_SLIPPED, __ATOMIC_SEQ_CST) &
+	       GATE_SLIPPED;
 }
 
 /* --- events */
@@ -676,7 +686,7 @@ void gate_dispatch(struct gate *gate, gate_event_fn fn, void *arg)
 	/* Some did not fit: whose they were is in the slots. */
 	gate->lost = gate_lost(gate);
 	while ((slot = gate_next(gate, slot, &id)) != GATE_NO_SLOT)
-		fn(slot, id, arg);
+		fn(slot, id, false, arg);
 }
 
 uint64_t gate_lost(const struct gate *gate)

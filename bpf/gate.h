@@ -55,8 +55,11 @@ struct gate_plan {
 	bool fallback; /* hooks that work without BPF among the LSMs, and may be skipped */
 };
 
-/* Something became of the session in a slot, of that id: see gate_state(). */
-typedef void (*gate_event_fn)(uint32_t slot, uint64_t id, void *arg);
+/*
+ * Something became of the session in a slot, of that id: see gate_state(). @near_limit: it has
+ * reached 80% of a limit.
+ */
+typedef void (*gate_event_fn)(uint32_t slot, uint64_t id, bool near_limit, void *arg);
 
 /**
  * gate_open() - load the programs and attach them, beside those of a daemon before, and take over
@@ -147,8 +150,7 @@ void gate_look(const struct gate *gate, uint32_t slot, struct gate_figures *ret_
  */
 int gate_read(struct gate *gate, uint32_t slot, bool wait, struct gate_figures *ret_figures);
 
-/* Whether a limit was at 80%, or something was found above it, since that was asked last. */
-bool gate_near_limit(struct gate *gate, uint32_t slot);
+/* Whether more was found than the limits allow since that was asked last. */
 bool gate_slipped(struct gate *gate, uint32_t slot);
 
 /* Events that did not fit into the ring; firings that the kernel skipped. */

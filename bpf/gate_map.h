@@ -24,7 +24,7 @@
 #define GATE_REVOKED (1U << 1) /* daemon: nothing new, only UNMAP and DESTROY */
 #define GATE_POISONED (1U << 2) /* programs: more was found than was reserved; as revoked */
 #define GATE_CLOSED (1U << 3) /* programs: the kernel releases the context */
-#define GATE_EIGHTY (1U << 4) /* programs: at 80% of a limit; daemon: cleared when told */
+#define GATE_EIGHTY (1U << 4) /* programs: at 80% of a limit, and not below 75% since */
 #define GATE_SLIPPED (1U << 6) /* programs; daemon: cleared when told */
 #define GATE_TEST (1U << 5) /* daemon: IOMMU_TEST_CMD passes (allow-test-commands) */
 
@@ -40,6 +40,7 @@ struct gate_session {
 	__u32 n_files; /* enrolled and not yet released by the kernel */
 	/* Between the programs. */
 	__u32 frozen; /* somebody reads the truth: nobody reserves */
+	/* How often since a reading; 0: not at all. */
 	__u32 suspect; /* something may be mapped that nobody saw: read before anything else */
 	__u32 dirty; /* used may be too high: read before a refusal */
 	__u32 shared; /* some pages may be in several areas: UNMAP says nothing about them */
@@ -67,7 +68,7 @@ struct gate_session {
 /* One, in an array of its own. */
 struct gate_control {
 	__u32 abi;
-	__u32 generation; /* of the object whose programs act; others return at once */
+	__u32 generation; /* of the object whose programs act; others but before return at once */
 	__u64 iommufd_fops; /* the address of iommufd_fops; 0: not known yet, nothing is gated */
 	__u64 cdev_fops; /* of vfio_device_fops; 0: no cdev was enrolled yet */
 	__u64 fired; /* 1 << enum gate_program, on the self-test's session */
@@ -76,6 +77,8 @@ struct gate_control {
 	__u32 slip_kills; /* what slipped through the fallback is a racer's; else it is told */
 	__u64 next_walk;
 	__u64 unmanaged_denied;
+	__u32 before; /* the generation before: its LSM programs, where still attached, act, too */
+	__u32 zero;
 };
 
 enum gate_unmanaged {

@@ -27,6 +27,7 @@
 
 #define GATE_OPS 16 /* a power of two: threads inside the ioctls of one session at a time */
 #define GATE_CDEVS 16 /* as the protocol has devices in a session */
+#define GATE_SEEN 65536 /* pages of several areas that readings remember */
 #define GATE_STACK 64 /* deeper than any red-black tree of GATE_MAPPINGS_MAX areas */
 #define NSEC_PER_MSEC 1000000ULL
 
@@ -38,7 +39,8 @@ const volatile __u32 gate_skippable; /* the fallback: not by LSM programs */
 /*
  * One ioctl that is inside the kernel, as far as is known.
  *
- * state: 0 free, 1 somebody is writing it, else the number of the operation. Whoever moves it off
+ * state: 0 free, 1 somebody is writing it, else the number of the operation, which is never used
+ * twice in a slot. Whoever moves it off
  * its number (compare and swap) is the one to account for its end. The saved user registers are
  * those of the thread at entry: as long as they are the same it is perhaps still inside.
  */
@@ -60,7 +62,8 @@ struct gate_walk {
 	__u64 root; /* of the xarray of objects */
 	__u64 index, last;
 	__u64 pages, pinned, mappings, objects;
-	__u32 shared, invalid;
+	__u32 shared; /* areas whose pages others may have, too */
+	__u32 invalid;
 	__u32 depth;
 	__u32 done;
 	__u64 stack[GATE_STACK]; /* struct rb_node: subtrees to be read */
@@ -82,9 +85,9 @@ struct gate_file {
 
 /* The operation that a thread began last. */
 struct gate_mine {
-	__u64 number;
+	__u64 number; /* 0: none; its place in gate_body.ops is in the low bits */
 	__u32 slot;
-	__u32 at; /* in gate_body.ops */
+	__u32 zero;
 };
 
 /* Pages that several areas have, by the number of the reading that has counted them. */
@@ -125,7 +128,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, GATE_SEEN);
 	__type(key, struct gate_seen);
 	__type(value, __u8);
 } gate_seen SEC(".maps");
@@ -162,6 +165,7 @@ static __always_inline struct gate_body *body_at(__u32 slot)
 /* Fully ordered, all of them: the kernel's returning atomics are. */
 #define atomic_cas(at, old, new) __sync_val_compare_and_swap((at), (old), (new))
 #define atomic_add(at, n) __sync_fetch_and_add((at), (n))
+#define atomic_and(at, bits) __sync_fetch_and_and((at), (bits))
 #define atomic_or(at, bits) __sync_fetch_and_or((at), (bits))
 #define atomic_set(at, value) __sync_lock_test_and_set((at), (value))
 

@@ -10,7 +10,6 @@
 
 #define OP_FREE 0
 #define OP_BUSY 1 /* somebody writes it */
-#define OP_FIRST 2
 
 /* gate_op.seen, of a MAP: its true length was; it was not even read before (the fallback). */
 #define OP_SEEN 1
@@ -62,24 +61,28 @@ static __always_inline void op_end(struct gate_session *s, struct gate_op *op, _
 		return; /* the thread itself and a reading that proved its end may meet here */
 	cmd = op->cmd;
 	if (cmd_maps(cmd) && op->seen != OP_SEEN) {
-		atomic_set(&s->suspect, 1);
+		atomic_add(&s->suspect, 1);
 		atomic_add(&s->n_unseen, -1);
 	}
 	if (cmd == CMD_IOAS_COPY) {
-		atomic_set(&s->suspect, 1);
+		atomic_add(&s->suspect, 1);
 		atomic_add(&s->n_copies, -1);
 	}
 	if (cmd == CMD_DEVICE_BIND || cmd == CMD_TEST)
-		atomic_set(&s->suspect, 1);
-	atomic_set(&s->dirty, 1);
+		atomic_add(&s->suspect, 1);
+	atomic_add(&s->dirty, 1);
 	atomic_set(&op->state, OP_FREE);
 }
 
-/* The operation that this thread is in, if it still is known as such. */
-static __always_inline struct gate_op *op_of_thread(__u32 *ret_slot)
+/* Its place is in the number. */
+static __always_inline struct gate_op *op_at(struct gate_body *body, __u64 number)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct gate_mine *mine = bpf_task_storage_get(&gate_mine, task, 0, 0);
+	return &body->ops[number & (GATE_OPS - 1)];
+}
+
+/* The operation that a thread is in, if it still is known as such. */
+static __always_inline struct gate_op *op_of_mine(const struct gate_mine *mine)
+{
 	struct gate_body *body;
 	struct gate_op *op;
 
@@ -88,27 +91,48 @@ static __always_inline struct gate_op *op_of_thread(__u32 *ret_slot)
 	body = body_at(mine->slot);
 	if (!body)
 		return NULL;
-	op = &body->ops[mine->at & (GATE_OPS - 1)];
-	if (READ(op->state) != mine->number)
-		return NULL;
-	*ret_slot = mine->slot;
+	op = op_at(body, mine->number);
+	return READ(op->state) == mine->number ? op : NULL;
+}
+
+static __always_inline struct gate_op *op_of_thread(__u32 *ret_slot)
+{
+	struct gate_mine *mine = bpf_task_storage_get(&gate_mine, bpf_get_current_task_btf(), 0, 0);
+	struct gate_op *op = op_of_mine(mine);
+
+	if (op)
+		*ret_slot = mine->slot;
 	return op;
 }
 
-/* What this thread began before it has left: it is here, outside. */
-static __always_inline void op_end_mine(void)
+static __always_inline struct gate_mine *mine_of_thread(void)
 {
-	__u32 slot = 0;
-	struct gate_op *op = op_of_thread(&slot);
-	struct gate_session *s = session_at(slot);
-
-	if (op && s)
-		op_end(s, op, READ(op->state));
+	return bpf_task_storage_get(&gate_mine, bpf_get_current_task_btf(), 0,
+				    BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
 /*
- * Takes a place for this thread. Return: the operation's number; 0: all places are taken, or there
- * is no memory to remember it by.
+ * What this thread began before it has left: it is here, outside. Return: where it is to be
+ * remembered what it begins now; NULL: no memory, so it must begin nothing.
+ */
+static __always_inline struct gate_mine *op_end_mine(void)
+{
+	struct gate_mine *mine = mine_of_thread();
+	struct gate_op *op = op_of_mine(mine);
+	struct gate_session *s;
+
+	if (!op)
+		return mine;
+	s = session_at(mine->slot);
+	if (s)
+		op_end(s, op, mine->number);
+	return mine;
+}
+
+/*
+ * Takes a place for this thread. Return: the operation's number; 0: all places are taken. The
+ * caller remembers it in the thread's struct gate_mine, which no other thread looks at: any time
+ * before the kernel begins is early enough.
  */
 __noinline __u64 op_begin(__u32 slot, __u32 cmd, __u64 used, __u32 objects)
 {
@@ -116,13 +140,11 @@ __noinline __u64 op_begin(__u32 slot, __u32 cmd, __u64 used, __u32 objects)
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
-	struct gate_mine *mine;
 	__u32 at = bpf_get_smp_processor_id();
 	struct gate_op *op = NULL;
 	__u64 number;
 
-	mine = bpf_task_storage_get(&gate_mine, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!s || !body || !mine)
+	if (!s || !body)
 		return 0;
 	for (int i = 0; i < GATE_OPS; i++, at++) {
 		op = &body->ops[at & (GATE_OPS - 1)];
@@ -133,7 +155,8 @@ __noinline __u64 op_begin(__u32 slot, __u32 cmd, __u64 used, __u32 objects)
 	}
 	if (!op)
 		return 0;
-	number = atomic_add(&s->next_op, 1) + OP_FIRST;
+	/* Never OP_FREE or OP_BUSY. */
+	number = (atomic_add(&s->next_op, 1) + 1) * GATE_OPS + (at & (GATE_OPS - 1));
 	op->used = used;
 	op->objects = objects;
 	op->cmd = cmd;
@@ -146,9 +169,6 @@ __noinline __u64 op_begin(__u32 slot, __u32 cmd, __u64 used, __u32 objects)
 	op->di = regs->di;
 	op->si = regs->si;
 	op->dx = regs->dx;
-	mine->slot = slot;
-	mine->at = at & (GATE_OPS - 1);
-	mine->number = number;
 	if (cmd_maps(cmd))
 		atomic_add(&s->n_unseen, 1);
 	if (cmd == CMD_IOAS_COPY)

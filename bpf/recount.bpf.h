@@ -114,6 +114,14 @@ static __always_inline bool cdevs_are_ours(const struct gate_session *s, struct 
 	return true;
 }
 
+/* Below 75% again: the next 80% are news. */
+static __always_inline void session_note_less(struct gate_session *s, __u64 used)
+{
+	if (GATE_USED_PAGES(used) * 4 < s->max_pages * 3 &&
+	    GATE_USED_MAPPINGS(used) * 4 < s->max_mappings * 3)
+		atomic_and(&s->bits, ~GATE_EIGHTY);
+}
+
 static __always_inline void reading_store(struct gate_session *s, const struct gate_walk *w,
 					  __u64 truth)
 {
@@ -138,8 +146,9 @@ __noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
 	__u32 breaks, suspect, dirty;
-	__u64 used, truth, objects;
+	__u64 used, truth, objects, creating;
 	const struct gate_walk *w;
+	bool doubtful;
 
 	if (!s || !body)
 		return 0;
@@ -150,28 +159,38 @@ __noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
 		atomic_add(&s->busy, 1);
 		return 0;
 	}
-	/* Before the walk: what BIND sets while it goes on must stay. */
-	suspect = atomic_set(&s->suspect, 0);
-	dirty = atomic_set(&s->dirty, 0);
+	suspect = READ(s->suspect);
+	dirty = READ(s->dirty);
 	used = READ(s->used);
+	/*
+	 * In this order. Whoever creates has a place, then reserves, then creates, then leaves:
+	 * after this word he fails the exchange below; before it he still has his place in the next
+	 * line, or has left it and the walk finds his object.
+	 */
 	objects = READ(s->objects);
+	creating = op_objects(slot, besides);
 	walk_session(slot);
 	w = &body->walk;
 	truth = GATE_USED(w->pages, w->mappings);
-	if (w->invalid || READ(s->breaks) != breaks || READ(s->bits) & GATE_CLOSED ||
+	/* What many areas share may be counted twice (gate_seen): nobody is accused by that. */
+	doubtful = w->shared > GATE_SEEN / 4 && w->pages > GATE_USED_PAGES(used);
+	if (w->invalid || doubtful || READ(s->breaks) != breaks || READ(s->bits) & GATE_CLOSED ||
 	    atomic_cas(&s->used, used, truth) != used) {
-		if (suspect)
-			atomic_set(&s->suspect, 1);
-		if (dirty)
-			atomic_set(&s->dirty, 1);
 		atomic_add(&s->busy, 1);
 		return 0;
 	}
+	/*
+	 * Both stood while the walk went on: an UNMAP that would not wait must not be credited what
+	 * is suspect. They are counters, so what BIND, or that UNMAP, added meanwhile stays.
+	 */
+	atomic_cas(&s->suspect, suspect, 0);
+	atomic_cas(&s->dirty, dirty, 0);
 	/* Devices bring objects past the gate: there the truth is simply taken. */
-	atomic_cas(&s->objects, objects, w->objects + op_objects(slot, besides));
-	atomic_set(&s->shared, w->shared);
+	atomic_cas(&s->objects, objects, w->objects + creating);
+	atomic_set(&s->shared, !!w->shared);
 	atomic_add(&s->recounts, 1);
 	reading_store(s, w, truth);
+	session_note_less(s, truth);
 	if (w->pages > GATE_USED_PAGES(used) || w->mappings > GATE_USED_MAPPINGS(used))
 		session_excess(slot, s, truth, kill);
 	if (!cdevs_are_ours(s, body))
@@ -179,7 +198,7 @@ __noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
 	return 1;
 }
 
-/* At 80% of a limit the daemon is told, once until it has looked. */
+/* At 80% of a limit the daemon is told, once until it was below 75%. */
 static __always_inline void session_note_use(__u32 slot, struct gate_session *s, __u64 used)
 {
 	if (GATE_USED_PAGES(used) * 5 < s->max_pages * 4 &&

@@ -33,7 +33,7 @@ static __always_inline bool walk_first(struct gate_walk *w, __u64 pages, int ref
 
 	if (refs == 1)
 		return true;
-	w->shared = 1;
+	w->shared++;
 	/* An entry that had to go for another is counted twice: too much, never too little. */
 	return bpf_map_update_elem(&gate_seen, &key, &yes, BPF_NOEXIST) != -17 /* EEXIST */;
 }
@@ -165,7 +165,8 @@ __noinline int walk_session(__u32 slot)
 	if ((w->root & 3) == 2 && w->root > XA_NODE_MIN)
 		w->last = (64ULL << (BPF_CORE_READ(node, shift) & 63)) - 1;
 	bpf_loop(WALK_STEPS, walk_step, &slot, 0);
-	if (!w->done)
+	/* Somebody who creates an object may have made the tree lower: nodes are freed then. */
+	if (!w->done || (__u64)BPF_CORE_READ(ctx, objects.xa_head) != w->root)
 		w->invalid = 1;
 	return 0;
 }

@@ -283,12 +283,9 @@ static void warden_act(struct broker *broker, uint32_t slot, struct session *ses
 			     "more is mapped than its limits: an ioctl passed the gate, which this "
 			     "kernel may skip",
 			     LOG_LEVEL_WARNING);
-	if (gate_near_limit(broker->gate, slot))
-		warden_audit(broker, session, "near-limit", "80% of a limit are reached",
-			     LOG_LEVEL_NOTICE);
 }
 
-static void warden_event(uint32_t slot, uint64_t id, void *arg)
+static void warden_event(uint32_t slot, uint64_t id, bool near_limit, void *arg)
 {
 	struct broker *broker = arg;
 	struct session *session = session_find(broker->sessions, id);
@@ -305,6 +302,9 @@ static void warden_event(uint32_t slot, uint64_t id, void *arg)
 	if (session->state == SESSION_PENDING)
 		return; /* the grant itself looks after it */
 	(void)gate_read(broker->gate, slot, false, &figures); /* too large for a timer, maybe */
+	if (near_limit)
+		warden_audit(broker, session, "near-limit", "80% of a limit are reached",
+			     LOG_LEVEL_NOTICE);
 	warden_act(broker, slot, session);
 }
 
