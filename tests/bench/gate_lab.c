@@ -6,7 +6,8 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
-#include "bpf/gate.c" /* attaches its programs one by one */
+/* Attaches its programs one by one. NOLINTNEXTLINE(bugprone-suspicious-include) */
+#include "bpf/gate.c"
 #include "iommufd/uapi.h"
 #include "tests/integration/mock.h"
 
