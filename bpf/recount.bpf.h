@@ -15,9 +15,9 @@
 
 #define SIGKILL 9
 #define SPIN_STEPS (8U << 20)
-#define FROZEN_WAIT_NS (50 * NSEC_PER_MSEC)
+#define FROZEN_WAIT_NS (100 * NSEC_PER_MSEC)
 #define MOMENT_NS (10 * NSEC_PER_MSEC)
-#define QUIET_WAIT_NS (10 * NSEC_PER_MSEC)
+#define QUIET_WAIT_NS (50 * NSEC_PER_MSEC)
 
 struct spin {
 	__u64 until_ns;
