@@ -113,7 +113,7 @@ scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-
 	vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \
-	bpf/gate.h bpf/gate_map.h
+	$(filter-out bpf/core_types.h %.bpf.h,$(wildcard bpf/*.h))
 bpf := bpf/gate.bpf.c $(wildcard bpf/*.bpf.h) bpf/core_types.h bpf/gate_map.h
 
 all: $(B)/pinbrokerd $(B)/pinbroker $(B)/$(soname)
@@ -171,13 +171,17 @@ $(fuzz_programs) $(bench_programs):
 
 # The programs in the kernel: one object, in the daemon as a skeleton. Where linux/types.h needs
 # asm/, that is the host's, which clang does not look for when it compiles for BPF.
-$(B)/gate.bpf.o: $(bpf)
+bpf_objects := $(patsubst %.c,$(B)/%.o,$(filter %.bpf.c,$(bpf)))
+$(bpf_objects): $(B)/%.o: %.c $(bpf)
 	$(call say,BPF)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
 		$(if $(WERROR),-Werror) -D__TARGET_ARCH_$(subst x86_64,x86,$(shell uname -m)) \
-		-iquote . -idirafter /usr/include/$(shell $(CC) -print-multiarch) -c -o $@.g $<
-	$(Q)$(BPFTOOL) gen object $@ $@.g && $(RM) $@.g
+		-iquote . -idirafter /usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
+
+$(B)/gate.bpf.o: $(bpf_objects)
+	$(call say,BPF)
+	$(Q)$(BPFTOOL) gen object $@ $^
 
 $(B)/gate.skel.h: $(B)/gate.bpf.o
 	$(call say,SKEL)

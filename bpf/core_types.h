@@ -16,9 +16,15 @@ struct pt_regs {
 
 struct file_operations;
 
+struct inode {
+	unsigned short i_mode;
+	unsigned int i_rdev;
+} CORE;
+
 struct file {
 	const struct file_operations *f_op;
 	void *private_data;
+	struct inode *f_inode;
 } CORE;
 
 struct fdtable {
@@ -30,9 +36,38 @@ struct files_struct {
 	struct fdtable *fdt;
 } CORE;
 
+struct mm_struct {
+	struct {
+		long long counter;
+	} pinned_vm;
+	unsigned long locked_vm;
+	struct {
+		int counter;
+	} mm_users;
+} CORE;
+
+struct user_struct {
+	struct {
+		unsigned int val;
+	} uid;
+	struct {
+		long counter;
+	} locked_vm;
+} CORE;
+
+struct cred {
+	struct {
+		unsigned int val;
+	} uid;
+	struct user_struct *user;
+} CORE;
+
 struct task_struct {
 	unsigned int flags;
 	int pid, tgid;
+	struct mm_struct *mm;
+	struct task_struct *group_leader;
+	const struct cred *real_cred;
 	struct files_struct *files;
 	char comm[16];
 } CORE;
@@ -85,6 +120,7 @@ struct iommufd_object {
 
 struct iommufd_ctx {
 	struct xarray objects;
+	unsigned char account_mode;
 } CORE;
 
 struct io_pagetable {
@@ -100,6 +136,7 @@ struct iopt_pages {
 	struct kref kref;
 	unsigned long npages;
 	unsigned long npinned;
+	struct mm_struct *source_mm;
 } CORE;
 
 struct iopt_area {
@@ -112,15 +149,47 @@ struct vfio_device_file {
 	struct iommufd_ctx *iommufd;
 } CORE;
 
+/* drivers/vfio/container.c and vfio_iommu_type1.c */
+struct vfio_iommu_driver_ops {
+	char *name;
+} CORE;
+
+struct vfio_iommu_driver {
+	const struct vfio_iommu_driver_ops *ops;
+} CORE;
+
+struct vfio_container {
+	struct vfio_iommu_driver *iommu_driver;
+	void *iommu_data;
+} CORE;
+
+struct vfio_iommu {
+	struct rb_root dma_list;
+} CORE;
+
+struct vfio_dma {
+	struct rb_node node;
+	unsigned long size;
+	unsigned long locked_vm;
+} CORE;
+
 struct seq_file;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+} CORE;
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 } CORE;
 
 struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+	__u32 fd;
 	struct file *file;
 } CORE;
 

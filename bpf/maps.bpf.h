@@ -31,10 +31,13 @@
 #define GATE_STACK 64 /* deeper than any red-black tree of GATE_MAPPINGS_MAX areas */
 #define NSEC_PER_MSEC 1000000ULL
 
+/* Several sources become one object: what each of them defines here is one, too. */
+#define SHARED __weak
+
 /* Set by the daemon before the programs are loaded. */
-const volatile __u32 gate_generation;
-const volatile __u32 gate_page_shift = 12;
-const volatile __u32 gate_skippable; /* the fallback: not by LSM programs */
+const volatile __u32 SHARED gate_generation;
+const volatile __u32 SHARED gate_page_shift = 12;
+const volatile __u32 SHARED gate_skippable; /* the fallback: not by LSM programs */
 
 /*
  * One ioctl that is inside the kernel, as far as is known.
@@ -102,7 +105,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct gate_control);
-} gate_control SEC(".maps");
+} gate_control SHARED SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -110,40 +113,40 @@ struct {
 	__uint(max_entries, 1); /* set before loading, as the next two */
 	__type(key, __u32);
 	__type(value, struct gate_session);
-} gate_sessions SEC(".maps");
+} gate_sessions SHARED SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct gate_body);
-} gate_bodies SEC(".maps");
+} gate_bodies SHARED SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, __u64); /* struct file, until the kernel frees it */
 	__type(value, struct gate_file);
-} gate_files SEC(".maps");
+} gate_files SHARED SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, GATE_SEEN);
 	__type(key, struct gate_seen);
 	__type(value, __u8);
-} gate_seen SEC(".maps");
+} gate_seen SHARED SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct gate_mine);
-} gate_mine SEC(".maps");
+} gate_mine SHARED SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);
-} gate_events SEC(".maps");
+} gate_events SHARED SEC(".maps");
 
 static __always_inline struct gate_control *control_get(void)
 {

@@ -19,6 +19,34 @@
 #define MOMENT_NS (10 * NSEC_PER_MSEC)
 #define QUIET_WAIT_NS (50 * NSEC_PER_MSEC)
 
+static long walk_step(__u32 i, void *arg)
+{
+	struct gate_body *body = body_at(*(__u32 *)arg);
+
+	return body ? walk_one(&body->walk, NULL) : 1;
+}
+
+/* Fills in the session's struct gate_walk. Its caller holds gate_session.frozen. */
+__noinline int walk_session(__u32 slot)
+{
+	struct gate_session *s = session_at(slot);
+	struct gate_body *body = body_at(slot);
+	struct gate_control *control = control_get();
+	const struct iommufd_ctx *ctx;
+	struct gate_walk *w;
+
+	if (!s || !body || !control)
+		return 0;
+	w = &body->walk;
+	ctx = (const void *)s->ctx;
+	walk_begin(w, control, ctx);
+	bpf_loop(WALK_STEPS, walk_step, &slot, 0);
+	/* Somebody who creates an object may have made the tree lower: nodes are freed then. */
+	if (!w->done || (__u64)BPF_CORE_READ(ctx, objects.xa_head) != w->root)
+		w->invalid = 1;
+	return 0;
+}
+
 struct spin {
 	__u64 until_ns;
 	__u64 besides; /* spin_inside: the caller's operation */

@@ -52,13 +52,19 @@ static __always_inline void walk_push(struct gate_walk *w, __u64 node)
 	w->depth = at + 1;
 }
 
-/* An area in whatever order. */
-static __always_inline void walk_area(struct gate_walk *w, __u64 node)
+/* Pages whose process is gone: nobody's VmPin has them. */
+static __always_inline bool walk_orphaned(const struct iopt_pages *pages)
+{
+	return !BPF_CORE_READ(pages, source_mm, mm_users.counter);
+}
+
+/* An area in whatever order. @orphaned: NULL: does not matter */
+static __always_inline void walk_area(struct gate_walk *w, __u64 node, __u64 *orphaned)
 {
 	struct iopt_area *area = (void *)(node - bpf_core_field_offset(struct iopt_area, node));
 	struct rb_node *rb = (void *)node;
 	struct iopt_pages *pages = BPF_CORE_READ(area, pages);
-	unsigned long npages = 0;
+	unsigned long npages = 0, npinned;
 	int refs;
 
 	walk_push(w, (__u64)BPF_CORE_READ(rb, rb_right));
@@ -73,8 +79,11 @@ static __always_inline void walk_area(struct gate_walk *w, __u64 node)
 		w->invalid = 1;
 	if (!walk_first(w, (__u64)pages, refs))
 		return;
+	npinned = BPF_CORE_READ(pages, npinned);
 	w->pages += npages;
-	w->pinned += BPF_CORE_READ(pages, npinned);
+	w->pinned += npinned;
+	if (orphaned && npinned && walk_orphaned(pages))
+		*orphaned += npinned;
 }
 
 /* The next object with an index of at least w->index, 0: none is left. */
@@ -119,19 +128,14 @@ static __always_inline void walk_object(struct gate_walk *w)
 	walk_push(w, (__u64)BPF_CORE_READ(ioas, iopt.area_itree.rb_root.rb_node));
 }
 
-static long walk_step(__u32 i, void *arg)
+/* Return: 1: that was all. */
+static __always_inline long walk_one(struct gate_walk *w, __u64 *orphaned)
 {
-	__u32 slot = *(__u32 *)arg, depth;
-	struct gate_body *body = body_at(slot);
-	struct gate_walk *w;
+	__u32 depth = w->depth;
 
-	if (!body)
-		return 1;
-	w = &body->walk;
-	depth = w->depth;
 	if (depth - 1 < GATE_STACK) {
 		w->depth = depth - 1;
-		walk_area(w, w->stack[depth - 1]);
+		walk_area(w, w->stack[depth - 1], orphaned);
 		return 0;
 	}
 	if (w->index > w->last) {
@@ -142,20 +146,11 @@ static long walk_step(__u32 i, void *arg)
 	return 0;
 }
 
-/* Fills in the session's struct gate_walk. Its caller holds gate_session.frozen. */
-__noinline int walk_session(__u32 slot)
+static __always_inline void walk_begin(struct gate_walk *w, struct gate_control *control,
+				       const struct iommufd_ctx *ctx)
 {
-	struct gate_session *s = session_at(slot);
-	struct gate_body *body = body_at(slot);
-	struct gate_control *control = control_get();
-	struct iommufd_ctx *ctx;
 	struct xa_node *node;
-	struct gate_walk *w;
 
-	if (!s || !body || !control)
-		return 0;
-	ctx = (void *)s->ctx;
-	w = &body->walk;
 	w->number = atomic_add(&control->next_walk, 1);
 	w->pages = w->pinned = w->mappings = w->objects = 0;
 	w->shared = w->invalid = w->depth = w->done = 0;
@@ -164,11 +159,6 @@ __noinline int walk_session(__u32 slot)
 	node = (void *)(w->root - 2);
 	if ((w->root & 3) == 2 && w->root > XA_NODE_MIN)
 		w->last = (64ULL << (BPF_CORE_READ(node, shift) & 63)) - 1;
-	bpf_loop(WALK_STEPS, walk_step, &slot, 0);
-	/* Somebody who creates an object may have made the tree lower: nodes are freed then. */
-	if (!w->done || (__u64)BPF_CORE_READ(ctx, objects.xa_head) != w->root)
-		w->invalid = 1;
-	return 0;
 }
 
 #endif
