@@ -64,7 +64,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	config.c explain.c grant.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c order.c owner.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c warden.c) \
-	bpf/gate.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
+	bpf/gate.c bpf/host.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_list.c cmd_order.c \
@@ -74,7 +74,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	faults.c \
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
-	conffile connection device fdmsg glob grant iommu ledger lib_order lib_status \
+	conffile connection device fdmsg glob grant host iommu ledger lib_order lib_status \
 	libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
 	record request restore sandbox session setting size) \
@@ -114,7 +114,8 @@ scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \
 	$(filter-out bpf/core_types.h %.bpf.h,$(wildcard bpf/*.h))
-bpf := bpf/gate.bpf.c $(wildcard bpf/*.bpf.h) bpf/core_types.h bpf/gate_map.h
+bpf := $(addprefix bpf/,gate.bpf.c host.bpf.c) $(wildcard bpf/*.bpf.h) bpf/core_types.h \
+	bpf/gate_map.h bpf/host_map.h
 
 all: $(B)/pinbrokerd $(B)/pinbroker $(B)/$(soname)
 

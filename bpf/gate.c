@@ -209,7 +209,9 @@ static int gate_prepare_maps(struct gate *gate, const struct gate_plan *plan)
 					       n * GATE_FILES_PER_SESSION);
 	bpf_object__for_each_map(map, gate->skel->obj)
 	{
-		if (!err && !bpf_map__is_internal(map))
+		/* What the programs that look at the host have is of no use to those after them. */
+		if (!err && !bpf_map__is_internal(map) &&
+		    strncmp(bpf_map__name(map), "host_", 5) != 0)
 			err = gate_set_map(map, plan->dir);
 	}
 	return err;
@@ -714,4 +716,25 @@ uint64_t gate_misses(const struct gate *gate)
 uint64_t gate_fired(const struct gate *gate)
 {
 	return __atomic_load_n(&gate->control->fired, __ATOMIC_SEQ_CST);
+}
+
+/* --- for bpf/host.c */
+
+void gate_set_devices(struct gate *gate, uint32_t iommufd_minor, uint32_t cdev_major)
+{
+	gate->skel->bss->host_iommufd_minor = iommufd_minor;
+	gate->skel->bss->host_cdev_major = cdev_major;
+}
+
+int gate_open_iterator(const struct gate *gate, const char *program, int *ret_fd)
+{
+	char path[64];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%u/%s", gate->control->generation, program);
+	fd = openat(gate->dir_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
 }

@@ -160,4 +160,17 @@ uint64_t gate_misses(const struct gate *gate);
 /* Which programs the self-test's session has met: bits of enum gate_program. */
 uint64_t gate_fired(const struct gate *gate);
 
+/* Device numbers by which files are known that the gate has met none of yet; 0: not known. */
+void gate_set_devices(struct gate *gate, uint32_t iommufd_minor, uint32_t cdev_major);
+
+/**
+ * gate_open_iterator() - what an iterator of the gate's programs sees now, to be read to its end
+ * @program: its name
+ *
+ * By its pin: that is open(2) and read(2), needs no capability and no bpf(2).
+ *
+ * Return: 0; -errno.
+ */
+int gate_open_iterator(const struct gate *gate, const char *program, int *ret_fd);
+
 #endif

@@ -30,6 +30,7 @@ extern const struct suite suite_device;
 extern const struct suite suite_fdmsg;
 extern const struct suite suite_glob;
 extern const struct suite suite_grant;
+extern const struct suite suite_host;
 extern const struct suite suite_iommu;
 extern const struct suite suite_ledger;
 extern const struct suite suite_lib_order;

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* bpf/host.c: what the kernel's records make of a host. */
+#include "bpf/host.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "bpf/host_map.h"
+#include "common/cleanup.h"
+#include "tests/unit/faults.h"
+#include "tests/unit/suite.h"
+
+#define CONTEXT 0xffff888000000000ULL
+#define CONTAINER 0xffff888000001000ULL
+#define OTHER 0xffff888000002000ULL
+
+/* A context of pid 20, which 10 has, too, twice; a container; a device bound to nothing. */
+static const struct host_file files[] = {
+	{.kind = HOST_CONTAINER,
+	 .flags = HOST_READ,
+	 .pid = 5,
+	 .object = CONTAINER,
+	 .pages = 9,
+	 .pinned = 7,
+	 .mappings = 2,
+	 .comm = "type1"},
+	{.kind = HOST_CONTEXT, .pid = 20, .uid = 1000, .object = CONTEXT, .comm = "vmm"},
+	{.kind = HOST_CDEV, .pid = 10, .object = CONTEXT, .comm = "child"},
+	{.kind = HOST_CONTEXT,
+	 .flags = HOST_READ,
+	 .pid = 10,
+	 .object = CONTEXT,
+	 .pages = 100,
+	 .pinned = 60,
+	 .orphaned = 3,
+	 .mappings = 4,
+	 .accounting = HOST_ACCOUNT_TASK,
+	 .comm = "child"},
+	{.kind = HOST_CDEV, .pid = 6, .comm = "unbound"},
+	{.kind = HOST_CONTEXT, .flags = HOST_READ, .pid = 30, .object = OTHER, .comm = "broker"},
+	{.kind = HOST_CDEV, .pid = 30, .object = OTHER, .session = 0x1a},
+};
+
+static void files_become_objects(void)
+{
+	CLEANUP(host_freep) struct host *host = NULL;
+	const struct host_object *o;
+
+	CU_ASSERT_EQUAL_FATAL(host_of_records(files, ARRAY_SIZE(files), NULL, 0, &host), 0);
+	CU_ASSERT_EQUAL_FATAL(host->n_objects, 3);
+	o = host->objects; /* a session comes first, whichever of its files is known */
+	CU_ASSERT_EQUAL(o[0].session, 0x1a);
+	CU_ASSERT_FALSE(o[0].task || o[0].container || o[0].exact);
+	CU_ASSERT_EQUAL(o[0].n_holders, 1);
+	CU_ASSERT_EQUAL(o[1].session, 0);
+	CU_ASSERT_EQUAL(o[1].mapped, 100);
+	CU_ASSERT_EQUAL(o[1].pinned, 60);
+	CU_ASSERT_EQUAL(o[1].mappings, 4);
+	CU_ASSERT_TRUE(o[1].task);
+	CU_ASSERT_EQUAL_FATAL(o[1].n_holders, 2);
+	CU_ASSERT_EQUAL(host->holders[o[1].first_holder].pid, 10);
+	CU_ASSERT_STRING_EQUAL(host->holders[o[1].first_holder].comm, "child");
+	CU_ASSERT_EQUAL(host->holders[o[1].first_holder + 1].pid, 20);
+	CU_ASSERT_EQUAL(host->holders[o[1].first_holder + 1].uid, 1000);
+	CU_ASSERT_TRUE(o[2].container);
+	CU_ASSERT_EQUAL(o[2].mapped, 9);
+	/* What the container has, and what is nobody's any more. */
+	CU_ASSERT_EQUAL(host->explained, 7 + 3);
+}
+
+static void without_figures_is_not_known(void)
+{
+	static const struct host_file file = {
+		.kind = HOST_CONTEXT, .pid = 1, .object = CONTEXT, .comm = "sixteen bytes..."};
+	CLEANUP(host_freep) struct host *host = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(host_of_records(&file, 1, NULL, 0, &host), 0);
+	CU_ASSERT_EQUAL_FATAL(host->n_objects, 1);
+	CU_ASSERT_EQUAL(host->objects->mapped, UINT64_MAX);
+	CU_ASSERT_EQUAL(host->objects->pinned, UINT64_MAX);
+	CU_ASSERT_EQUAL(host->objects->mappings, UINT64_MAX);
+	CU_ASSERT_STRING_EQUAL(host->holders->comm, "sixteen bytes.."); /* never without an end */
+	CU_ASSERT_EQUAL(host->explained, 0);
+}
+
+static const struct host_task tasks[] = {
+	{.pid = 9, .mm = 2, .pinned = 5, .locked = 6, .user = 1000, .user_locked = 8, .comm = "b"},
+	{.pid = 8, .uid = 7, .mm = 1, .locked = 4, .user = 1000, .user_locked = 8, .comm = "a"},
+	{.pid = 11, .mm = 2, .pinned = 5, .locked = 6, .user = 999, .user_locked = 1, .comm = "c"},
+	/* VmPin can be below 0, and a process be of a user only. */
+	{.pid = 12, .mm = 3, .pinned = -4ULL, .user = 1000, .user_locked = 8},
+};
+
+static void tasks_become_processes_and_users(void)
+{
+	CLEANUP(host_freep) struct host *host = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(host_of_records(NULL, 0, tasks, ARRAY_SIZE(tasks), &host), 0);
+	CU_ASSERT_EQUAL(host->n_objects, 0);
+	CU_ASSERT_EQUAL_FATAL(host->n_processes, 2);
+	CU_ASSERT_EQUAL(host->processes[0].pid, 8);
+	CU_ASSERT_EQUAL(host->processes[0].uid, 7);
+	CU_ASSERT_EQUAL(host->processes[0].locked, 4);
+	CU_ASSERT_EQUAL(host->processes[1].pid, 9); /* of those that share memory the first */
+	CU_ASSERT_EQUAL(host->processes[1].pinned, 5);
+	CU_ASSERT_STRING_EQUAL(host->processes[1].comm, "b");
+	CU_ASSERT_EQUAL_FATAL(host->n_users, 2);
+	CU_ASSERT_EQUAL(host->users[0].uid, 999);
+	CU_ASSERT_EQUAL(host->users[1].uid, 1000);
+	CU_ASSERT_EQUAL(host->users[1].locked, 8);
+	CU_ASSERT_EQUAL(host->explained, 5);
+}
+
+static void memory_runs_out(void)
+{
+	CLEANUP(host_freep) struct host *host = NULL;
+	unsigned int n = 0;
+
+	for (int err = -ENOMEM; err;) {
+		faults_arm(++n, ENOMEM);
+		err = host_of_records(files, ARRAY_SIZE(files), tasks, ARRAY_SIZE(tasks), &host);
+		CU_ASSERT_EQUAL(faults_disarm(), err != 0);
+		CU_ASSERT_TRUE_FATAL(err == 0 || (err == -ENOMEM && !host));
+	}
+	CU_ASSERT_TRUE(n > 4);
+}
+
+static const CU_TestInfo tests[] = {
+	{"files become contexts and containers, each once", files_become_objects},
+	{"a context that nobody could read is not zero", without_figures_is_not_known},
+	{"tasks become processes and users, each once", tasks_become_processes_and_users},
+	{"out of memory at every step", memory_runs_out},
+	CU_TEST_INFO_NULL,
+};
+
+const struct suite suite_host = {"host", tests};
