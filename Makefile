@@ -61,7 +61,7 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
 	common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
-	config.c explain.c grant.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
+	config.c explain.c grant.c host_report.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c order.c owner.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c warden.c) \
 	bpf/gate.c bpf/host.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
@@ -74,7 +74,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	faults.c \
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
-	conffile connection device fdmsg glob grant host iommu ledger lib_order lib_status \
+	conffile connection device fdmsg glob grant host host_report iommu ledger lib_order lib_status \
 	libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
 	record request restore sandbox session setting size) \

@@ -20,6 +20,7 @@ static const size_t request_sizes[PROTO_OPS] = {
 	[PROTO_REVOKE] = sizeof(struct proto_revoke),
 	[PROTO_STATUS] = sizeof(struct proto_status_ask),
 	[PROTO_EXPLAIN] = sizeof(struct proto_explain),
+	[PROTO_HOST] = sizeof(struct proto_host_ask),
 };
 
 static const size_t reply_sizes[PROTO_OPS] = {
@@ -34,6 +35,7 @@ static const size_t reply_sizes[PROTO_OPS] = {
 	[PROTO_REVOKE] = sizeof(struct proto_done),
 	[PROTO_STATUS] = sizeof(struct proto_status),
 	[PROTO_EXPLAIN] = sizeof(struct proto_explanation),
+	[PROTO_HOST] = sizeof(struct proto_host),
 };
 
 static const char *const state_names[PROTO_STATES] = {
@@ -48,6 +50,13 @@ static const char *const gate_names[PROTO_GATES] = {
 	[PROTO_GATE_OBSERVE] = "observe",
 	[PROTO_GATE_BEST_EFFORT] = "best-effort",
 	[PROTO_GATE_EXACT] = "exact",
+};
+
+static const char *const holding_names[PROTO_HOLDING_KINDS] = {
+	[PROTO_HOLDING_CONTEXT] = "context",
+	[PROTO_HOLDING_CONTAINER] = "container",
+	[PROTO_HOLDING_PROCESS] = "process",
+	[PROTO_HOLDING_USER] = "user",
 };
 
 /* What exit status a refusal may carry; sysexits.h is no part of the wire. */
@@ -79,7 +88,8 @@ size_t proto_body_size(enum proto_kind kind, unsigned int op)
 static bool has_records(const struct proto_header *header)
 {
 	return header->kind == PROTO_REPLY &&
-	       (header->op == PROTO_LIST || header->op == PROTO_SHOW || header->op == PROTO_STATUS);
+	       (header->op == PROTO_LIST || header->op == PROTO_SHOW ||
+		header->op == PROTO_STATUS || header->op == PROTO_HOST);
 }
 
 static bool kind_expected(unsigned int kind, enum proto_kind expected)
@@ -322,6 +332,51 @@ bool proto_share_valid(const struct proto_share *share)
 	return proto_text_valid(share->policy, sizeof(share->policy));
 }
 
+bool proto_host_valid(const struct proto_host *host)
+{
+	return host->more <= 1 && !host->zero;
+}
+
+bool proto_holder_valid(const struct proto_holder *holder)
+{
+	return proto_text_valid(holder->comm, sizeof(holder->comm));
+}
+
+static bool holding_valid(const struct proto_holding *holding)
+{
+	return holding->kind < PROTO_HOLDING_KINDS &&
+	       holding->accounting <= PROTO_ACCOUNTING_USER &&
+	       holding->n_told <= PROTO_HOLDERS_MAX && holding->n_told <= holding->n_holders &&
+	       !holding->zero && proto_text_valid(holding->comm, sizeof(holding->comm));
+}
+
+int proto_holding_next(const char **pos, const char *end, struct proto_holding *ret_holding,
+		       const char **ret_holders)
+{
+	struct proto_holding holding;
+	size_t left = (size_t)(end - *pos);
+	const char *holders;
+
+	if (left < sizeof(holding))
+		return -EPROTO;
+	memcpy(&holding, *pos, sizeof(holding));
+	left -= sizeof(holding);
+	holders = *pos + sizeof(holding);
+	if (!holding_valid(&holding) || left < holding.n_told * sizeof(struct proto_holder))
+		return -EPROTO;
+	for (size_t i = 0; i < holding.n_told; i++) {
+		struct proto_holder holder;
+
+		memcpy(&holder, holders + i * sizeof(holder), sizeof(holder));
+		if (!proto_holder_valid(&holder))
+			return -EPROTO;
+	}
+	*pos = holders + holding.n_told * sizeof(struct proto_holder);
+	*ret_holding = holding;
+	*ret_holders = holders;
+	return 0;
+}
+
 static bool session_valid(const struct proto_session *session)
 {
 	return session->state < PROTO_STATES && session->accounting <= PROTO_ACCOUNTING_USER &&
@@ -370,4 +425,9 @@ const char *proto_state_name(uint32_t state)
 const char *proto_gate_name(uint32_t gate)
 {
 	return gate < PROTO_GATES ? gate_names[gate] : "unknown";
+}
+
+const char *proto_holding_name(uint32_t kind)
+{
+	return kind < PROTO_HOLDING_KINDS ? holding_names[kind] : "unknown";
 }

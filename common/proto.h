@@ -4,8 +4,8 @@
  *
  * Every message is a struct proto_header and the body of its kind and operation. Bodies have fixed
  * width fields and no padding; text is NUL-terminated and NUL-filled; fields called zero are 0.
- * Only the answers to list, show and status have a variable part: records. What does not fit is
- * dropped together with its sender. Operations are added, never changed.
+ * Only the answers to list, show, status and host have a variable part: records. What does not fit
+ * is dropped together with its sender. Operations are added, never changed.
  */
 #ifndef COMMON_PROTO_H
 #define COMMON_PROTO_H
@@ -44,6 +44,7 @@ enum proto_op {
 	PROTO_REVOKE = 9, /* proto_revoke -> proto_done */
 	PROTO_STATUS = 10, /* proto_status_ask -> proto_status */
 	PROTO_EXPLAIN = 11, /* proto_explain -> proto_explanation */
+	PROTO_HOST = 12, /* proto_host_ask -> proto_host */
 	PROTO_OPS,
 };
 
@@ -332,6 +333,63 @@ static_assert(sizeof(struct proto_explanation) == 120 + 16 + 72 + 24 + 608 + 512
 #define PROTO_EXPLAIN_MAPPINGS_AUTO 2U
 #define PROTO_EXPLAIN_REQUIRE_RESET 4U
 
+/* For root. */
+struct proto_host_ask {
+	uint64_t skip; /* records that a page before had; 0: from the first */
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_host_ask) == 16, "wire format");
+
+#define PROTO_HOST_KERNEL 1U /* the gate's programs have read it; else it is from /proc alone */
+
+/* Followed by n of struct proto_holding, each with its holders. */
+struct proto_host {
+	uint64_t held; /* bytes of pins in the kernel's count; PROTO_UNKNOWN, as the next */
+	uint64_t explained; /* bytes of those of which is known whose they are */
+	uint32_t flags; /* PROTO_HOST_* */
+	uint32_t zero;
+	uint32_t n; /* records that follow */
+	uint32_t more; /* 1: ask again, skipping those that came */
+};
+static_assert(sizeof(struct proto_host) == 32, "wire format");
+
+enum proto_holding_kind {
+	PROTO_HOLDING_CONTEXT,
+	PROTO_HOLDING_CONTAINER,
+	PROTO_HOLDING_PROCESS,
+	PROTO_HOLDING_USER,
+	PROTO_HOLDING_KINDS,
+};
+
+#define PROTO_HOLDING_EXACT 1U /* of a session: nothing changed while it was read */
+#define PROTO_HOLDERS_MAX 256 /* in a record */
+
+/* Followed by n_told of struct proto_holder. What does not apply to its kind is PROTO_UNKNOWN. */
+struct proto_holding {
+	uint64_t session; /* of a context; 0: nobody here handed it out */
+	uint64_t mapped; /* bytes, as all but mappings */
+	uint64_t pinned;
+	uint64_t mappings;
+	uint64_t locked; /* of a process VmLck, of a user its sum */
+	uint32_t kind; /* enum proto_holding_kind */
+	uint32_t flags; /* PROTO_HOLDING_* */
+	uint32_t uid; /* of a process or user, else 0 */
+	uint32_t pid; /* of a process, else 0 */
+	uint32_t accounting; /* of a context TASK or USER, else 0 */
+	uint32_t n_holders; /* processes that have it open */
+	uint32_t n_told; /* at most PROTO_HOLDERS_MAX */
+	uint32_t zero;
+	char comm[16]; /* of a process, else "" */
+};
+static_assert(sizeof(struct proto_holding) == 88, "wire format");
+
+struct proto_holder {
+	uint32_t pid;
+	uint32_t uid;
+	char comm[16];
+};
+static_assert(sizeof(struct proto_holder) == 24, "wire format");
+
 /**
  * proto_body_size() - bytes after the header of a well-formed message
  *
@@ -392,6 +450,8 @@ bool proto_explanation_valid(const struct proto_explanation *explanation);
 bool proto_done_valid(const struct proto_done *done);
 bool proto_status_valid(const struct proto_status *status);
 bool proto_share_valid(const struct proto_share *share);
+bool proto_host_valid(const struct proto_host *host);
+bool proto_holder_valid(const struct proto_holder *holder);
 
 /**
  * proto_session_next() - take one record off an answer to list or show
@@ -405,8 +465,20 @@ bool proto_share_valid(const struct proto_share *share);
 int proto_session_next(const char **pos, const char *end, struct proto_session *ret_session,
 		       const char **ret_cgroup, const char (**ret_devices)[40]);
 
+/**
+ * proto_holding_next() - take one record off an answer to host
+ * @pos: where the next record starts; moved behind it
+ * @end: of the packet
+ * @ret_holders: into the packet: holding->n_told of struct proto_holder, each valid
+ *
+ * Return: 0; -EPROTO when the record does not fit, its text is malformed or its kind unknown.
+ */
+int proto_holding_next(const char **pos, const char *end, struct proto_holding *ret_holding,
+		       const char **ret_holders);
+
 /* "unknown" for a number that this version does not have. */
 const char *proto_state_name(uint32_t state);
 const char *proto_gate_name(uint32_t gate);
+const char *proto_holding_name(uint32_t kind);
 
 #endif

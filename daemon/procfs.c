@@ -225,6 +225,103 @@ int procfs_capable(pid_t pid, bool *ret_capable)
 	return 0;
 }
 
+static int procfs_scan_process(FILE *file, struct procfs_process *process)
+{
+	char *line = NULL;
+	size_t size = 0;
+	int err;
+
+	errno = 0;
+	while (getline(&line, &size, file) >= 0) {
+		uint32_t ids[3];
+
+		if (strncmp(line, "Name:\t", 6) == 0)
+			(void)snprintf(process->comm, sizeof(process->comm), "%.*s",
+				       (int)strcspn(line + 6, "\n"), line + 6); /* may be cut */
+		else if (procfs_some_ids(line, "Uid:", ids))
+			process->uid = ids[0];
+		else if (!procfs_kb(line, "VmLck:", &process->locked.locked))
+			(void)procfs_kb(line, "VmPin:", &process->locked.pinned);
+	}
+	err = ferror(file) && !errno ? -EIO : -errno;
+	free(line);
+	return err;
+}
+
+/* One that is gone is none. */
+static bool procfs_process(pid_t pid, procfs_process_fn fn, void *arg)
+{
+	struct procfs_process process = {.pid = pid};
+	CLEANUP(file_closep) FILE *file = NULL;
+
+	if (procfs_open_status(pid, &file) || procfs_scan_process(file, &process))
+		return true;
+	return fn(&process, arg);
+}
+
+int procfs_processes(procfs_process_fn fn, void *arg)
+{
+	CLEANUP(dir_closep) DIR *dir = opendir("/proc");
+	const struct dirent *entry;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		char *end;
+		long pid = strtol(entry->d_name, &end, 10);
+
+		if (*end == '\0' && pid > 0 && !procfs_process((pid_t)pid, fn, arg))
+			break;
+	}
+	return 0;
+}
+
+/* "nr_foll_pin_acquired 4711" */
+static bool procfs_count(const char *line, const char *key, uint64_t *ret_count)
+{
+	size_t len = strlen(key);
+
+	if (strncmp(line, key, len) != 0 || line[len] != ' ')
+		return false;
+	*ret_count = strtoull(line + len, NULL, 10);
+	return true;
+}
+
+int procfs_pins(uint64_t *ret_pages)
+{
+	CLEANUP(file_closep) FILE *file = fopen("/proc/vmstat", "re");
+	uint64_t acquired = 0, released = 0;
+	char line[128];
+	int n = 0;
+
+	if (!file)
+		return -errno;
+	while (n < 2 && fgets(line, sizeof(line), file))
+		n += procfs_count(line, "nr_foll_pin_acquired", &acquired) ||
+		     procfs_count(line, "nr_foll_pin_released", &released);
+	if (n < 2)
+		return -ENODATA;
+	*ret_pages = acquired > released ? acquired - released : 0;
+	return 0;
+}
+
+uint32_t procfs_device_number(const char *path, const char *name)
+{
+	CLEANUP(file_closep) FILE *file = fopen(path, "re");
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		unsigned long number;
+		char *end;
+
+		number = strtoul(line, &end, 10);
+		line[strcspn(line, "\n")] = '\0';
+		if (end != line && *end == ' ' && strcmp(end + 1, name) == 0)
+			return (uint32_t)number;
+	}
+	return 0;
+}
+
 int procfs_mem_total(uint64_t *ret_bytes)
 {
 	char text[4096];

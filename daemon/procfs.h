@@ -60,6 +60,40 @@ int procfs_cgroup(pid_t pid, char ret_cgroup[static PROCFS_CGROUP_MAX]);
  */
 int procfs_capable(pid_t pid, bool *ret_capable);
 
+/* What status says of a process. */
+struct procfs_process {
+	pid_t pid;
+	uid_t uid; /* the real one */
+	char comm[16];
+	struct procfs_locked locked;
+};
+
+/* Return: true to go on. */
+typedef bool (*procfs_process_fn)(const struct procfs_process *process, void *arg);
+
+/**
+ * procfs_processes() - every process there is, by what it has locked and pinned
+ *
+ * Those that begin or end meanwhile may be missing.
+ *
+ * Return: 0; -errno.
+ */
+int procfs_processes(procfs_process_fn fn, void *arg);
+
+/**
+ * procfs_pins() - pages that are pinned for I/O now, by anybody: nr_foll_pin_acquired less
+ * nr_foll_pin_released of /proc/vmstat
+ *
+ * Each processor counts for itself and adds it up every second or so: for that long the figure may
+ * be some hundred pages off for each of them.
+ *
+ * Return: 0; -ENODATA: the kernel does not count them; -errno.
+ */
+int procfs_pins(uint64_t *ret_pages);
+
+/* The number before a name in /proc/misc (a minor) or /proc/devices (a major); 0: not there. */
+uint32_t procfs_device_number(const char *path, const char *name);
+
 /* MemTotal of /proc/meminfo in bytes. Return: 0; -errno. */
 int procfs_mem_total(uint64_t *ret_bytes);
 

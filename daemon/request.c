@@ -14,6 +14,7 @@
 #include "daemon/budget.h"
 #include "daemon/explain.h"
 #include "daemon/grant.h"
+#include "daemon/host_report.h"
 #include "daemon/order.h"
 #include "daemon/peer.h"
 #include "daemon/petition.h"
@@ -29,7 +30,7 @@ static const request_fn request_handlers[PROTO_OPS] = {
 	[PROTO_SET] = order_set,         [PROTO_ATTACH] = order_attach,
 	[PROTO_ADOPT] = order_adopt,     [PROTO_CLOSE] = order_close,
 	[PROTO_REVOKE] = order_revoke,   [PROTO_STATUS] = status_serve,
-	[PROTO_EXPLAIN] = explain_serve,
+	[PROTO_EXPLAIN] = explain_serve, [PROTO_HOST] = host_report,
 };
 
 static int request_refusal(const struct peer *peer, const struct proto_header *header,

@@ -98,6 +98,20 @@ static void check_status(struct fuzz_exchange *exchange, const char *body, const
 	exchange->more = status.more;
 }
 
+/* For root alone. */
+static void check_host(const struct fuzz_exchange *exchange, const char *body, const char *end)
+{
+	const char *pos = body + sizeof(struct proto_host), *holders;
+	struct proto_holding holding;
+	struct proto_host host;
+
+	memcpy(&host, body, sizeof(host));
+	FUZZ_CHECK(exchange->peer->cred.uid == 0 && proto_host_valid(&host));
+	for (uint32_t i = 0; i < host.n; i++)
+		FUZZ_CHECK(proto_holding_next(&pos, end, &holding, &holders) == 0);
+	FUZZ_CHECK(pos == end);
+}
+
 static void check_refusal(const char *body)
 {
 	struct proto_refusal refusal;
@@ -274,6 +288,8 @@ static void check_answer(struct fuzz_exchange *exchange, const struct proto_head
 		check_explanation(body);
 	else if (header->op == PROTO_STATUS)
 		check_status(exchange, body, end);
+	else if (header->op == PROTO_HOST)
+		check_host(exchange, body, end);
 	else if (header->op == PROTO_LIST || header->op == PROTO_SHOW)
 		check_records(exchange, body, end);
 }

@@ -375,6 +375,37 @@ bool procfs_exited(int pidfd)
 	return has_exited(who, generation);
 }
 
+int procfs_processes(procfs_process_fn fn, void *arg)
+{
+	int err = fuzz_kernel_call();
+
+	for (size_t i = 0; !err && i < FUZZ_PROCESSES; i++) {
+		const struct procfs_process process = {
+			.pid = FUZZ_PID(i),
+			.uid = persons[i].uid,
+			.comm = "\n\x80 a name\\",
+			.locked = {.locked = persons[i].locked, .pinned = persons[i].pinned},
+		};
+
+		if (!fn(&process, arg))
+			break;
+	}
+	return err;
+}
+
+int procfs_pins(uint64_t *ret_pages)
+{
+	*ret_pages = 4711;
+	return fuzz_kernel_call();
+}
+
+uint32_t procfs_device_number(const char *path, const char *name)
+{
+	(void)path;
+	(void)name;
+	return 0;
+}
+
 /* Of a daemon's start, which there is none of. */
 int procfs_mem_total(uint64_t *ret_bytes)
 {

@@ -115,6 +115,18 @@ static void check_sessions(const char *body, const char *end)
 	}
 }
 
+static void check_host(const char *body, const char *end)
+{
+	const char *pos = body + sizeof(struct proto_host), *holders;
+	struct proto_holding holding;
+
+	while (proto_holding_next(&pos, end, &holding, &holders) == 0) {
+		FUZZ_CHECK(pos <= end && strlen(holding.comm) < sizeof(holding.comm));
+		FUZZ_CHECK(holders + holding.n_told * sizeof(struct proto_holder) == pos);
+		FUZZ_CHECK(strcmp(proto_holding_name(holding.kind), "unknown") != 0);
+	}
+}
+
 static void check_status(const char *body)
 {
 	struct proto_status status;
@@ -142,6 +154,8 @@ static void check_answer(const struct proto_header *header, const char *body, co
 		FUZZ_CHECK(!proto_explanation_valid(&explanation) || explanation.granted <= 1);
 	} else if (header->op == PROTO_STATUS) {
 		check_status(body);
+	} else if (header->op == PROTO_HOST) {
+		check_host(body, end);
 	} else if (header->op == PROTO_LIST || header->op == PROTO_SHOW) {
 		check_sessions(body, end);
 	}

@@ -81,6 +81,13 @@ static void add_status(uint64_t serial)
 	seed_packet(PROTO_REQUEST, PROTO_STATUS, serial, &body, sizeof(body));
 }
 
+static void add_host(uint64_t serial, uint64_t skip)
+{
+	const struct proto_host_ask body = {.skip = skip};
+
+	seed_packet(PROTO_REQUEST, PROTO_HOST, serial, &body, sizeof(body));
+}
+
 static void write_open_for(void)
 {
 	add_open_for(WHO(FUZZ_ROOT), PROTO_SUBJECT_UID, FUZZ_TENANT);
@@ -167,6 +174,11 @@ static void write_ends(void)
 	add_status(WHO(FUZZ_ROOT));
 	add_status(WHO(FUZZ_STRANGER));
 	seed_write("status");
+	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
+	add_host(WHO(FUZZ_ROOT), 0);
+	add_host(WHO(FUZZ_ROOT), 2);
+	add_host(WHO(FUZZ_STRANGER), 0);
+	seed_write("host");
 }
 
 /* Each call of each order goes wrong once, in each way. */

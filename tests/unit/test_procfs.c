@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -150,6 +151,43 @@ static void mem_total_is_plausible(void)
 	CU_ASSERT_EQUAL(bytes, pages * (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
+static bool find_self(const struct procfs_process *process, void *arg)
+{
+	struct procfs_process *found = arg;
+
+	if (process->pid != getpid())
+		return true;
+	*found = *process;
+	return false;
+}
+
+static void processes_are_all_there_are(void)
+{
+	struct procfs_process found = {.pid = 0};
+	struct procfs_locked locked;
+
+	CU_ASSERT_EQUAL(prctl(PR_SET_NAME, "a (name):\tX 1"), 0);
+	CU_ASSERT_EQUAL(procfs_processes(find_self, &found), 0);
+	CU_ASSERT_EQUAL(procfs_locked(getpid(), &locked), 0);
+	CU_ASSERT_EQUAL(found.pid, getpid());
+	CU_ASSERT_EQUAL(found.uid, getuid());
+	CU_ASSERT_STRING_EQUAL(found.comm, "a (name):\tX 1");
+	CU_ASSERT_EQUAL(found.locked.locked, locked.locked);
+	CU_ASSERT_EQUAL(found.locked.pinned, locked.pinned);
+}
+
+static void devices_have_numbers(void)
+{
+	uint64_t pins;
+
+	CU_ASSERT_EQUAL(procfs_device_number("/proc/devices", "mem"), 1);
+	CU_ASSERT_EQUAL(procfs_device_number("/proc/devices", "me"), 0);
+	CU_ASSERT_EQUAL(procfs_device_number("/proc/devices", "devices:"), 0);
+	CU_ASSERT_EQUAL(procfs_device_number("/proc/nothing", "mem"), 0);
+	if (procfs_pins(&pins) == 0)
+		CU_ASSERT_TRUE(pins < UINT64_C(1) << 48);
+}
+
 static const CU_TestInfo tests[] = {
 	{"many groups hide nothing that comes after", many_groups_hide_nothing},
 	{"what mlock(2) locks is VmLck", locked_is_what_mlock_locked},
@@ -159,6 +197,8 @@ static const CU_TestInfo tests[] = {
 	{"a capability in another user namespace is none", capability_of_another_namespace_is_none},
 	{"a pidfd tells of the exit before anybody reaps", pidfd_tells_of_the_exit},
 	{"MemTotal is this machine's", mem_total_is_plausible},
+	{"every process, by what its name is, too", processes_are_all_there_are},
+	{"numbers of devices", devices_have_numbers},
 	CU_TEST_INFO_NULL,
 };
 

@@ -33,6 +33,8 @@ static void test_body_size(void)
 		{PROTO_REQUEST, PROTO_CLOSE, sizeof(struct proto_close)},
 		{PROTO_REQUEST, PROTO_REVOKE, sizeof(struct proto_revoke)},
 		{PROTO_REQUEST, PROTO_STATUS, sizeof(struct proto_status_ask)},
+		{PROTO_REQUEST, PROTO_HOST, sizeof(struct proto_host_ask)},
+		{PROTO_REPLY, PROTO_HOST, sizeof(struct proto_host)},
 		{PROTO_REPLY, PROTO_OPEN_FOR, sizeof(struct proto_grant)},
 		{PROTO_REPLY, PROTO_ADOPT, sizeof(struct proto_done)},
 		{PROTO_REPLY, PROTO_STATUS, sizeof(struct proto_status)},
@@ -74,6 +76,7 @@ static void test_header(void)
 #define SHOW (HEADER + sizeof(struct proto_show))
 #define PAGE (HEADER + sizeof(struct proto_sessions))
 #define STATUS (HEADER + sizeof(struct proto_status))
+#define HOST (HEADER + sizeof(struct proto_host))
 #define REFUSAL (HEADER + sizeof(struct proto_refusal))
 
 static const struct check_case {
@@ -120,6 +123,7 @@ static const struct check_case {
 	{"page with records", PROTO_REPLY, 1, PROTO_REPLY, PROTO_SHOW, PAGE + 232, PAGE + 232, 0},
 	{"status with records", PROTO_REPLY, 1, PROTO_REPLY, PROTO_STATUS, STATUS + 120,
 	 STATUS + 120, 0},
+	{"host with records", PROTO_REPLY, 1, PROTO_REPLY, PROTO_HOST, HOST + 88, HOST + 88, 0},
 	{"page cut", PROTO_REPLY, 1, PROTO_REPLY, PROTO_LIST, PAGE - 1, PAGE - 1, -EPROTO},
 };
 
