@@ -40,6 +40,7 @@ extern const struct cmd cmd_adopt;
 extern const struct cmd cmd_close;
 extern const struct cmd cmd_revoke;
 extern const struct cmd cmd_status;
+extern const struct cmd cmd_host;
 
 /* Prints the help of a command. Return: exit status. */
 int cmd_help(const struct cmd_env *env);

@@ -148,6 +148,49 @@ struct pinbroker_share {
 	char policy[72];
 };
 
+/* What is pinned on the whole host. */
+struct pinbroker_host {
+	/* Bytes of pins in the kernel's count, nr_foll_pin_acquired less nr_foll_pin_released of
+	   /proc/vmstat: a page that is pinned twice counts twice. PINBROKER_UNKNOWN, as the next.
+	 */
+	uint64_t held;
+	uint64_t explained; /* bytes of those that what is listed accounts for; may be more */
+	bool kernel; /* false: processes alone are listed, from /proc */
+};
+
+enum pinbroker_holding_kind {
+	PINBROKER_HOLDING_CONTEXT, /* of iommufd: mapped, pinned, mappings */
+	PINBROKER_HOLDING_CONTAINER, /* of VFIO's type1: the same */
+	PINBROKER_HOLDING_PROCESS, /* pinned (VmPin), locked (VmLck) */
+	PINBROKER_HOLDING_USER, /* locked: what RLIMIT_MEMLOCK of its processes is held against */
+};
+
+/* A process that has a context or a container open. */
+struct pinbroker_holder {
+	pid_t pid; /* in the broker's pid namespace */
+	uid_t uid; /* the real one */
+	char comm[16]; /* may hold bytes to escape */
+};
+
+/* Somebody or something that has memory pinned or locked. */
+struct pinbroker_holding {
+	enum pinbroker_holding_kind kind;
+	const char *kind_name; /* "context", "container", "process", "user"; static */
+	uint64_t session; /* of a context; 0: nobody here handed it out */
+	uint64_t mapped; /* bytes, as all sizes; PINBROKER_UNKNOWN, as the next three */
+	uint64_t pinned;
+	uint64_t mappings;
+	uint64_t locked;
+	enum pinbroker_accounting accounting; /* of a context */
+	bool exact; /* of a session: nothing changed while it was read */
+	uid_t uid; /* of a process or user */
+	pid_t pid; /* of a process */
+	char comm[16]; /* of a process; may hold bytes to escape */
+	const struct pinbroker_holder *holders; /* of a context or container, by pid */
+	size_t n_holders; /* in holders: 256 at most */
+	size_t n_holders_all;
+};
+
 /* The decision with every number it came from; bytes unless said otherwise. */
 struct pinbroker_explanation {
 	bool granted;
@@ -359,6 +402,22 @@ typedef int (*pinbroker_share_fn)(const struct pinbroker_share *share, void *arg
  */
 int pinbroker_status(struct pinbroker *broker, struct pinbroker_status *ret_status,
 		     pinbroker_share_fn fn, void *arg);
+
+/* As pinbroker_session_fn, once per holding. */
+typedef int (*pinbroker_holding_fn)(const struct pinbroker_holding *holding, void *arg);
+
+/**
+ * pinbroker_host() - who has what pinned and locked on the whole host, for root
+ * @ret_host: filled before fn is called for the first time
+ * @fn: NULL: only the sums are wanted
+ *
+ * Sessions, other contexts, containers, processes, users, in this order. What changes meanwhile may
+ * be missing or told twice.
+ *
+ * Return: 0; what fn returned; -EACCES: the caller is not root; -errno as pinbroker_open().
+ */
+int pinbroker_host(struct pinbroker *broker, struct pinbroker_host *ret_host,
+		   pinbroker_holding_fn fn, void *arg);
 
 /**
  * pinbroker_explain() - what the broker would say now, and why

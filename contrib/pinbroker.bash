@@ -85,9 +85,9 @@ _pinbroker()
 	esac
 	if ! _pinbroker_value "$prev"; then
 		case $command in
-		'') words='run list show explain set attach adopt close revoke status --socket --help --version' ;;
+		'') words='run list show explain set attach adopt close revoke status host --socket --help --version' ;;
 		run) words="--name $request --" ;;
-		list | show | status) words='--json --help' ;;
+		list | show | status | host) words='--json --help' ;;
 		set | attach | adopt | close) words=--help ;;
 		revoke) words='--kill --help' ;;
 		explain) words="--config --uid --gid --cgroup $request --json" ;;

@@ -18,7 +18,7 @@ static const struct suite *const suites[] = {
 	&suite_capable,      &suite_admission,   &suite_bucket,      &suite_budget,
 	&suite_cdev,         &suite_closer,      &suite_commands,    &suite_conffile,
 	&suite_connection,   &suite_device,      &suite_fdmsg,       &suite_glob,
-	&suite_grant,        &suite_host,        &suite_host_report, 
+	&suite_grant,        &suite_host,        &suite_host_report, &suite_lib_host,
 	&suite_iommu,        &suite_ledger,      &suite_lib_order,   &suite_lib_status,
 	&suite_libpinbroker, &suite_limits,      &suite_listener,    &suite_lobby,
 	&suite_log,          &suite_loop,        &suite_loop_epoll,  &suite_loop_timer,

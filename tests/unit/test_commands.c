@@ -302,6 +302,7 @@ static void misuse(void)
 		{"revoke"},
 		{"revoke", "1a", "kill"},
 		{"status", "1a"},
+		{"host", "1a"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
@@ -377,12 +378,108 @@ static void status(void)
 		run_one(&runs[i]);
 }
 
+static const struct proto_host_ask host_ask = {.skip = 0};
+
+static const struct {
+	struct proto_host head;
+	struct proto_holding session;
+	struct proto_holder holders[2];
+	struct proto_holding container, process, user;
+} host_page = {
+	.head = {.held = 8192, .explained = 12288, .flags = PROTO_HOST_KERNEL, .n = 4},
+	.session = {.session = ID,
+		    .mapped = 1U << 30,
+		    .pinned = 4096,
+		    .mappings = 3,
+		    .locked = PROTO_UNKNOWN,
+		    .flags = PROTO_HOLDING_EXACT,
+		    .accounting = PROTO_ACCOUNTING_TASK,
+		    .n_holders = 3,
+		    .n_told = 2},
+	.holders = {{.pid = 7, .uid = 1000, .comm = "a\n\x1b"}, {.pid = 8, .comm = "b"}},
+	.container = {.mapped = PROTO_UNKNOWN,
+		      .pinned = PROTO_UNKNOWN,
+		      .mappings = PROTO_UNKNOWN,
+		      .locked = PROTO_UNKNOWN,
+		      .kind = PROTO_HOLDING_CONTAINER},
+	.process = {.mapped = PROTO_UNKNOWN,
+		    .pinned = 4096,
+		    .mappings = PROTO_UNKNOWN,
+		    .locked = 0,
+		    .kind = PROTO_HOLDING_PROCESS,
+		    .uid = 1000,
+		    .pid = 7,
+		    .comm = "a\xff"},
+	.user = {.mapped = PROTO_UNKNOWN,
+		 .pinned = PROTO_UNKNOWN,
+		 .mappings = PROTO_UNKNOWN,
+		 .locked = 4096,
+		 .kind = PROTO_HOLDING_USER,
+		 .uid = 1000},
+};
+
+static const char host_text[] =
+	"pinned: 8K\nexplained: 12K\nunexplained: -4K\n\n"
+	"KIND       SESSION  PID   UID  COMMAND    MAPPED  PINNED  LOCKED  MAPPINGS\n"
+	"context    1a         7  1000  a\\x0a\\x1b      1G      4K       -         3\n"
+	"                      8     0  b                                          \n"
+	"                               1 more                                     \n"
+	"container  -          -     -  -               -       -       -         -\n"
+	"process    -          7  1000  a\\xff           -      4K       0         -\n"
+	"user       -          -  1000  -               -       -      4K         -\n";
+
+static const char host_json[] =
+	"{\n  \"foll_pin_bytes\": 8192,\n  \"explained_bytes\": 12288,\n"
+	"  \"unexplained_bytes\": -4096,\n  \"contexts\": [\n    {\n"
+	"      \"session\": \"1a\",\n      \"accounting\": \"task\",\n"
+	"      \"mapped_bytes\": 1073741824,\n      \"pinned_bytes\": 4096,\n"
+	"      \"mappings\": 3,\n      \"exact\": true,\n      \"holders\": 3,\n"
+	"      \"processes\": [\n        {\n          \"pid\": 7,\n          \"uid\": 1000,\n"
+	"          \"comm\": \"a\\n\\u001B\"\n        },\n        {\n          \"pid\": 8,\n"
+	"          \"uid\": 0,\n          \"comm\": \"b\"\n        }\n      ]\n    }\n  ],\n"
+	"  \"containers\": [\n    {\n      \"session\": null,\n      \"accounting\": null,\n"
+	"      \"mapped_bytes\": null,\n      \"pinned_bytes\": null,\n"
+	"      \"mappings\": null,\n      \"exact\": false,\n      \"holders\": 0,\n"
+	"      \"processes\": []\n    }\n  ],\n  \"processes\": [\n    {\n"
+	"      \"pid\": 7,\n      \"uid\": 1000,\n      \"comm\": \"a\\\\xff\",\n"
+	"      \"pinned_bytes\": 4096,\n      \"locked_bytes\": 0\n    }\n  ],\n"
+	"  \"users\": [\n    {\n      \"uid\": 1000,\n      \"locked_bytes\": 4096\n    }\n"
+	"  ]\n}\n";
+
+static const struct proto_host host_unknown = {.held = PROTO_UNKNOWN, .explained = PROTO_UNKNOWN};
+
+static const char host_unknown_text[] =
+	"pinned: -\nexplained: -\nunexplained: -\n"
+	"note: without the gate processes alone are known, from /proc\n\n"
+	"KIND  SESSION  PID  UID  COMMAND  MAPPED  PINNED  LOCKED  MAPPINGS\n";
+
+static const char host_unknown_json[] =
+	"{\n  \"foll_pin_bytes\": null,\n  \"explained_bytes\": null,\n"
+	"  \"unexplained_bytes\": null,\n  \"contexts\": null,\n  \"containers\": null,\n"
+	"  \"processes\": [],\n  \"users\": null\n}\n";
+
+static void host(void)
+{
+#define HOST .kind = PROTO_REPLY, .answer = &host_page, .answer_len = sizeof(host_page)
+#define NONE .kind = PROTO_REPLY, .answer = &host_unknown, .answer_len = sizeof(host_unknown)
+	static const struct run runs[] = {
+		{{"host"}, {ASKS(PROTO_HOST, host_ask), HOST}, 0, host_text, ""},
+		{{"host", "--json"}, {ASKS(PROTO_HOST, host_ask), HOST}, 0, host_json, ""},
+		{{"host"}, {ASKS(PROTO_HOST, host_ask), NONE}, 0, host_unknown_text, ""},
+		{{"host", "--json"}, {ASKS(PROTO_HOST, host_ask), NONE}, 0, host_unknown_json, ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
+		run_one(&runs[i]);
+}
+
 static const CU_TestInfo tests[] = {
 	{"set, close and revoke ask and say nothing", orders},
 	{"adopt names the process", adopt},
 	{"attach hands the descriptor to its command", attach},
 	{"a wrong command line is found before the broker is asked", misuse},
 	{"status for people and programs", status},
+	{"host for people and programs", host},
 	CU_TEST_INFO_NULL,
 };
 
