@@ -88,6 +88,7 @@ flood := tests/integration/flood.c $(addprefix tests/bench/,grant.c samples.c) c
 gate := $(addprefix tests/integration/gate,.c _argument.c _call.c _command.c _crowd.c _fault.c \
 	_helper.c _honest.c _limit.c _model.c _race.c _random.c _watch.c) accounting/size.c \
 	common/fdmsg.c common/sys.c
+holder := tests/integration/holder.c accounting/size.c
 inject := tests/integration/inject.c
 killer := tests/integration/killer.c
 manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c \
@@ -133,12 +134,14 @@ $(B)/tests/client: $(call obj,$(client))
 $(B)/tests/attack: $(call obj,$(attack))
 $(B)/tests/flood: $(call obj,$(flood))
 $(B)/tests/gate: $(call obj,$(gate))
+$(B)/tests/holder: $(call obj,$(holder))
+$(B)/tests/holder: LDLIBS += $(DAEMON_LIBS)
 $(B)/tests/inject: $(call obj,$(inject))
 $(B)/tests/inject: LDLIBS += $(DAEMON_LIBS)
 $(B)/tests/killer: $(call obj,$(killer))
 $(B)/tests/manager: $(call obj,$(manager))
 $(B)/tests/noise: $(call obj,$(noise))
-test_programs := $(addprefix $(B)/tests/,activate attack client flood gate inject killer manager \
+test_programs := $(addprefix $(B)/tests/,activate attack client flood gate holder inject killer manager \
 	noise vmm)
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
@@ -269,7 +272,7 @@ vm-shell: all $(test_programs)
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
-	$(gate) $(inject) $(killer) $(manager) $(noise))
+	$(gate) $(holder) $(inject) $(killer) $(manager) $(noise))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
 	$(call say,LINT)
