@@ -64,7 +64,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	config.c explain.c grant.c host_report.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c order.c owner.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c warden.c) \
-	bpf/gate.c bpf/host.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
+	bpf/gate.c bpf/host.c bpf/tracer.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
@@ -115,8 +115,8 @@ scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \
 	$(filter-out bpf/core_types.h %.bpf.h,$(wildcard bpf/*.h))
-bpf := $(addprefix bpf/,gate.bpf.c host.bpf.c) $(wildcard bpf/*.bpf.h) bpf/core_types.h \
-	bpf/gate_map.h bpf/host_map.h
+bpf := $(addprefix bpf/,gate.bpf.c host.bpf.c trace.bpf.c) $(wildcard bpf/*.bpf.h) bpf/core_types.h \
+	bpf/gate_map.h bpf/host_map.h bpf/trace_event.h
 
 all: $(B)/pinbrokerd $(B)/pinbroker $(B)/$(soname)
 
@@ -184,14 +184,14 @@ $(bpf_objects): $(B)/%.o: %.c $(bpf)
 		-iquote . -idirafter /usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
 
 $(B)/gate.bpf.o: $(bpf_objects)
-	$(call say,BPF)
+	$(call say,LINK)
 	$(Q)$(BPFTOOL) gen object $@ $^
 
 $(B)/gate.skel.h: $(B)/gate.bpf.o
 	$(call say,SKEL)
 	$(Q)$(BPFTOOL) gen skeleton $< name gate_bpf >$@
 
-$(B)/bpf/gate.o $(B)/tests/bench/gate_lab.o: $(B)/gate.skel.h
+$(B)/bpf/gate.o $(B)/bpf/tracer.o $(B)/tests/bench/gate_lab.o: $(B)/gate.skel.h
 
 # A suite may include the file it tests to reach its static functions.
 $(B)/%.o: %.c
@@ -276,7 +276,8 @@ sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
 	$(call say,LINT)
-	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(sources) $(headers) $(bpf)
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(sources) $(headers) $(bpf_programs) \
+		$(bpf_headers)
 	$(Q)$(call each,$(sources)) sh -c '$(CLANG_TIDY) --quiet $$0 -- $(defines) 2>&1 | \
 		if grep -E "(warning|error):" -A 5; then exit 1; fi'
 	$(Q)$(CPPCHECK) --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \

@@ -123,6 +123,10 @@ struct iommufd_ctx {
 	unsigned char account_mode;
 } CORE;
 
+struct iommufd_ucmd {
+	void *cmd;
+} CORE;
+
 struct io_pagetable {
 	struct rb_root_cached area_itree;
 } CORE;
@@ -144,8 +148,21 @@ struct iopt_area {
 	struct iopt_pages *pages;
 } CORE;
 
-/* drivers/vfio/vfio.h */
+struct kobject {
+	const char *name;
+} CORE;
+
+struct device {
+	struct kobject kobj;
+} CORE;
+
+/* include/linux/vfio.h and drivers/vfio/vfio.h */
+struct vfio_device {
+	struct device *dev;
+} CORE;
+
 struct vfio_device_file {
+	struct vfio_device *device;
 	struct iommufd_ctx *iommufd;
 } CORE;
 

@@ -168,6 +168,17 @@ static int gate_silent(enum libbpf_print_level level, const char *format, va_lis
 	return vfprintf(stderr, format, args);
 }
 
+/* The tracer's are attached while somebody listens, and gone with the daemon. */
+bool gate_program_is_traced(const char *name)
+{
+	return strncmp(name, "trace_", strlen("trace_")) == 0;
+}
+
+struct gate_bpf *gate_skeleton(struct gate *gate)
+{
+	return gate->skel;
+}
+
 static int gate_set_map(struct bpf_map *map, const char *dir)
 {
 	char path[PATH_MAX];
@@ -211,16 +222,23 @@ static int gate_prepare_maps(struct gate *gate, const struct gate_plan *plan)
 	{
 		/* What the programs that look at the host have is of no use to those after them. */
 		if (!err && !bpf_map__is_internal(map) &&
-		    strncmp(bpf_map__name(map), "host_", 5) != 0)
+		    strncmp(bpf_map__name(map), "host_", 5) != 0 &&
+		    !gate_program_is_traced(bpf_map__name(map)))
 			err = gate_set_map(map, plan->dir);
 	}
 	return err;
 }
 
-static bool gate_kernel_has(const struct btf *kernel, const struct btf *module, const char *name)
+/* Where the functions are that programs hang on; what is built in is in the kernel's own. */
+struct gate_btf {
+	struct btf *kernel, *iommufd, *vfio;
+};
+
+static bool gate_kernel_has(const struct gate_btf *btf, const char *name)
 {
-	return btf__find_by_name_kind(kernel, name, BTF_KIND_FUNC) > 0 ||
-	       (module && btf__find_by_name_kind(module, name, BTF_KIND_FUNC) > 0);
+	return btf__find_by_name_kind(btf->kernel, name, BTF_KIND_FUNC) > 0 ||
+	       (btf->iommufd && btf__find_by_name_kind(btf->iommufd, name, BTF_KIND_FUNC) > 0) ||
+	       (btf->vfio && btf__find_by_name_kind(btf->vfio, name, BTF_KIND_FUNC) > 0);
 }
 
 static bool gate_section_is(const struct bpf_program *program, const char *prefix)
@@ -235,6 +253,8 @@ static void gate_choose(const struct gate *gate)
 
 	bpf_object__for_each_program(program, gate->skel->obj)
 	{
+		if (gate_program_is_traced(bpf_program__name(program)))
+			continue;
 		if (gate_section_is(program, "lsm"))
 			(void)bpf_program__set_autoload(program, !gate->fallback);
 		if (gate_section_is(program, "fmod_ret/") || gate_section_is(program, "fentry/"))
@@ -245,22 +265,24 @@ static void gate_choose(const struct gate *gate)
 /* A kernel without a function that a program hangs on: that program is not needed there. */
 static int gate_probe(struct gate *gate)
 {
-	struct btf *kernel = btf__load_vmlinux_btf(), *module;
+	struct gate_btf btf = {.kernel = btf__load_vmlinux_btf()};
 	struct bpf_program *program;
 
-	if (!kernel)
+	if (!btf.kernel)
 		return -ENOTSUP;
-	module = btf__load_module_btf("iommufd", kernel);
+	btf.iommufd = btf__load_module_btf("iommufd", btf.kernel);
+	btf.vfio = btf__load_module_btf("vfio", btf.kernel);
 	bpf_object__for_each_program(program, gate->skel->obj)
 	{
 		const char *name = strchr(bpf_program__section_name(program), '/');
 
-		if (gate_section_is(program, "fexit/") &&
-		    !gate_kernel_has(kernel, module, name + 1))
+		if ((gate_section_is(program, "fexit/") || gate_section_is(program, "fentry/")) &&
+		    !gate_kernel_has(&btf, name + 1))
 			(void)bpf_program__set_autoload(program, false);
 	}
-	btf__free(module);
-	btf__free(kernel);
+	btf__free(btf.vfio);
+	btf__free(btf.iommufd);
+	btf__free(btf.kernel);
 	return 0;
 }
 
@@ -304,6 +326,8 @@ static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generatio
 	{
 		struct bpf_link *link;
 
+		if (gate_program_is_traced(bpf_program__name(program)))
+			continue;
 		if (err || bpf_program__type(program) == BPF_PROG_TYPE_SYSCALL ||
 		    program == gate->skel->progs.gate_holders || !bpf_program__autoload(program))
 			continue;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct gate;
+struct gate_bpf;
 
 #define GATE_NO_SLOT UINT32_MAX
 #define GATE_DIR "/sys/fs/bpf/pinbroker"
@@ -156,6 +157,10 @@ bool gate_slipped(struct gate *gate, uint32_t slot);
 /* Events that did not fit into the ring; firings that the kernel skipped. */
 uint64_t gate_lost(const struct gate *gate);
 uint64_t gate_misses(const struct gate *gate);
+
+/* For bpf/tracer.c: the object, borrowed; and which of its programs and maps are the tracer's. */
+struct gate_bpf *gate_skeleton(struct gate *gate);
+bool gate_program_is_traced(const char *name);
 
 /* Which programs the self-test's session has met: bits of enum gate_program. */
 uint64_t gate_fired(const struct gate *gate);

@@ -177,6 +177,37 @@ static __always_inline struct gate_body *body_at(__u32 slot)
 /* A word that the compiler must not reason about: the verifier would lose what it knows. */
 #define opaque(x) asm volatile("" : "+r"(x))
 
+/* Its place is in the number. */
+static __always_inline struct gate_op *op_at(struct gate_body *body, __u64 number)
+{
+	return &body->ops[number & (GATE_OPS - 1)];
+}
+
+/* The operation that a thread is in, if it still is known as such. */
+static __always_inline struct gate_op *op_of_mine(const struct gate_mine *mine)
+{
+	struct gate_body *body;
+	struct gate_op *op;
+
+	if (!mine || !mine->number)
+		return NULL;
+	body = body_at(mine->slot);
+	if (!body)
+		return NULL;
+	op = op_at(body, mine->number);
+	return READ(op->state) == mine->number ? op : NULL;
+}
+
+static __always_inline struct gate_op *op_of_thread(__u32 *ret_slot)
+{
+	struct gate_mine *mine = bpf_task_storage_get(&gate_mine, bpf_get_current_task_btf(), 0, 0);
+	struct gate_op *op = op_of_mine(mine);
+
+	if (op)
+		*ret_slot = mine->slot;
+	return op;
+}
+
 /* The self-test wants to know who was called. */
 static __always_inline void control_fired(__u32 slot, enum gate_program program)
 {

@@ -74,37 +74,6 @@ static __always_inline void op_end(struct gate_session *s, struct gate_op *op, _
 	atomic_set(&op->state, OP_FREE);
 }
 
-/* Its place is in the number. */
-static __always_inline struct gate_op *op_at(struct gate_body *body, __u64 number)
-{
-	return &body->ops[number & (GATE_OPS - 1)];
-}
-
-/* The operation that a thread is in, if it still is known as such. */
-static __always_inline struct gate_op *op_of_mine(const struct gate_mine *mine)
-{
-	struct gate_body *body;
-	struct gate_op *op;
-
-	if (!mine || !mine->number)
-		return NULL;
-	body = body_at(mine->slot);
-	if (!body)
-		return NULL;
-	op = op_at(body, mine->number);
-	return READ(op->state) == mine->number ? op : NULL;
-}
-
-static __always_inline struct gate_op *op_of_thread(__u32 *ret_slot)
-{
-	struct gate_mine *mine = bpf_task_storage_get(&gate_mine, bpf_get_current_task_btf(), 0, 0);
-	struct gate_op *op = op_of_mine(mine);
-
-	if (op)
-		*ret_slot = mine->slot;
-	return op;
-}
-
 static __always_inline struct gate_mine *mine_of_thread(void)
 {
 	return bpf_task_storage_get(&gate_mine, bpf_get_current_task_btf(), 0,
