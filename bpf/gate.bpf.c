@@ -256,6 +256,30 @@ static long enter_try(__u32 i, void *arg)
 	return enter->ret != -EAGAIN;
 }
 
+static __always_inline void denied(__u32 slot, struct gate_session *s, enum trace_why why, int err,
+				   __u64 bytes)
+{
+	atomic_add(&s->denied, 1);
+	if (READ(trace_on))
+		trace_tell(slot, TRACE_WORD(TRACE_DENY, why), err, bytes, TRACE_UNKNOWN);
+}
+
+static __always_inline void enter_denied(const struct enter *enter, struct gate_session *s)
+{
+	__u64 bytes = TRACE_UNKNOWN;
+	enum trace_why why = TRACE_WHY_STATE;
+
+	if (cmd_maps(enter->cmd))
+		bytes = GATE_USED_PAGES(enter->used) << gate_page_shift;
+	if (enter->ret == -ENOMEM)
+		why = TRACE_WHY_BYTES;
+	else if (enter->ret == -ENOSPC)
+		why = enter->used ? TRACE_WHY_MAPPINGS : TRACE_WHY_OBJECTS;
+	else if (enter->ret == -EAGAIN)
+		why = TRACE_WHY_BUSY;
+	denied(enter->slot, s, why, enter->ret, bytes);
+}
+
 /* Return: the operation's number: go on; -errno: refused, and counted. */
 __noinline long session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen)
 {
@@ -275,7 +299,7 @@ __noinline long session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects, 
 	atomic_add(&s->changes, 1);
 	if (!enter.ret)
 		return (long)enter.number;
-	atomic_add(&s->denied, 1);
+	enter_denied(&enter, s);
 	return enter.ret;
 }
 
@@ -307,9 +331,10 @@ static __always_inline int session_need(__u32 slot, const struct gate_session *s
 	}
 }
 
-static __always_inline long session_refuse(struct gate_session *s, long err)
+static __always_inline long session_refuse(__u32 slot, struct gate_session *s, enum trace_why why,
+					   int err)
 {
-	atomic_add(&s->denied, 1);
+	denied(slot, s, why, err, TRACE_UNKNOWN);
 	return err;
 }
 
@@ -324,12 +349,12 @@ static __always_inline long session_ioctl(__u32 slot, struct gate_session *s,
 	int err;
 
 	if (class == CLASS_UNKNOWN)
-		return session_refuse(s, -ENOTTY);
+		return session_refuse(slot, s, TRACE_WHY_COMMAND, -ENOTTY);
 	if (class != CLASS_SHRINK && READ(s->bits) & (GATE_REVOKED | GATE_POISONED | GATE_CLOSED))
-		return session_refuse(s, -EPERM);
+		return session_refuse(slot, s, TRACE_WHY_STATE, -EPERM);
 	err = session_need(slot, s, class, argument, &used, &objects);
 	if (err)
-		return session_refuse(s, err);
+		return session_refuse(slot, s, TRACE_WHY_DEVICE, err);
 	for (int i = 0; !mine && i < ENTER_TRIES; i++) {
 		/* Another thread was preempted on this processor while it took storage of its own.
 		 */
@@ -337,7 +362,7 @@ static __always_inline long session_ioctl(__u32 slot, struct gate_session *s,
 		mine = mine_of_thread();
 	}
 	if (!mine)
-		return session_refuse(s, -EAGAIN);
+		return session_refuse(slot, s, TRACE_WHY_BUSY, -EAGAIN);
 	number = session_enter(slot, cmd, used, objects, argument->unread ? OP_UNREAD : 0);
 	if (number < 0)
 		return number;
@@ -487,7 +512,7 @@ static __always_inline long file_ioctl_compat(struct file *file, __u32 cmd)
 	control_fired(known->slot, GATE_PROGRAM_COMPAT);
 	if (!s || class_of(cmd, known->cdev, 0) == CLASS_PASS)
 		return 0;
-	return session_refuse(s, -ENOTTY);
+	return session_refuse(known->slot, s, TRACE_WHY_COMMAND, -ENOTTY);
 }
 
 SEC("lsm/file_ioctl_compat")

@@ -11,6 +11,7 @@
 #define BPF_RECOUNT_BPF_H
 
 #include "bpf/op.bpf.h"
+#include "bpf/trace.bpf.h"
 #include "bpf/walk.bpf.h"
 
 #define SIGKILL 9
@@ -97,11 +98,18 @@ static long spin_inside(__u32 i, void *arg)
 /* More is mapped than was reserved, or a device is bound elsewhere: somebody raced. */
 static __always_inline void session_poison(__u32 slot, struct gate_session *s, bool kill)
 {
-	if (!(atomic_or(&s->bits, GATE_POISONED) & GATE_POISONED))
+	__u32 nobody = kill ? 0 : TRACE_NOBODY;
+
+	if (!(atomic_or(&s->bits, GATE_POISONED) & GATE_POISONED)) {
 		event_send(slot, s, GATE_EVENT_POISONED);
+		if (READ(trace_on))
+			trace_tell(slot, TRACE_POISON | nobody, 0, TRACE_UNKNOWN, TRACE_UNKNOWN);
+	}
 	if (kill) {
 		atomic_add(&s->kills, 1);
 		bpf_send_signal(SIGKILL);
+		if (READ(trace_on))
+			trace_tell(slot, TRACE_KILL, 0, TRACE_UNKNOWN, TRACE_UNKNOWN);
 	}
 }
 
@@ -161,14 +169,7 @@ static __always_inline void reading_store(struct gate_session *s, const struct g
 	s->read_ns = bpf_ktime_get_ns();
 }
 
-/*
- * Sets what is reserved to what is there. The caller holds frozen.
- * @besides: the caller's own operation, which has reserved nothing yet
- * @wait: for others to leave; else one look
- *
- * Return: 1; 0: somebody was inside, nothing changed.
- */
-__noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
+static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
 {
 	struct spin spin = {.slot = slot, .besides = besides};
 	struct gate_session *s = session_at(slot);
@@ -224,6 +225,29 @@ __noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
 	if (!cdevs_are_ours(s, body))
 		session_poison(slot, s, kill);
 	return 1;
+}
+
+/*
+ * Sets what is reserved to what is there. The caller holds frozen.
+ * @besides: the caller's own operation, which has reserved nothing yet
+ * @wait: for others to leave; else one look
+ *
+ * Return: 1; 0: somebody was inside, nothing changed.
+ */
+__noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
+{
+	__u64 began = trace_begin(), mappings = TRACE_UNKNOWN;
+	int counted = recount_now(slot, besides, wait, kill);
+	const struct gate_session *s;
+
+	if (!began)
+		return counted;
+	s = session_at(slot);
+	if (counted && s)
+		mappings = GATE_USED_MAPPINGS(s->read_used);
+	trace_tell(slot, TRACE_RECOUNT | (wait ? 0 : TRACE_NOBODY), counted ? 0 : -EBUSY, mappings,
+		   bpf_ktime_get_ns() - began);
+	return counted;
 }
 
 /* At 80% of a limit the daemon is told, once until it was below 75%. */
