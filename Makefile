@@ -63,7 +63,8 @@ common := common/conffile.c common/device.c common/fdmsg.c common/names.c common
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
 	config.c explain.c grant.c host_report.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c order.c owner.c peer.c petition.c process.c procfs.c record.c \
-	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c warden.c) \
+	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
+	trace_switch.c warden.c) \
 	bpf/gate.c bpf/host.c bpf/tracer.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c
@@ -77,7 +78,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	conffile connection device fdmsg glob grant host host_report iommu ledger lib_host lib_order lib_status \
 	libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
-	record request restore sandbox session setting size) \
+	record request restore sandbox session setting size trace) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
 	client/placeholder.c client/setting.c
 client := tests/integration/client.c accounting/size.c $(library)

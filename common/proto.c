@@ -21,6 +21,7 @@ static const size_t request_sizes[PROTO_OPS] = {
 	[PROTO_STATUS] = sizeof(struct proto_status_ask),
 	[PROTO_EXPLAIN] = sizeof(struct proto_explain),
 	[PROTO_HOST] = sizeof(struct proto_host_ask),
+	[PROTO_TRACE] = sizeof(struct proto_trace),
 };
 
 static const size_t reply_sizes[PROTO_OPS] = {
@@ -36,6 +37,7 @@ static const size_t reply_sizes[PROTO_OPS] = {
 	[PROTO_STATUS] = sizeof(struct proto_status),
 	[PROTO_EXPLAIN] = sizeof(struct proto_explanation),
 	[PROTO_HOST] = sizeof(struct proto_host),
+	[PROTO_TRACE] = sizeof(struct proto_traced),
 };
 
 static const char *const state_names[PROTO_STATES] = {
@@ -59,6 +61,21 @@ static const char *const holding_names[PROTO_HOLDING_KINDS] = {
 	[PROTO_HOLDING_USER] = "user",
 };
 
+static const char *const event_names[PROTO_EVENT_KINDS] = {
+	[PROTO_EVENT_GRANT] = "grant",       [PROTO_EVENT_REFUSAL] = "refusal",
+	[PROTO_EVENT_SET] = "set",           [PROTO_EVENT_DEVICE] = "device",
+	[PROTO_EVENT_ADOPT] = "adopt",       [PROTO_EVENT_CLOSE] = "close",
+	[PROTO_EVENT_REVOKE] = "revoke",     [PROTO_EVENT_END] = "end",
+	[PROTO_EVENT_ORPHAN] = "orphan",     [PROTO_EVENT_NEAR_LIMIT] = "near-limit",
+	[PROTO_EVENT_SLIP] = "slip",         [PROTO_EVENT_OPEN] = "open",
+	[PROTO_EVENT_MAP] = "map",           [PROTO_EVENT_COPY] = "copy",
+	[PROTO_EVENT_UNMAP] = "unmap",       [PROTO_EVENT_CHARGE] = "charge",
+	[PROTO_EVENT_UNCHARGE] = "uncharge", [PROTO_EVENT_BIND] = "bind",
+	[PROTO_EVENT_ATTACH] = "attach",     [PROTO_EVENT_RELEASE] = "release",
+	[PROTO_EVENT_DENY] = "deny",         [PROTO_EVENT_RECOUNT] = "recount",
+	[PROTO_EVENT_POISON] = "poison",     [PROTO_EVENT_KILL] = "kill",
+};
+
 /* What exit status a refusal may carry; sysexits.h is no part of the wire. */
 enum {
 	STATUS_NO_SESSION = 66,
@@ -78,15 +95,19 @@ size_t proto_body_size(enum proto_kind kind, unsigned int op)
 		return request_sizes[op];
 	case PROTO_REPLY:
 		return reply_sizes[op];
+	case PROTO_EVENTS:
+		return op == PROTO_TRACE ? sizeof(struct proto_events) : 0;
 	case PROTO_REFUSAL:
 		break;
 	}
 	return 0;
 }
 
-/* The answers whose body is only the least size: records follow. */
+/* The messages whose body is only the least size: records follow. */
 static bool has_records(const struct proto_header *header)
 {
+	if (header->kind == PROTO_EVENTS)
+		return true;
 	return header->kind == PROTO_REPLY &&
 	       (header->op == PROTO_LIST || header->op == PROTO_SHOW ||
 		header->op == PROTO_STATUS || header->op == PROTO_HOST);
@@ -94,8 +115,8 @@ static bool has_records(const struct proto_header *header)
 
 static bool kind_expected(unsigned int kind, enum proto_kind expected)
 {
-	if (expected == PROTO_REQUEST)
-		return kind == PROTO_REQUEST;
+	if (expected == PROTO_REQUEST || expected == PROTO_EVENTS)
+		return kind == expected;
 	return kind == PROTO_REPLY || kind == PROTO_REFUSAL;
 }
 
@@ -377,6 +398,14 @@ int proto_holding_next(const char **pos, const char *end, struct proto_holding *
 	return 0;
 }
 
+bool proto_event_valid(const struct proto_event *event)
+{
+	return event->kind < PROTO_EVENT_KINDS &&
+	       proto_text_valid(event->comm, sizeof(event->comm)) &&
+	       proto_text_valid(event->name, sizeof(event->name)) &&
+	       proto_text_valid(event->what, sizeof(event->what));
+}
+
 static bool session_valid(const struct proto_session *session)
 {
 	return session->state < PROTO_STATES && session->accounting <= PROTO_ACCOUNTING_USER &&
@@ -430,4 +459,9 @@ const char *proto_gate_name(uint32_t gate)
 const char *proto_holding_name(uint32_t kind)
 {
 	return kind < PROTO_HOLDING_KINDS ? holding_names[kind] : "unknown";
+}
+
+const char *proto_event_name(uint32_t kind)
+{
+	return kind < PROTO_EVENT_KINDS ? event_names[kind] : "unknown";
 }

@@ -4,8 +4,9 @@
  *
  * Every message is a struct proto_header and the body of its kind and operation. Bodies have fixed
  * width fields and no padding; text is NUL-terminated and NUL-filled; fields called zero are 0.
- * Only the answers to list, show, status and host have a variable part: records. What does not fit
- * is dropped together with its sender. Operations are added, never changed.
+ * Only the answers to list, show, status and host have a variable part, and the packets that follow
+ * the answer to trace: records. What does not fit is dropped together with its sender. Operations
+ * are added, never changed.
  */
 #ifndef COMMON_PROTO_H
 #define COMMON_PROTO_H
@@ -30,6 +31,7 @@ enum proto_kind {
 	PROTO_REQUEST,
 	PROTO_REPLY,
 	PROTO_REFUSAL, /* struct proto_refusal */
+	PROTO_EVENTS, /* struct proto_events, unasked, after the answer to trace */
 };
 
 enum proto_op {
@@ -45,6 +47,7 @@ enum proto_op {
 	PROTO_STATUS = 10, /* proto_status_ask -> proto_status */
 	PROTO_EXPLAIN = 11, /* proto_explain -> proto_explanation */
 	PROTO_HOST = 12, /* proto_host_ask -> proto_host */
+	PROTO_TRACE = 13, /* proto_trace -> proto_traced, then proto_events without end */
 	PROTO_OPS,
 };
 
@@ -390,6 +393,79 @@ struct proto_holder {
 };
 static_assert(sizeof(struct proto_holder) == 24, "wire format");
 
+/* The last request on a connection: what comes after it drops the connection. */
+struct proto_trace {
+	uint64_t id; /* events of this session alone; 0: of all that the requester may see */
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_trace) == 16, "wire format");
+
+enum proto_event_kind {
+	/* The broker's own doing; pid and comm are the requester's. */
+	PROTO_EVENT_GRANT, /* bytes: the limit */
+	PROTO_EVENT_REFUSAL, /* what: the reason; session 0; uid: the requester's */
+	PROTO_EVENT_SET, /* bytes: the limit */
+	PROTO_EVENT_DEVICE, /* one more */
+	PROTO_EVENT_ADOPT,
+	PROTO_EVENT_CLOSE,
+	PROTO_EVENT_REVOKE,
+	PROTO_EVENT_ORPHAN, /* its owner has exited, others have its descriptors */
+	PROTO_EVENT_NEAR_LIMIT, /* 80% of one */
+	PROTO_EVENT_SLIP, /* more is mapped than is allowed, where the gate can be skipped */
+	PROTO_EVENT_END, /* the session is no more */
+	/* What a thread had the kernel do; error: the errno it got. */
+	PROTO_EVENT_OPEN, /* a context, by whoever; session 0 */
+	PROTO_EVENT_MAP,
+	PROTO_EVENT_COPY,
+	PROTO_EVENT_UNMAP, /* bytes: that are gone */
+	PROTO_EVENT_CHARGE, /* pinned bytes, to whom the kernel charges */
+	PROTO_EVENT_UNCHARGE,
+	PROTO_EVENT_BIND, /* what: the device, as the next */
+	PROTO_EVENT_ATTACH,
+	PROTO_EVENT_RELEASE, /* the context, with all that was mapped through it */
+	/* The gate's doing, in a thread of the session or in a timer (pid 0). */
+	PROTO_EVENT_DENY, /* what: the limit that is reached, or another reason */
+	PROTO_EVENT_RECOUNT, /* mappings: that were found */
+	PROTO_EVENT_POISON, /* more was found than was let in */
+	PROTO_EVENT_KILL, /* SIGKILL, also by revoke */
+	PROTO_EVENT_KINDS,
+};
+
+/* From here on there are events. */
+struct proto_traced {
+	uint64_t kinds; /* 1 << enum proto_event_kind: those that can come; others the host has not
+			 */
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_traced) == 16, "wire format");
+
+/* Followed by n of struct proto_event, in the order of their making. */
+struct proto_events {
+	uint32_t n; /* may be 0: then events were lost */
+	uint32_t zero;
+	/* Events that did not arrive, since the packet before. */
+	uint64_t slow; /* because the requester did not read fast enough */
+	uint64_t full; /* because the broker did not, of whatever sessions */
+	uint64_t skipped; /* because the kernel did not tell, likewise */
+};
+static_assert(sizeof(struct proto_events) == 32, "wire format");
+
+struct proto_event {
+	uint64_t id; /* of the session; 0: of none */
+	uint64_t ns; /* CLOCK_REALTIME, when it was over */
+	uint64_t took_ns; /* this and the next two: PROTO_UNKNOWN */
+	uint64_t bytes;
+	uint64_t mappings;
+	uint32_t kind; /* enum proto_event_kind */
+	uint32_t error; /* errno; 0: none */
+	uint32_t uid; /* of the session; UINT32_MAX: not known */
+	uint32_t pid; /* 0: not known, or nobody's doing */
+	char comm[16];
+	char name[72]; /* of the session; "" */
+	char what[40]; /* "" */
+};
+static_assert(sizeof(struct proto_event) == 184, "wire format");
+
 /**
  * proto_body_size() - bytes after the header of a well-formed message
  *
@@ -403,7 +479,7 @@ size_t proto_body_size(enum proto_kind kind, unsigned int op);
 /**
  * proto_check() - whether a received packet is a message of this version
  * @buf, @len: the packet
- * @kind: what the receiver expects; a request, or an answer (then a refusal is fine too)
+ * @kind: what the receiver expects; a request, events, or an answer (then a refusal is fine too)
  * @ret_header: copied out; with -EOPNOTSUPP too, so that the sender can be told
  *
  * Checks version, kind, size and that the body has exactly the size of its operation (at least,
@@ -452,6 +528,7 @@ bool proto_status_valid(const struct proto_status *status);
 bool proto_share_valid(const struct proto_share *share);
 bool proto_host_valid(const struct proto_host *host);
 bool proto_holder_valid(const struct proto_holder *holder);
+bool proto_event_valid(const struct proto_event *event);
 
 /**
  * proto_session_next() - take one record off an answer to list or show
@@ -480,5 +557,6 @@ int proto_holding_next(const char **pos, const char *end, struct proto_holding *
 const char *proto_state_name(uint32_t state);
 const char *proto_gate_name(uint32_t gate);
 const char *proto_holding_name(uint32_t kind);
+const char *proto_event_name(uint32_t kind);
 
 #endif

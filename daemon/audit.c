@@ -16,6 +16,7 @@
 #include "daemon/peer.h"
 #include "daemon/petition.h"
 #include "daemon/session.h"
+#include "daemon/trace.h"
 
 bool audit_to_journal(void)
 {
@@ -224,6 +225,7 @@ void audit_refusal(const struct peer *peer, enum refusal refusal, const char *te
 {
 	struct audit audit UNINITIALIZED;
 
+	trace_refusal(peer, refusal);
 	/* Who asks too often must not write the log, too. */
 	if (refusal == REFUSAL_RATE_LIMIT || !audit_begin_for(&audit, peer, "refused"))
 		return;
@@ -241,6 +243,7 @@ void audit_order(const struct peer *peer, const struct session *session, const c
 {
 	struct audit audit UNINITIALIZED;
 
+	trace_audit(peer->broker, event, session, peer);
 	if (!audit_begin_for(&audit, peer, event))
 		return;
 	audit_session(&audit, session);

@@ -34,6 +34,7 @@
 #include "daemon/restore.h"
 #include "daemon/sandbox.h"
 #include "daemon/session.h"
+#include "daemon/trace.h"
 #include "daemon/warden.h"
 
 #define BROKER_PIDFS_MAGIC 0x50494446 /* PID_FS_MAGIC; Debian 12's headers are older */
@@ -286,6 +287,8 @@ static int broker_take_over(struct broker *broker, const char *socket_path)
 		err = owner_table_new(broker, &broker->owners);
 	if (!err)
 		err = restore_sessions(broker);
+	if (!err)
+		err = trace_new(broker, &broker->trace);
 	if (err)
 		log_error("cannot take over the sessions of before: %s", strerror(-err));
 	return err;
@@ -327,6 +330,7 @@ void broker_free(struct broker *broker)
 		return;
 	while (broker->peers)
 		peer_free(broker->peers);
+	trace_free(broker->trace);
 	listener_free(broker->listener);
 	closer_free(broker->closer);
 	owner_table_free(broker->owners);

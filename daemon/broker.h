@@ -24,6 +24,7 @@ struct policy_set;
 struct record;
 struct session_table;
 struct sys_ops;
+struct trace;
 
 struct broker {
 	const struct sys_ops *sys;
@@ -43,6 +44,7 @@ struct broker {
 	struct gate *gate; /* NULL: nothing keeps limits in the kernel */
 	uint64_t gate_watch;
 	char gate_reason[256]; /* what is missing of it, one line; "": nothing */
+	struct trace *trace;
 	struct peer *peers; /* all connections that are served */
 	struct lobby lobby; /* those of them that have made no request yet */
 	unsigned int n_connections; /* all, with those that are still being closed */

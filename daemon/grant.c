@@ -16,6 +16,7 @@
 #include "daemon/petition.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/trace.h"
 #include "daemon/warden.h"
 #include "iommufd/cdev.h"
 #include "iommufd/iommu.h"
@@ -179,6 +180,7 @@ static void grant_audit(const struct peer *peer, const struct session *session,
 {
 	struct audit audit UNINITIALIZED;
 
+	trace_audit(peer->broker, "granted", session, peer);
 	audit_begin(&audit, peer->broker, "granted");
 	audit_session(&audit, session);
 	audit_peer(&audit, peer);

@@ -21,6 +21,7 @@
 #include "daemon/report.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/trace.h"
 #include "daemon/warden.h"
 #include "iommufd/cdev.h"
 
@@ -161,6 +162,7 @@ static void order_audit_set(const struct order *order, const struct session_numb
 	const struct session_numbers now = session_numbers(order->session);
 	struct audit audit UNINITIALIZED;
 
+	trace_audit(order->peer->broker, "set", order->session, order->peer);
 	if (!audit_begin_for(&audit, order->peer, "set"))
 		return;
 	audit_session(&audit, order->session);

@@ -21,6 +21,7 @@
 #include "daemon/procfs.h"
 #include "daemon/record.h"
 #include "daemon/session.h"
+#include "daemon/trace.h"
 #include "daemon/warden.h"
 
 #define OWNER_BUCKETS 4096
@@ -260,6 +261,7 @@ static void owner_audit_end(const struct owner *owner, const struct session *ses
 {
 	struct audit audit UNINITIALIZED;
 
+	trace_audit(owner->broker, event, session, NULL);
 	audit_begin(&audit, owner->broker, event);
 	audit_session(&audit, session);
 	audit_text(&audit, "text", "its owner has exited");

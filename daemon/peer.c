@@ -17,6 +17,7 @@
 #include "daemon/loop.h"
 #include "daemon/procfs.h"
 #include "daemon/request.h"
+#include "daemon/trace.h"
 #include "iommufd/uapi.h"
 
 #ifndef SO_PEERGROUPS
@@ -47,6 +48,7 @@ void peer_free(struct peer *peer)
 	loop_cancel(broker->loop, &peer->watch);
 	loop_cancel(broker->loop, &peer->pause);
 	lobby_leave(peer);
+	trace_leave(peer);
 	if (peer->prev || broker->peers == peer) {
 		*(peer->prev ? &peer->prev->next : &broker->peers) = peer->next;
 		if (peer->next)

@@ -18,6 +18,7 @@
 
 struct broker;
 struct budget_user;
+struct trace_listener;
 
 /* What a connection is counted by, until its socket is closed, however long that takes. */
 struct peer_account {
@@ -36,6 +37,7 @@ struct peer {
 	gid_t *gids; /* primary first, then supplementary; NULL: no policy has asked yet */
 	size_t n_gids;
 	struct peer_account *account; /* owned; by the closer once the peer is gone */
+	struct trace_listener *listener; /* owned by the trace; NULL: it does not listen */
 	uint64_t watch; /* of fd; LOOP_NONE during a pause */
 	uint64_t pause; /* the timer that ends it */
 };

@@ -75,6 +75,22 @@ static int procfs_scan_locked(FILE *file, struct procfs_locked *locked)
 	return err;
 }
 
+int procfs_comm(pid_t pid, char ret_comm[static PROCFS_COMM_MAX])
+{
+	char path[64], comm[PROCFS_COMM_MAX + 1];
+	ssize_t len;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	len = procfs_read(path, comm, sizeof(comm));
+	if (len < 0)
+		return (int)len;
+	if (len > 0 && comm[len - 1] == '\n')
+		comm[len - 1] = '\0';
+	comm[PROCFS_COMM_MAX - 1] = '\0'; /* the kernel's have 15 bytes */
+	memcpy(ret_comm, comm, PROCFS_COMM_MAX);
+	return 0;
+}
+
 static int procfs_open_status(pid_t pid, FILE **ret_file)
 {
 	char path[64];

@@ -97,6 +97,11 @@ uint32_t procfs_device_number(const char *path, const char *name);
 /* MemTotal of /proc/meminfo in bytes. Return: 0; -errno. */
 int procfs_mem_total(uint64_t *ret_bytes);
 
+#define PROCFS_COMM_MAX 16
+
+/* What a process calls itself, as any bytes. Return: 0; -ESRCH; -errno. */
+int procfs_comm(pid_t pid, char ret_comm[static PROCFS_COMM_MAX]);
+
 #define PROCFS_BOOT_ID_MAX 64
 
 /* A line that no other boot has. Return: 0; -errno. */

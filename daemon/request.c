@@ -20,6 +20,7 @@
 #include "daemon/petition.h"
 #include "daemon/report.h"
 #include "daemon/status.h"
+#include "daemon/trace.h"
 
 /* The body has the size of its operation; it is copied out before it is looked at. */
 typedef int (*request_fn)(struct peer *peer, const struct proto_header *header, const void *body);
@@ -31,6 +32,7 @@ static const request_fn request_handlers[PROTO_OPS] = {
 	[PROTO_ADOPT] = order_adopt,     [PROTO_CLOSE] = order_close,
 	[PROTO_REVOKE] = order_revoke,   [PROTO_STATUS] = status_serve,
 	[PROTO_EXPLAIN] = explain_serve, [PROTO_HOST] = host_report,
+	[PROTO_TRACE] = trace_serve,
 };
 
 static int request_refusal(const struct peer *peer, const struct proto_header *header,
@@ -128,6 +130,9 @@ int request_serve(struct peer *peer, const void *bytes, size_t len, const struct
 	/* Operation 0 is none: not even a refusal could answer it. */
 	if (err && (err != -EOPNOTSUPP || !header.op))
 		return err;
+	if (peer->listener)
+		return -EPROTO;
+	trace_request(broker);
 	if (!budget_request(peer->account->user, broker->policies->max_requests, broker_now_ms()))
 		return request_refuse(peer, &header, REFUSAL_RATE_LIMIT,
 				      "uid %u makes more than %u requests a second (max-requests)",

@@ -84,6 +84,7 @@ static const struct sandbox_call sandbox_calls[] = {
 	PASS("bpf", SERVE ": reads a session's figures", IF_IS(0, BPF_PROG_TEST_RUN)),
 	PASS("bpf", SERVE ": firings that were missed", IF_IS(0, BPF_OBJ_GET_INFO_BY_FD)),
 	PASS("bpf", SERVE ": who has a session's descriptors", IF_IS(0, BPF_ITER_CREATE)),
+	PASS("bpf", SERVE ": somebody listens to the trace", IF_IS(0, BPF_LINK_CREATE)),
 	PASS("capget", SERVE ": is a requester capable?"),
 	PASS("clone", SERVE ": threads that close (closer.c)",
 	     IF_BITS(0, CLONE_THREAD | SANDBOX_NAMESPACES, CLONE_THREAD)),

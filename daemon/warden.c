@@ -22,6 +22,7 @@
 #include "daemon/procfs.h"
 #include "daemon/selftest.h"
 #include "daemon/session.h"
+#include "daemon/trace.h"
 
 #define WARDEN_SESSIONS 4096 /* documented in pinbrokerd(8) */
 #define WARDEN_HUNTS 16 /* as often as those who are hunted may have made new ones */
@@ -240,6 +241,7 @@ static void warden_audit(const struct broker *broker, const struct session *sess
 	struct gate_figures figures;
 	struct audit audit UNINITIALIZED;
 
+	trace_audit(broker, event, session, NULL);
 	audit_begin(&audit, broker, event);
 	audit_session(&audit, session);
 	if (warden_figures(broker, session, false, &figures)) {

@@ -270,6 +270,20 @@ static size_t count_fds(const struct msghdr *msg)
 	return n;
 }
 
+/* To a listener, at any time. */
+static void check_events(const char *body, const char *end)
+{
+	struct proto_events head;
+	struct proto_event event;
+
+	memcpy(&head, body, sizeof(head));
+	FUZZ_CHECK((size_t)(end - body) == sizeof(head) + head.n * sizeof(event));
+	for (uint32_t i = 0; i < head.n; i++) {
+		memcpy(&event, body + sizeof(head) + i * sizeof(event), sizeof(event));
+		FUZZ_CHECK(proto_event_valid(&event));
+	}
+}
+
 static void check_answer(struct fuzz_exchange *exchange, const struct proto_header *header,
 			 const char *body, const char *end, size_t n_fds)
 {
@@ -300,12 +314,17 @@ ssize_t fuzz_answer_check(struct fuzz_exchange *exchange, const struct msghdr *m
 	struct proto_header header;
 	size_t len = 0;
 
-	FUZZ_CHECK((flags & MSG_NOSIGNAL) && exchange->n_answers++ == 0);
+	FUZZ_CHECK(flags & MSG_NOSIGNAL);
 	for (size_t i = 0; i < msg->msg_iovlen; i++) {
 		FUZZ_CHECK(msg->msg_iov[i].iov_len <= sizeof(packet) - len);
 		memcpy(packet + len, msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
 		len += msg->msg_iov[i].iov_len;
 	}
+	if (proto_check(packet, len, PROTO_EVENTS, &header) == 0) {
+		check_events(packet + sizeof(header), packet + len);
+		return (ssize_t)len;
+	}
+	FUZZ_CHECK(exchange->n_answers++ == 0);
 	FUZZ_CHECK(proto_check(packet, len, PROTO_REPLY, &header) == 0);
 	FUZZ_CHECK(header.op == exchange->request.op && header.serial == exchange->request.serial);
 	check_answer(exchange, &header, packet + sizeof(header), packet + len, count_fds(msg));

@@ -18,6 +18,7 @@
 #include "daemon/petition.h"
 #include "daemon/restore.h"
 #include "daemon/session.h"
+#include "daemon/trace.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/fuzz_kernel.h"
 #include "tests/fuzz/fuzz_process.h"
@@ -131,6 +132,7 @@ struct broker *fuzz_broker_new(void)
 	fuzz_broker_reload(broker, false);
 	world.record_fd = memfd_create("record", MFD_CLOEXEC);
 	FUZZ_CHECK(world.record_fd >= 0 && start(broker) == 0);
+	FUZZ_CHECK(trace_new(broker, &broker->trace) == 0);
 	return broker;
 }
 

@@ -355,6 +355,12 @@ int procfs_cgroup(pid_t pid, char ret_cgroup[static PROCFS_CGROUP_MAX])
 	return err;
 }
 
+int procfs_comm(pid_t pid, char ret_comm[static PROCFS_COMM_MAX])
+{
+	(void)snprintf(ret_comm, PROCFS_COMM_MAX, "fuzz-%d", (int)pid);
+	return 0;
+}
+
 int procfs_capable(pid_t pid, bool *ret_capable)
 {
 	const struct fuzz_process *process;

@@ -11,6 +11,7 @@
 #include "daemon/peer.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/trace.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/fuzz_answer.h"
 #include "tests/fuzz/fuzz_broker.h"
@@ -46,6 +47,8 @@ void fuzz_talk_begin(struct broker *broker)
 	talk.broker = broker;
 	talk.changed = false;
 	for (unsigned int i = 0; i < FUZZ_PROCESSES; i++) {
+		if (talk.peers[i].broker)
+			trace_leave(&talk.peers[i]);
 		memcpy(talk.gids[i], fuzz_process_gids(i), sizeof(talk.gids[i]));
 		talk.peers[i] = (struct peer){.broker = broker,
 					      .fd = -1,
@@ -184,6 +187,8 @@ bool fuzz_talk_serve(const char *packet, size_t len)
 	peer = requester(&header, &cred);
 	no_cred = serial_byte(&header, FUZZ_SERIAL_WHO) & FUZZ_WHO_NO_CRED;
 	err = request_serve(peer, packet, len, no_cred ? NULL : &cred);
+	if (err)
+		trace_leave(peer); /* as one that is dropped */
 	fuzz_kernel_fault(NULL);
 	fuzz_process_excuse(err || exchange->done);
 	FUZZ_CHECK(err <= 0 && (err == 0) == (exchange->n_answers == 1));
@@ -216,6 +221,7 @@ static size_t count_all(unsigned int op)
 	size_t n = 0;
 
 	static_assert(sizeof(struct proto_list) == sizeof(struct proto_status_ask), "one for both");
+	trace_leave(&talk.peers[FUZZ_ROOT]);
 	do {
 		FUZZ_CHECK(fuzz_talk_serve((const char *)&packet, sizeof(packet)));
 		n += talk.exchange.n_records;

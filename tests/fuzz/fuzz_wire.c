@@ -174,4 +174,6 @@ void fuzz_wire_check(const char *packet, size_t len)
 		FUZZ_CHECK(header.size == len && header.kind != PROTO_REQUEST);
 		check_answer(&header, body, packet + len);
 	}
+	if (proto_check(packet, len, PROTO_EVENTS, &header) == 0)
+		FUZZ_CHECK(header.size == len && header.op == PROTO_TRACE);
 }

@@ -88,6 +88,29 @@ static void add_host(uint64_t serial, uint64_t skip)
 	seed_packet(PROTO_REQUEST, PROTO_HOST, serial, &body, sizeof(body));
 }
 
+static void add_trace(uint64_t serial, uint64_t id)
+{
+	const struct proto_trace body = {.id = id};
+
+	seed_packet(PROTO_REQUEST, PROTO_TRACE, serial, &body, sizeof(body));
+}
+
+static void write_trace(void)
+{
+	add_trace(WHO(FUZZ_ROOT), 0);
+	add_trace(WHO(FUZZ_TENANT_TOO), 0);
+	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
+	add_set(WHO(FUZZ_ADMIN), 1, 3 * GIB);
+	add_trace(WHO(FUZZ_ADMIN), 1);
+	add_close(0, 1);
+	add_open_for(WHO(FUZZ_STRANGER), PROTO_SUBJECT_PROCESS, FUZZ_TENANT);
+	seed_write("trace");
+	add_trace(0, 0);
+	add_open(0, NULL, PROTO_ACCOUNTING_TASK); /* it is dropped */
+	add_trace(WHO(FUZZ_STRANGER), 1);
+	seed_write("trace-asks");
+}
+
 static void write_open_for(void)
 {
 	add_open_for(WHO(FUZZ_ROOT), PROTO_SUBJECT_UID, FUZZ_TENANT);
@@ -241,6 +264,7 @@ static void write_events(void)
 
 void seeds_orders(void)
 {
+	write_trace();
 	write_open_for();
 	write_changes();
 	write_moves();

@@ -24,6 +24,7 @@
 #include "daemon/owner.h"
 #include "daemon/petition.h"
 #include "daemon/restore.h"
+#include "daemon/trace.h"
 #include "iommufd/uapi.h"
 #include "tests/unit/captured.h"
 #include "tests/unit/child.h"
@@ -276,6 +277,7 @@ static void make_broker(struct broker_fixture *f)
 	CU_ASSERT_EQUAL_FATAL(budget_new(&broker->budget), 0);
 	f->record_fd = record_fixture_file();
 	make_tables(f);
+	CU_ASSERT_EQUAL_FATAL(trace_new(broker, &broker->trace), 0);
 }
 
 bool broker_fixture_init(struct broker_fixture *f)

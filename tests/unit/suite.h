@@ -63,6 +63,7 @@ extern const struct suite suite_sandbox;
 extern const struct suite suite_session;
 extern const struct suite suite_setting;
 extern const struct suite suite_size;
+extern const struct suite suite_trace;
 
 /* Asserts a condition for a row of a table; a failure names the row. */
 #define CHECK(row, condition) \

@@ -50,7 +50,11 @@ static void test_body_size(void)
 		{PROTO_REQUEST, PROTO_OPS, 0},
 		{PROTO_REPLY, PROTO_OPS, 0},
 		{PROTO_REQUEST, 255, 0},
-		{(enum proto_kind)3, PROTO_OPEN, 0},
+		{PROTO_REQUEST, PROTO_TRACE, sizeof(struct proto_trace)},
+		{PROTO_REPLY, PROTO_TRACE, sizeof(struct proto_traced)},
+		{PROTO_EVENTS, PROTO_TRACE, sizeof(struct proto_events)},
+		{PROTO_EVENTS, PROTO_OPEN, 0},
+		{(enum proto_kind)4, PROTO_OPEN, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -77,6 +81,8 @@ static void test_header(void)
 #define PAGE (HEADER + sizeof(struct proto_sessions))
 #define STATUS (HEADER + sizeof(struct proto_status))
 #define HOST (HEADER + sizeof(struct proto_host))
+#define EVENTS (HEADER + sizeof(struct proto_events))
+#define TRACED (HEADER + sizeof(struct proto_traced))
 #define REFUSAL (HEADER + sizeof(struct proto_refusal))
 
 static const struct check_case {
@@ -109,7 +115,17 @@ static const struct check_case {
 	{"refusal to a broker", PROTO_REQUEST, 1, PROTO_REFUSAL, PROTO_SHOW, REFUSAL, REFUSAL,
 	 -EPROTO},
 	{"request to a client", PROTO_REPLY, 1, PROTO_REQUEST, PROTO_SHOW, SHOW, SHOW, -EPROTO},
-	{"unknown kind", PROTO_REPLY, 1, 3, PROTO_SHOW, SHOW, SHOW, -EPROTO},
+	{"unknown kind", PROTO_REPLY, 1, 4, PROTO_SHOW, SHOW, SHOW, -EPROTO},
+	{"events", PROTO_EVENTS, 1, PROTO_EVENTS, PROTO_TRACE, EVENTS, EVENTS, 0},
+	{"events with records", PROTO_EVENTS, 1, PROTO_EVENTS, PROTO_TRACE, EVENTS + 184,
+	 EVENTS + 184, 0},
+	{"events for an answer", PROTO_REPLY, 1, PROTO_EVENTS, PROTO_TRACE, EVENTS, EVENTS,
+	 -EPROTO},
+	{"answer for events", PROTO_EVENTS, 1, PROTO_REPLY, PROTO_TRACE, EVENTS, EVENTS, -EPROTO},
+	{"events of another operation", PROTO_EVENTS, 1, PROTO_EVENTS, PROTO_SHOW, EVENTS, EVENTS,
+	 -EOPNOTSUPP},
+	{"trace with a tail", PROTO_REPLY, 1, PROTO_REPLY, PROTO_TRACE, TRACED + 1, TRACED + 1,
+	 -EPROTO},
 	{"unknown kind to a broker", PROTO_REQUEST, 1, 255, PROTO_SHOW, SHOW, SHOW, -EPROTO},
 	{"operation 0", PROTO_REQUEST, 1, PROTO_REQUEST, 0, SHOW, SHOW, -EOPNOTSUPP},
 	{"later operation", PROTO_REQUEST, 1, PROTO_REQUEST, PROTO_OPS, HEADER, HEADER,
@@ -370,6 +386,22 @@ static void test_small_requests(void)
 	CU_ASSERT_FALSE(proto_revoke_valid(&revoke));
 	revoke = (struct proto_revoke){.flags = 2};
 	CU_ASSERT_FALSE(proto_revoke_valid(&revoke));
+}
+
+static void test_event(void)
+{
+	struct proto_event event = {.kind = PROTO_EVENT_KILL, .uid = UINT32_MAX};
+
+	CU_ASSERT_TRUE(proto_event_valid(&event));
+	event.kind = PROTO_EVENT_KINDS;
+	CU_ASSERT_FALSE(proto_event_valid(&event));
+	event = (struct proto_event){.comm = {[15] = 'x'}};
+	CU_ASSERT_FALSE(proto_event_valid(&event));
+	event = (struct proto_event){.what = {[39] = 'x'}};
+	CU_ASSERT_FALSE(proto_event_valid(&event));
+	for (unsigned int i = 0; i < PROTO_EVENT_KINDS; i++)
+		CU_ASSERT_PTR_NOT_NULL(proto_event_name(i));
+	CU_ASSERT_STRING_EQUAL(proto_event_name(PROTO_EVENT_KINDS), "unknown");
 }
 
 static void test_status(void)
@@ -650,6 +682,7 @@ static const CU_TestInfo tests[] = {
 	{"set has what its keys say", test_set},
 	{"attach and revoke are within their rules", test_small_requests},
 	{"status, its records, and what was done", test_status},
+	{"events have a kind and text that ends", test_event},
 	{"explain", test_explain},
 	{"grant", test_grant},
 	{"refusal", test_refusal},
