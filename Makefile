@@ -67,20 +67,20 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	trace_switch.c warden.c) \
 	bpf/gate.c bpf/host.c bpf/tracer.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
-	lib_session.c lib_status.c) common/fdmsg.c common/proto.c common/sys.c
+	lib_session.c lib_status.c lib_trace.c) common/fdmsg.c common/proto.c common/sys.c
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
-	cmd_run.c cmd_status.c explain_config.c explanation.c launch.c output.c placeholder.c \
-	request.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
+	cmd_run.c cmd_status.c cmd_top.c cmd_trace.c explain_config.c explanation.c launch.c \
+	output.c placeholder.c request.c screen.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
 unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices.c fake_sys.c \
 	faults.c \
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
 	conffile connection device fdmsg glob grant host host_report iommu ledger lib_host lib_order lib_status \
-	libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
+	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
-	record request restore sandbox session setting size trace) \
+	record request restore sandbox screen session setting size trace) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
-	client/placeholder.c client/setting.c
+	client/placeholder.c client/screen.c client/setting.c
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c

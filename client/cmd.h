@@ -41,6 +41,8 @@ extern const struct cmd cmd_close;
 extern const struct cmd cmd_revoke;
 extern const struct cmd cmd_status;
 extern const struct cmd cmd_host;
+extern const struct cmd cmd_trace;
+extern const struct cmd cmd_top;
 
 /* Prints the help of a command. Return: exit status. */
 int cmd_help(const struct cmd_env *env);

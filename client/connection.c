@@ -239,7 +239,7 @@ int connection_ask(struct pinbroker *broker, const struct question *question,
 {
 	int err = 0;
 
-	if (broker->walking)
+	if (broker->walking || broker->streaming)
 		return -EBUSY;
 	if (broker->phase == CONNECTION_IDLE)
 		begin_question(broker, question);
@@ -252,6 +252,23 @@ int connection_ask(struct pinbroker *broker, const struct question *question,
 	if (err == -EAGAIN)
 		return err;
 	broker->phase = CONNECTION_IDLE;
+	return err == -EPROTO ? connection_broken(broker) : err;
+}
+
+int connection_next(struct pinbroker *broker, unsigned int op, struct answer *ret_answer)
+{
+	struct proto_header header;
+	int err;
+
+	if (broker->walking)
+		return -EBUSY;
+	err = recv_packet(broker, 0, 0, ret_answer);
+	if (err == -EMFILE)
+		err = -EPROTO; /* none may come along */
+	if (!err && (proto_check(broker->buf, (size_t)(ret_answer->end - broker->buf), PROTO_EVENTS,
+				 &header) ||
+		     header.op != op || header.serial != broker->sent))
+		err = -EPROTO;
 	return err == -EPROTO ? connection_broken(broker) : err;
 }
 
@@ -279,7 +296,8 @@ int pinbroker_set_nonblocking(struct pinbroker *broker, bool nonblocking)
 
 short pinbroker_events(const struct pinbroker *broker)
 {
-	bool receive = broker->phase == CONNECTION_RECEIVE || count_late(broker);
+	bool receive =
+		broker->phase == CONNECTION_RECEIVE || count_late(broker) || broker->streaming;
 
 	return (short)((broker->phase == CONNECTION_SEND ? POLLOUT : 0) | (receive ? POLLIN : 0));
 }

@@ -29,6 +29,8 @@ enum connection_phase {
 
 struct pinbroker {
 	int fd; /* owned */
+	bool streaming; /* events come, and nothing can be asked any more */
+	uint64_t kinds; /* of events that can come */
 	bool walking; /* a callback runs, and buf holds what it is shown */
 	enum connection_phase phase;
 	struct { /* the question at hand, to know it again */
@@ -80,6 +82,14 @@ const void *connection_at_hand(const struct pinbroker *broker, unsigned int op);
 
 /* Where a walk of several questions goes on: the cursor of the one at hand; 0 when it begins. */
 uint64_t connection_cursor(const struct pinbroker *broker, unsigned int op);
+
+/**
+ * connection_next() - take the next packet of a stream
+ * @op: the question that began it, and was the last one
+ *
+ * Return: 0; -EAGAIN: it would wait; -errno as connection_ask().
+ */
+int connection_next(struct pinbroker *broker, unsigned int op, struct answer *ret_answer);
 
 /* Ends a connection that lost its place. Return: -EPROTO. */
 int connection_broken(struct pinbroker *broker);

@@ -236,14 +236,24 @@ json_t *output_json_object(const struct output_member *members, size_t n)
 	return failed ? NULL : STEAL(object);
 }
 
-int output_json(const json_t *value)
+static int put_json(const json_t *value, size_t flags)
 {
-	CLEANUP(freep) char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	CLEANUP(freep) char *text = json_dumps(value, flags | JSON_ENCODE_ANY);
 
 	if (!text)
 		return -ENOMEM;
 	(void)puts(text); /* output_finish() looks for errors of the stream */
 	return 0;
+}
+
+int output_json(const json_t *value)
+{
+	return put_json(value, JSON_INDENT(2));
+}
+
+int output_json_line(const json_t *value)
+{
+	return put_json(value, 0);
 }
 
 int output_table_add(struct output_table *table, const char *cell)

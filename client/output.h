@@ -58,6 +58,9 @@ struct json_t *output_json_object(const struct output_member *members, size_t n)
 /* Prints a value and a newline on stdout. Return: 0; -ENOMEM; errors of stdout: output_finish(). */
 int output_json(const struct json_t *value);
 
+/* The same on one line. */
+int output_json_line(const struct json_t *value);
+
 /* "NAME: TEXT" on stdout, escaped. */
 __attribute__((format(printf, 2, 3))) void output_line(const char *name, const char *format, ...);
 

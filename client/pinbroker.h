@@ -220,6 +220,29 @@ struct pinbroker_explanation {
 	bool require_reset;
 };
 
+/* Something that happened. */
+struct pinbroker_event {
+	const char *kind; /* "map": see pinbroker(1); static */
+	uint64_t id; /* of the session; 0: of none */
+	uint64_t ns; /* CLOCK_REALTIME, when it was over */
+	uint64_t took_ns; /* PINBROKER_UNKNOWN, as the next two */
+	uint64_t bytes;
+	uint64_t mappings;
+	int error; /* errno; 0: none */
+	uid_t uid; /* of the session; PINBROKER_NO_UID: not known */
+	pid_t pid; /* 0: not known, or nobody's doing */
+	char comm[16]; /* this and the next two may be "", and hold bytes to escape */
+	char name[72]; /* of the session */
+	char what[40]; /* of a device, a limit, a reason */
+};
+
+/* How many events did not arrive. */
+struct pinbroker_lost {
+	uint64_t slow; /* because the caller did not take them fast enough */
+	uint64_t full; /* because the broker did not, of whatever sessions */
+	uint64_t skipped; /* because the kernel did not tell, likewise */
+};
+
 /**
  * pinbroker_connect() - connect to the broker
  * @path: of its socket; NULL: /run/pinbroker/socket
@@ -430,6 +453,38 @@ int pinbroker_host(struct pinbroker *broker, struct pinbroker_host *ret_host,
 int pinbroker_explain(struct pinbroker *broker, const struct pinbroker_subject *subject,
 		      const struct pinbroker_request *request,
 		      struct pinbroker_explanation *ret_explanation);
+
+/**
+ * pinbroker_trace() - be told what happens from now on
+ * @id: of a session; 0: of all that the caller may see
+ *
+ * The last question on a connection: afterwards only pinbroker_trace_next() and
+ * pinbroker_trace_offers() work on it, others are -EBUSY. pinbroker_free() ends it.
+ *
+ * Return: 0; -EACCES with status 66: no such session that the caller may see; -errno as
+ * pinbroker_open().
+ */
+int pinbroker_trace(struct pinbroker *broker, uint64_t id);
+
+/* Whether events of this kind can come: a broker or a kernel may have none. */
+bool pinbroker_trace_offers(const struct pinbroker *broker, const char *kind);
+
+/* As pinbroker_session_fn, once per event. */
+typedef int (*pinbroker_event_fn)(const struct pinbroker_event *event, void *arg);
+
+/**
+ * pinbroker_trace_next() - wait for events, and take some of them
+ * @ret_lost: how many did not arrive, since the call before
+ *
+ * Who takes too long loses events; the broker does not wait. ret_lost is filled before fn is called
+ * for the first time.
+ *
+ * Return: 0; what fn returned, the rest of these events is lost then; -EAGAIN: there are none, with
+ * pinbroker_set_nonblocking(); -EINVAL without pinbroker_trace(); -ECONNRESET, -EPROTO, -errno as
+ * pinbroker_open().
+ */
+int pinbroker_trace_next(struct pinbroker *broker, struct pinbroker_lost *ret_lost,
+			 pinbroker_event_fn fn, void *arg);
 
 /* Why the last call on this connection returned -EACCES; valid until the next call. */
 const struct pinbroker_refusal *pinbroker_refusal(const struct pinbroker *broker);

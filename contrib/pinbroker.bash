@@ -30,7 +30,7 @@ _pinbroker_argument()
 	esac
 }
 
-# Words for the value of option $1. Fails for what is no option with a value of words.
+# Words for the value of option $1; $2: the broker's socket. Fails for what is no option with a value of words.
 _pinbroker_value()
 {
 	case $1 in
@@ -38,7 +38,9 @@ _pinbroker_value()
 	--accounting) words='task user' ;;
 	--uid) words=$(compgen -u) ;;
 	--gid) words=$(compgen -g) ;;
-	--memory | --name) words= ;;
+	--sort) words='pinned peak mapped mappings limit denied uid id name' ;;
+	--session) words=$(_pinbroker_ids "$2") ;;
+	--memory | --name | --count | --delay) words= ;;
 	*) return 1 ;;
 	esac
 	return 0
@@ -57,7 +59,8 @@ _pinbroker()
 	fi
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket | --name | --memory | --device | --accounting | --config | --uid | --gid | --cgroup)
+		--socket | --name | --memory | --device | --accounting | --config | --uid | --gid | --cgroup | \
+			--session | --sort | --count | --delay)
 			[[ ${COMP_WORDS[i]} != --socket ]] || socket=${COMP_WORDS[i + 1]-}
 			((i++))
 			;;
@@ -83,13 +86,15 @@ _pinbroker()
 		return
 		;;
 	esac
-	if ! _pinbroker_value "$prev"; then
+	if ! _pinbroker_value "$prev" "$socket"; then
 		case $command in
-		'') words='run list show explain set attach adopt close revoke status host --socket --help --version' ;;
+		'') words='run list show explain set attach adopt close revoke status host trace top --socket --help --version' ;;
 		run) words="--name $request --" ;;
 		list | show | status | host) words='--json --help' ;;
 		set | attach | adopt | close) words=--help ;;
 		revoke) words='--kill --help' ;;
+		trace) words='--json --session --help' ;;
+		top) words='--batch --count --delay --reverse --sort --help' ;;
 		explain) words="--config --uid --gid --cgroup $request --json" ;;
 		esac
 		case $command:$prev$cur in

@@ -26,7 +26,8 @@ static const struct suite *const suites[] = {
 	&suite_owner_rule,   &suite_placeholder, &suite_policy,      &suite_policy_files,
 	&suite_policy_match, &suite_procfs,      &suite_proto,       &suite_record,
 	&suite_request,      &suite_restore,     &suite_sandbox,     &suite_session,
-	&suite_setting,      &suite_size,        &suite_trace,
+	&suite_setting,      &suite_size,        &suite_trace,       &suite_lib_trace,
+	&suite_screen,
 };
 
 static unsigned int n_skipped; /* CUnit has no word for it */

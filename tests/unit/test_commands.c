@@ -303,6 +303,13 @@ static void misuse(void)
 		{"revoke", "1a", "kill"},
 		{"status", "1a"},
 		{"host", "1a"},
+		{"trace", "1a"},
+		{"trace", "--session", "0"},
+		{"trace", "--session", "vm"},
+		{"top", "1a"},
+		{"top", "--sort", "size"},
+		{"top", "--delay", "0"},
+		{"top", "-n", "0"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
