@@ -123,7 +123,7 @@ static int gate_remove_tree(int at, const char *name)
 	dir = fdopendir(fd);
 	if (!dir)
 		return -errno;
-	fd = -1; /* closedir() has it */
+	(void)STEAL_FD(fd); /* closedir() has it */
 	while ((entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
@@ -376,7 +376,8 @@ static int gate_ring_event(void *arg, void *data, size_t size)
 
 static int gate_call(const struct bpf_program *program, struct gate_call *call)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = call, .ctx_size_in = sizeof(*call));
+	struct bpf_test_run_opts opts = {
+		.sz = sizeof(opts), .ctx_in = call, .ctx_size_in = sizeof(*call)};
 
 	if (bpf_prog_test_run_opts(bpf_program__fd(program), &opts))
 		return -errno;

@@ -181,10 +181,11 @@ static void owner_limit_siblings(struct owner_table *table, uid_t uid, const str
 	uint64_t n = 0;
 
 	for (struct owner *o = table->by_uid[uid % OWNER_BUCKETS]; o; o = o->next_uid) {
-		const struct rlimit before = o->ours;
+		struct rlimit before;
 
-		if (o->uid != uid || o == but || !o->sessions)
+		if (o->uid != uid || !o->sessions || (but && o == but))
 			continue;
+		before = o->ours;
 		owner_limit_logged(o, false);
 		n += o->changed && !memlock_equal(&before, &o->ours);
 	}

@@ -304,7 +304,7 @@ static void case_list(struct bench *bench)
 			context_map(&crowd.contexts[i], bench->memory, k * 2 * PAGE, PAGE);
 	start = lab_now_us();
 	for (unsigned int i = 0; i < sessions; i++) {
-		if (gate_read(bench->lab.gate, crowd.contexts[i].slot, &figures) ||
+		if (gate_read(bench->lab.gate, crowd.contexts[i].slot, true, &figures) ||
 		    !figures.exact || figures.mappings != areas)
 			errx(1, "session %u: %" PRIu64 " mappings, exact %d", i, figures.mappings,
 			     figures.exact);

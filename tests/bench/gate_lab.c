@@ -37,8 +37,9 @@ static int empty_load(void)
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
 		{.code = BPF_JMP | BPF_EXIT},
 	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_LSM_MAC,
-		    .prog_flags = BPF_F_SLEEPABLE);
+	struct bpf_prog_load_opts opts = {.sz = sizeof(opts),
+					  .expected_attach_type = BPF_LSM_MAC,
+					  .prog_flags = BPF_F_SLEEPABLE};
 	int fd;
 
 	opts.attach_btf_id = (__u32)libbpf_find_vmlinux_btf_id("file_ioctl", BPF_LSM_MAC);

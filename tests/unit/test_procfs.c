@@ -165,7 +165,9 @@ static void processes_are_all_there_are(void)
 {
 	struct procfs_process found = {.pid = 0};
 	struct procfs_locked locked;
+	char name[16];
 
+	CU_ASSERT_EQUAL(prctl(PR_GET_NAME, name), 0);
 	CU_ASSERT_EQUAL(prctl(PR_SET_NAME, "a (name):\tX 1"), 0);
 	CU_ASSERT_EQUAL(procfs_processes(find_self, &found), 0);
 	CU_ASSERT_EQUAL(procfs_locked(getpid(), &locked), 0);
@@ -174,6 +176,7 @@ static void processes_are_all_there_are(void)
 	CU_ASSERT_STRING_EQUAL(found.comm, "a (name):\tX 1");
 	CU_ASSERT_EQUAL(found.locked.locked, locked.locked);
 	CU_ASSERT_EQUAL(found.locked.pinned, locked.pinned);
+	CU_ASSERT_EQUAL(prctl(PR_SET_NAME, name), 0);
 }
 
 static void devices_have_numbers(void)
