@@ -54,6 +54,19 @@ static int warden_try(struct broker *broker, bool fallback)
 	return err;
 }
 
+/* What is not kept is said, and what is takes effect. */
+void warden_reload(const struct broker *broker)
+{
+	if (broker->policies->unmanaged == POLICY_UNMANAGED_LIMIT)
+		log_warning("unmanaged = limit is not enforced: contexts of others map what they "
+			    "like");
+	else if (broker->policies->unmanaged == POLICY_UNMANAGED_DENY && !broker->gate)
+		log_warning("unmanaged = deny is not enforced, as there is no gate");
+	if (broker->gate)
+		gate_deny_unmanaged(broker->gate,
+				    broker->policies->unmanaged == POLICY_UNMANAGED_DENY);
+}
+
 int warden_start(struct broker *broker)
 {
 	/* Not tried first where it must fail: at a restart the fallback would stop meanwhile. */
@@ -66,14 +79,8 @@ int warden_start(struct broker *broker)
 	if (gate_level(broker->gate) != GATE_LEVEL_EXACT)
 		log_warning("the kernel does not keep the limits of sessions exactly: %s",
 			    broker->gate_reason);
+	warden_reload(broker);
 	return 0;
-}
-
-void warden_reload(const struct broker *broker)
-{
-	if (broker->gate)
-		gate_deny_unmanaged(broker->gate,
-				    broker->policies->unmanaged == POLICY_UNMANAGED_DENY);
 }
 
 /* --- what a session has there */
