@@ -161,7 +161,8 @@ int gate_purge(const char *dir)
 
 /* --- loading */
 
-static int gate_silent(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int gate_silent(enum libbpf_print_level level,
+							     const char *format, va_list args)
 {
 	if (level != LIBBPF_WARN && !getenv("PINBROKER_BPF_DEBUG"))
 		return 0;
