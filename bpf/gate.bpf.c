@@ -75,35 +75,58 @@ struct gate_argument {
 	__u64 length;
 	__s32 fd;
 	__u32 unread; /* nothing is known of it */
+	__u32 odd; /* parts of pages */
 };
 
-/* The bytes of a command's argument that hold them: from where, and how many. */
+#define ARGUMENT_WORDS 5
+#define ARGUMENT_FIXED_IOVA 1 /* of the flags of MAP and COPY */
+
+/* Where the fields are, and not a byte more than the kernel reads: behind may be no memory. */
 static __always_inline __u32 argument_offset(enum gate_class class)
 {
-	return class == CLASS_BIND ? 8 : 16;
+	return class == CLASS_BIND ? 8 : 0;
 }
 
-/* Not a byte more than the kernel reads: behind it there may be no memory. */
 static __always_inline __u32 argument_size(enum gate_class class)
 {
-	return class == CLASS_MAP ? 16 : 8;
+	return class == CLASS_BIND ? 8 : ARGUMENT_WORDS * 8;
 }
 
+/*
+ * An area of a part of a page is as dear as any other, and a COPY of few pages would make many:
+ * without a device the kernel allows that, and no VMM needs it.
+ */
 static __always_inline void argument_take(enum gate_class class, const __u64 *words,
 					  struct gate_argument *ret)
 {
-	ret->fd = (__s32)words[0];
-	ret->address = words[0];
-	ret->length = class == CLASS_COPY ? words[0] : words[1];
+	__u64 mask = (1ULL << gate_page_shift) - 1, flags = words[0] >> 32;
+
+	if (class == CLASS_BIND) {
+		ret->fd = (__s32)words[0];
+		return;
+	}
+	if (class == CLASS_COPY) { /* length, dst_iova, src_iova */
+		ret->length = words[2];
+		ret->odd = !!((words[2] | words[4]) & mask);
+		if (flags & ARGUMENT_FIXED_IOVA && words[3] & mask)
+			ret->odd = 1;
+		return;
+	}
+	ret->address = words[2]; /* user_va or start, length, iova */
+	ret->length = words[3];
+	ret->odd = !!((words[2] | words[3]) & mask);
+	if (flags & ARGUMENT_FIXED_IOVA && words[4] & mask)
+		ret->odd = 1;
 }
 
 static __always_inline __u64 pages_of(__u64 address, __u64 length)
 {
-	__u64 mask = (1ULL << gate_page_shift) - 1;
+	__u64 mask = (1ULL << gate_page_shift) - 1, pages;
 
 	if (length >> gate_page_shift >= GATE_PAGES_MAX)
 		return GATE_PAGES_MAX;
-	return ((address & mask) + length + mask) >> gate_page_shift;
+	pages = ((address & mask) + length + mask) >> gate_page_shift;
+	return pages < GATE_PAGES_MAX ? pages : GATE_PAGES_MAX;
 }
 
 static __always_inline struct file *file_of_fd(__s32 fd)
@@ -202,7 +225,7 @@ static __always_inline int enter_reserve(struct gate_session *s, struct gate_op 
 	if (atomic_cas(&s->frozen, 0, 1))
 		return -EAGAIN; /* another reads */
 	ret = -EAGAIN;
-	if (recount(enter->slot, enter->number, 1, 1))
+	if (recount(enter->slot, enter->number, 1, 0))
 		ret = READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
 	atomic_set(&s->frozen, 0);
 	return ret;
@@ -244,7 +267,7 @@ static long enter_try(__u32 i, void *arg)
 		atomic_set(&s->shared, 1);
 	if (!enter->used && !enter->objects) {
 		if (READ(s->suspect) && !atomic_cas(&s->frozen, 0, 1)) {
-			recount(enter->slot, enter->number, 1, 1);
+			recount(enter->slot, enter->number, 1, 0);
 			atomic_set(&s->frozen, 0);
 		}
 		enter->ret = 0;
@@ -312,6 +335,8 @@ static __always_inline int session_need(__u32 slot, const struct gate_session *s
 
 	*ret_used = 0;
 	*ret_objects = 0;
+	if (argument->odd)
+		return -EINVAL;
 	switch (class) {
 	case CLASS_MAP:
 		*ret_used = GATE_USED(pages_of(argument->address, argument->length), 1);
@@ -354,7 +379,8 @@ static __always_inline long session_ioctl(__u32 slot, struct gate_session *s,
 		return session_refuse(slot, s, TRACE_WHY_STATE, -EPERM);
 	err = session_need(slot, s, class, argument, &used, &objects);
 	if (err)
-		return session_refuse(slot, s, TRACE_WHY_DEVICE, err);
+		return session_refuse(slot, s,
+				      err == -EINVAL ? TRACE_WHY_COMMAND : TRACE_WHY_DEVICE, err);
 	for (int i = 0; !mine && i < ENTER_TRIES; i++) {
 		/* Another thread was preempted on this processor while it took storage of its own.
 		 */
@@ -427,7 +453,7 @@ static __always_inline int argument_read(enum gate_class class, __u64 arg, bool 
 					 struct gate_argument *ret)
 {
 	const void *from = (const void *)(arg + argument_offset(class));
-	__u64 words[2] = {0};
+	__u64 words[ARGUMENT_WORDS] = {0};
 
 	if (class != CLASS_MAP && class != CLASS_COPY && class != CLASS_BIND)
 		return 0;
@@ -437,9 +463,9 @@ static __always_inline int argument_read(enum gate_class class, __u64 arg, bool 
 	} else if (bpf_probe_read_user(words, argument_size(class), from)) {
 		if (class == CLASS_BIND)
 			return -EFAULT;
-		words[0] = class == CLASS_COPY ? ~0ULL : 0;
-		words[1] = 0;
+		ret->length = class == CLASS_COPY ? ~0ULL : 0;
 		ret->unread = 1;
+		return 0;
 	}
 	argument_take(class, words, ret);
 	return 0;
@@ -628,6 +654,7 @@ static __always_inline int map_done(__u64 address, __u64 length, int ret, enum g
 	struct gate_op *op;
 	struct gate_session *s;
 	__u64 pages, reserved;
+	bool odd;
 
 	if (!control || READ(control->generation) != gate_generation)
 		return 0;
@@ -638,8 +665,9 @@ static __always_inline int map_done(__u64 address, __u64 length, int ret, enum g
 	control_fired(slot, program);
 	pages = pages_of(address, length);
 	reserved = GATE_USED_PAGES(op->used);
-	if (pages > reserved) {
-		if (!ret)
+	odd = (address | length) & ((1ULL << gate_page_shift) - 1) && op->seen != OP_UNREAD;
+	if (pages > reserved || odd) {
+		if (!ret && pages > reserved)
 			atomic_add(&s->used, GATE_USED(pages - reserved, 0));
 		if (op->seen == OP_UNREAD)
 			session_excess(slot, s, READ(s->used), true);
@@ -695,7 +723,8 @@ int BPF_PROG(gate_unmap, void *iopt, unsigned long iova, unsigned long length,
 	control_fired(slot, GATE_PROGRAM_UNMAP);
 	if (bpf_probe_read_kernel(&bytes, sizeof(bytes), unmapped) || !bytes)
 		return 0;
-	if (READ(s->suspect) || READ(s->n_unseen) || READ(s->n_copies))
+	/* suspect last: who ends sets it before he takes himself out of the others. */
+	if (READ(s->n_unseen) || READ(s->n_copies) || READ(s->suspect))
 		return 0;
 	bytes = READ(s->shared) ? 0 : bytes >> gate_page_shift;
 	atomic_add(&s->used, -GATE_USED(bytes, 1));
@@ -739,6 +768,17 @@ int BPF_PROG(gate_over, void *file, unsigned int cmd, unsigned long arg, long re
 	return 0;
 }
 
+/* The daemon reads it, once a second at most. */
+static __always_inline void timer_large(__u32 slot, struct gate_session *s)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	if (now_ns - READ(s->large_ns) < TIMER_LATER_NS && READ(s->large_ns))
+		return;
+	s->large_ns = now_ns;
+	event_send(slot, s, GATE_EVENT_LARGE);
+}
+
 /* Something is inside, or nobody knows what is there: looks again until that is over. */
 static int timer_fired(void *map, __u32 *key, struct gate_body *body)
 {
@@ -760,7 +800,7 @@ static int timer_fired(void *map, __u32 *key, struct gate_body *body)
 	if (READ(s->suspect) ||
 	    (stale && bpf_ktime_get_ns() - READ(s->read_ns) >= TIMER_LATER_NS)) {
 		if (mappings > TIMER_MAPPINGS) {
-			event_send(slot, s, GATE_EVENT_LARGE);
+			timer_large(slot, s);
 		} else if (!atomic_cas(&s->frozen, 0, 1)) {
 			recount(slot, 0, 0, 0);
 			atomic_set(&s->frozen, 0);
@@ -781,6 +821,33 @@ static __always_inline int cdev_remember(struct gate_body *body, __u64 file)
 		if (!atomic_cas(&body->cdevs[i], 0, file))
 			return 0;
 	return -ENOSPC;
+}
+
+/*
+ * The fallback's program that is called when a file is freed may be skipped. That there is another
+ * one at its address proves that it was.
+ */
+static __always_inline void enrol_replace(__u64 file)
+{
+	const struct gate_file *stale = bpf_map_lookup_elem(&gate_files, &file);
+	struct gate_session *s;
+	struct gate_body *body;
+	__u32 slot;
+
+	if (!stale)
+		return;
+	slot = stale->slot;
+	s = session_at(slot);
+	body = body_at(slot);
+	if (!s || !body)
+		return;
+	if (stale->cdev)
+		cdev_forget(body, file);
+	else
+		context_forget(s);
+	bpf_map_delete_elem(&gate_files, &file);
+	if (atomic_add(&s->n_files, -1) == 1)
+		event_send(slot, s, GATE_EVENT_ENDED);
 }
 
 /* The daemon's own file becomes one of the session's. It has shown it to nobody yet. */
@@ -807,6 +874,7 @@ static __always_inline int enrol(const struct gate_call *call)
 		return -ENOSPC;
 	if (!call->cdev)
 		s->ctx = (__u64)BPF_CORE_READ(file, private_data);
+	enrol_replace(key);
 	err = bpf_map_update_elem(&gate_files, &key, &known, BPF_NOEXIST);
 	if (err) {
 		if (call->cdev)

@@ -511,7 +511,7 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 
 static uint64_t gate_max_mappings(const struct gate_limits *limits)
 {
-	return limits->mappings < GATE_MAPPINGS_MAX ? limits->mappings : GATE_MAPPINGS_MAX;
+	return limits->mappings < GATE_MAPPINGS_LIMIT ? limits->mappings : GATE_MAPPINGS_LIMIT;
 }
 
 static uint64_t gate_max_pages(const struct gate_limits *limits)

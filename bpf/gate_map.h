@@ -11,7 +11,8 @@
 #define GATE_ABI 1 /* a daemon takes over no other */
 #define GATE_SELF_TEST 0 /* the slot of the self-test's context */
 #define GATE_FILES_PER_SESSION 4 /* on average: capacity is reserved at each grant */
-#define GATE_MAPPINGS_MAX ((1ULL << 24) - 1) /* "unlimited" */
+#define GATE_MAPPINGS_MAX ((1ULL << 24) - 1)
+#define GATE_MAPPINGS_LIMIT (4ULL << 20) /* "unlimited": what one reading gets through */
 #define GATE_PAGES_MAX ((1ULL << 40) - 1) /* 4 PiB */
 
 /* What a session has, in one word, so that it changes as one: pages << 24 | mappings. */
@@ -62,7 +63,8 @@ struct gate_session {
 	__u64 busy; /* readings that found no quiet moment */
 	__u64 changes; /* ioctls that may have changed something */
 	__u64 n_enrolled; /* daemon: files, also those that are released */
-	__u64 zero[2];
+	__u64 eighty_ns; /* programs: when that was told last */
+	__u64 large_ns; /* likewise, GATE_EVENT_LARGE */
 };
 
 /* One, in an array of its own. */
@@ -75,7 +77,6 @@ struct gate_control {
 	__u64 lost; /* events that did not fit */
 	__u32 unmanaged; /* enum gate_unmanaged */
 	__u32 slip_kills; /* what slipped through the fallback is a racer's; else it is told */
-	__u64 next_walk;
 	__u64 unmanaged_denied;
 	__u32 before; /* the generation before: its LSM programs, where still attached, act, too */
 	__u32 zero;

@@ -116,10 +116,9 @@ static long context_step(__u32 i, void *arg)
 	return body ? walk_one(&body->walk, &body->orphaned) : 1;
 }
 
-static __always_inline void context_walk(struct host_body *body, struct gate_control *control,
-					 const struct iommufd_ctx *ctx)
+static __always_inline void context_walk(struct host_body *body, const struct iommufd_ctx *ctx)
 {
-	walk_begin(&body->walk, control, ctx);
+	walk_begin(&body->walk, ctx);
 	bpf_loop(HOST_STEPS, context_step, NULL, 0);
 }
 
@@ -206,7 +205,7 @@ static __always_inline bool is_first(const struct bpf_iter_meta *meta, __u64 obj
 	return first && *first == step;
 }
 
-static __always_inline void figures_take(struct host_file *record, struct gate_control *control)
+static __always_inline void figures_take(struct host_file *record)
 {
 	struct host_body *body = body_get();
 
@@ -217,11 +216,11 @@ static __always_inline void figures_take(struct host_file *record, struct gate_c
 	if (record->kind == HOST_CONTAINER)
 		container_walk(body, (void *)record->object);
 	else
-		context_walk(body, control, (void *)record->object);
+		context_walk(body, (void *)record->object);
 	record->flags = HOST_READ | (body->walk.invalid || !body->walk.done ? HOST_PART : 0);
 	record->pages = body->walk.pages;
 	record->pinned = body->walk.pinned;
-	record->orphaned = body->orphaned;
+	record->orphaned = body->orphaned >> WALK_SHIFT;
 	record->mappings = body->walk.mappings;
 	atomic_set(&body->busy, 0);
 }
@@ -249,7 +248,7 @@ int host_files(struct bpf_iter__task_file *ctx)
 	if (context && record.kind != HOST_CONTAINER)
 		record.accounting = BPF_CORE_READ(context, account_mode);
 	if (context && is_first(ctx->meta, record.object))
-		figures_take(&record, control);
+		figures_take(&record);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;
 }

@@ -27,7 +27,6 @@
 
 #define GATE_OPS 16 /* a power of two: threads inside the ioctls of one session at a time */
 #define GATE_CDEVS 16 /* as the protocol has devices in a session */
-#define GATE_SEEN 65536 /* pages of several areas that readings remember */
 #define GATE_STACK 64 /* deeper than any red-black tree of GATE_MAPPINGS_MAX areas */
 #define NSEC_PER_MSEC 1000000ULL
 
@@ -61,9 +60,9 @@ struct gate_op {
 
 /* A reading of the truth in the making. */
 struct gate_walk {
-	__u64 number; /* of the reading */
 	__u64 root; /* of the xarray of objects */
 	__u64 index, last;
+	__u64 parts, pinned_parts; /* of pages: see walk_share() */
 	__u64 pages, pinned, mappings, objects;
 	__u32 shared; /* areas whose pages others may have, too */
 	__u32 invalid;
@@ -91,12 +90,6 @@ struct gate_mine {
 	__u64 number; /* 0: none; its place in gate_body.ops is in the low bits */
 	__u32 slot;
 	__u32 zero;
-};
-
-/* Pages that several areas have, by the number of the reading that has counted them. */
-struct gate_seen {
-	__u64 pages;
-	__u64 number;
 };
 
 struct {
@@ -128,13 +121,6 @@ struct {
 	__type(key, __u64); /* struct file, until the kernel frees it */
 	__type(value, struct gate_file);
 } gate_files SHARED SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, GATE_SEEN);
-	__type(key, struct gate_seen);
-	__type(value, __u8);
-} gate_seen SHARED SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);

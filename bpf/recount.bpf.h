@@ -15,6 +15,7 @@
 #include "bpf/walk.bpf.h"
 
 #define SIGKILL 9
+#define EIGHTY_NS (10000 * NSEC_PER_MSEC)
 #define SPIN_STEPS (8U << 20)
 #define FROZEN_WAIT_NS (100 * NSEC_PER_MSEC)
 #define MOMENT_NS (10 * NSEC_PER_MSEC)
@@ -32,15 +33,14 @@ __noinline int walk_session(__u32 slot)
 {
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
-	struct gate_control *control = control_get();
 	const struct iommufd_ctx *ctx;
 	struct gate_walk *w;
 
-	if (!s || !body || !control)
+	if (!s || !body)
 		return 0;
 	w = &body->walk;
 	ctx = (const void *)s->ctx;
-	walk_begin(w, control, ctx);
+	walk_begin(w, ctx);
 	bpf_loop(WALK_STEPS, walk_step, &slot, 0);
 	/* Somebody who creates an object may have made the tree lower: nodes are freed then. */
 	if (!w->done || (__u64)BPF_CORE_READ(ctx, objects.xa_head) != w->root)
@@ -169,6 +169,17 @@ static __always_inline void reading_store(struct gate_session *s, const struct g
 	s->read_ns = bpf_ktime_get_ns();
 }
 
+static __always_inline bool reading_accuses(const struct gate_walk *w, __u64 used)
+{
+	return w->pages > GATE_USED_PAGES(used) || w->mappings > GATE_USED_MAPPINGS(used);
+}
+
+static __always_inline int reading_void(struct gate_session *s)
+{
+	atomic_add(&s->busy, 1);
+	return 0;
+}
+
 static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
 {
 	struct spin spin = {.slot = slot, .besides = besides};
@@ -177,7 +188,6 @@ static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait, __
 	__u32 breaks, suspect, dirty;
 	__u64 used, truth, objects, creating;
 	const struct gate_walk *w;
-	bool doubtful;
 
 	if (!s || !body)
 		return 0;
@@ -201,13 +211,18 @@ static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait, __
 	walk_session(slot);
 	w = &body->walk;
 	truth = GATE_USED(w->pages, w->mappings);
-	/* What many areas share may be counted twice (gate_seen): nobody is accused by that. */
-	doubtful = w->shared > GATE_SEEN / 4 && w->pages > GATE_USED_PAGES(used);
-	if (w->invalid || doubtful || READ(s->breaks) != breaks || READ(s->bits) & GATE_CLOSED ||
-	    atomic_cas(&s->used, used, truth) != used) {
-		atomic_add(&s->busy, 1);
-		return 0;
+	/*
+	 * Nobody is accused by one reading: who creates an object may stand in its way, and what
+	 * was read was freed meanwhile.
+	 */
+	if (reading_accuses(w, used)) {
+		walk_session(slot);
+		if (GATE_USED(w->pages, w->mappings) != truth)
+			return reading_void(s);
 	}
+	if (w->invalid || READ(s->breaks) != breaks || READ(s->bits) & GATE_CLOSED ||
+	    atomic_cas(&s->used, used, truth) != used)
+		return reading_void(s);
 	/*
 	 * Both stood while the walk went on: an UNMAP that would not wait must not be credited what
 	 * is suspect. They are counters, so what BIND, or that UNMAP, added meanwhile stays.
@@ -216,11 +231,11 @@ static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait, __
 	atomic_cas(&s->dirty, dirty, 0);
 	/* Devices bring objects past the gate: there the truth is simply taken. */
 	atomic_cas(&s->objects, objects, w->objects + creating);
-	atomic_set(&s->shared, !!w->shared);
+	atomic_set(&s->shared, w->shared);
 	atomic_add(&s->recounts, 1);
 	reading_store(s, w, truth);
 	session_note_less(s, truth);
-	if (w->pages > GATE_USED_PAGES(used) || w->mappings > GATE_USED_MAPPINGS(used))
+	if (reading_accuses(w, used))
 		session_excess(slot, s, truth, kill);
 	if (!cdevs_are_ours(s, body))
 		session_poison(slot, s, kill);
@@ -253,11 +268,18 @@ __noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
 /* At 80% of a limit the daemon is told, once until it was below 75%. */
 static __always_inline void session_note_use(__u32 slot, struct gate_session *s, __u64 used)
 {
+	__u64 now_ns;
+
 	if (GATE_USED_PAGES(used) * 5 < s->max_pages * 4 &&
 	    GATE_USED_MAPPINGS(used) * 5 < s->max_mappings * 4)
 		return;
-	if (!(READ(s->bits) & GATE_EIGHTY) && !(atomic_or(&s->bits, GATE_EIGHTY) & GATE_EIGHTY))
-		event_send(slot, s, GATE_EVENT_EIGHTY);
+	if (READ(s->bits) & GATE_EIGHTY || atomic_or(&s->bits, GATE_EIGHTY) & GATE_EIGHTY)
+		return;
+	now_ns = bpf_ktime_get_ns();
+	if (now_ns - READ(s->eighty_ns) < EIGHTY_NS && READ(s->eighty_ns))
+		return; /* back and forth: nobody fills the log with that */
+	s->eighty_ns = now_ns;
+	event_send(slot, s, GATE_EVENT_EIGHTY);
 }
 
 struct take {

@@ -12,6 +12,7 @@
 #include "bpf/maps.bpf.h"
 
 #define WALK_STEPS (8U << 20) /* as many as bpf_loop() does */
+#define WALK_SHIFT 20
 #define XA_RETRY ((256ULL << 2) | 2) /* include/linux/xarray.h: xa_mk_internal() */
 #define XA_NODE_MIN 4096 /* internal entries above it are nodes */
 #define XA_LEVELS 6 /* of 6 bits: ids have 31 */
@@ -25,17 +26,21 @@ static __always_inline __u64 walk_word(__u64 address, struct gate_walk *w)
 	return word;
 }
 
-/* Pages that only one area has are counted without further ado; others once in a reading. */
-static __always_inline bool walk_first(struct gate_walk *w, __u64 pages, int refs)
+/*
+ * Pages that several areas have are counted by parts: in a quiet moment only areas hold a reference
+ * to them (io_pagetable.c: MAP, COPY and iopt_area_split()), so each has its share, in parts of
+ * 1 << WALK_SHIFT. Rounded up: never too little, and for a million areas that share, exact.
+ */
+static __always_inline __u64 walk_share(struct gate_walk *w, __u64 n, int refs)
 {
-	struct gate_seen key = {.pages = pages, .number = w->number};
-	__u8 yes = 1;
-
 	if (refs == 1)
-		return true;
-	w->shared++;
-	/* An entry that had to go for another is counted twice: too much, never too little. */
-	return bpf_map_update_elem(&gate_seen, &key, &yes, BPF_NOEXIST) != -17 /* EEXIST */;
+		return n << WALK_SHIFT;
+	w->shared = 1;
+	if (refs < 1) {
+		w->invalid = 1; /* it is being freed */
+		return 0;
+	}
+	return ((n << WALK_SHIFT) + (__u32)refs - 1) / (__u32)refs;
 }
 
 static __always_inline void walk_push(struct gate_walk *w, __u64 node)
@@ -77,13 +82,11 @@ static __always_inline void walk_area(struct gate_walk *w, __u64 node, __u64 *or
 	refs = BPF_CORE_READ(pages, kref.refcount.refs.counter);
 	if (bpf_core_read(&npages, sizeof(npages), &pages->npages))
 		w->invalid = 1;
-	if (!walk_first(w, (__u64)pages, refs))
-		return;
 	npinned = BPF_CORE_READ(pages, npinned);
-	w->pages += npages;
-	w->pinned += npinned;
+	w->parts += walk_share(w, npages, refs);
+	w->pinned_parts += walk_share(w, npinned, refs);
 	if (orphaned && npinned && walk_orphaned(pages))
-		*orphaned += npinned;
+		*orphaned += walk_share(w, npinned, refs);
 }
 
 /* The next object with an index of at least w->index, 0: none is left. */
@@ -139,6 +142,8 @@ static __always_inline long walk_one(struct gate_walk *w, __u64 *orphaned)
 		return 0;
 	}
 	if (w->index > w->last) {
+		w->pages = w->parts >> WALK_SHIFT;
+		w->pinned = w->pinned_parts >> WALK_SHIFT;
 		w->done = 1;
 		return 1;
 	}
@@ -146,13 +151,12 @@ static __always_inline long walk_one(struct gate_walk *w, __u64 *orphaned)
 	return 0;
 }
 
-static __always_inline void walk_begin(struct gate_walk *w, struct gate_control *control,
-				       const struct iommufd_ctx *ctx)
+static __always_inline void walk_begin(struct gate_walk *w, const struct iommufd_ctx *ctx)
 {
 	struct xa_node *node;
 
-	w->number = atomic_add(&control->next_walk, 1);
 	w->pages = w->pinned = w->mappings = w->objects = 0;
+	w->parts = w->pinned_parts = 0;
 	w->shared = w->invalid = w->depth = w->done = 0;
 	w->index = w->last = 0;
 	w->root = (__u64)BPF_CORE_READ(ctx, objects.xa_head);
