@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# vm: APPEND=lsm=landlock,yama
+# A kernel whose LSMs do not include bpf: the gate falls back to hooks that may be skipped, says so,
+# and is not enough where require-gate asks for more. It outlives the daemon, and --purge removes it.
+# shellcheck source=tests/integration/lib.bash
+. tests/integration/lib.bash
+
+pins=/sys/fs/bpf/pinbroker
+policy='policy "p" { users = {"1000"} accounting = "any" limit = "64M" max-mappings = 4 }'
+echo "$policy" >"$config"
+broker_start
+is "the level" "$("$pinbroker" status --json | jq -r .gate)" best-effort
+like "why" "$("$pinbroker" status)" 'boot with lsm=[a-z,]*,bpf'
+
+background as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 8M map 16M map 48M map 1M hold map 1M \
+	map 1M hold
+child_wait ^ready
+like "what fits is mapped, and what does not is not" "$(cat "$tmp/child")" \
+	$'map 8M: ok[^\n]*\nmap 16M: ok[^\n]*\nmap 48M: ENOMEM[^\n]*\nmap 1M: ok'
+is "figures" "$("$pinbroker" list --json | jq -c '.[0] | [.mapped_bytes, .mappings, .denied, .exact]')" \
+	"[$((25 << 20)),3,1,true]"
+
+# Killed: what is in the kernel goes on.
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null || true
+kill "$child"
+child_wait 'map 1M: ENOSPC'
+broker_start
+is "the session, after a restart" "$("$pinbroker" list --json | jq -c '.[0] | [.mapped_bytes, .mappings, .denied]')" \
+	"[$((26 << 20)),4,2]"
+is "generations that are left" "$(find "$pins" -mindepth 1 -maxdepth 1 -type d | wc -l)" 1
+kill "$child"
+child_end
+until [[ $("$pinbroker" list --json) == '[]' ]]; do :; done
+
+echo "require-gate = true $policy" >"$config"
+kill -HUP "$daemon"
+log_wait 'loaded'
+refused "require-gate" kernel as 1000 "$pinbroker" run -- true
+exits "--purge beside a daemon" 70 "$pinbrokerd" --purge
+broker_stop
+exits "--purge" 0 "$pinbrokerd" --purge
+[[ ! -e $pins ]] || fail "something is left in $pins: $(ls "$pins")"
