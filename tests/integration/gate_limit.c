@@ -66,6 +66,8 @@ int limit_slots(struct gate *gate)
 	mapped = slots_map(gate, memory, gate->options.slots + 1, &error);
 	fact("mapped", mapped);
 	fact_error("error", error);
+	if (!mapped)
+		return 0;
 	err = call_unmap(gate->iommufd, gate->ioas[0], slot_iova(gate, 0), gate->options.size,
 			 NULL);
 	if (err)
