@@ -116,7 +116,7 @@ static int gate_remove_tree(int at, const char *name)
 	CLEANUP(fd_closep) int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct dirent *entry;
 	DIR *dir;
-	int err = 0;
+	int err = 0, one;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -127,11 +127,10 @@ static int gate_remove_tree(int at, const char *name)
 	while ((entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 &&
-		    (errno != EISDIR && errno != EPERM))
-			err = -errno;
-		else if (entry->d_type == DT_DIR)
-			err = gate_remove_tree(dirfd(dir), entry->d_name);
+		one = entry->d_type == DT_DIR ? gate_remove_tree(dirfd(dir), entry->d_name)
+		      : unlinkat(dirfd(dir), entry->d_name, 0) < 0 ? -errno
+								   : 0;
+		err = err ? err : one; /* the others go all the same */
 	}
 	(void)closedir(dir);
 	if (!err && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
@@ -318,10 +317,13 @@ static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generatio
 {
 	struct bpf_program *program;
 	char path[PATH_MAX];
-	int err = 0;
+	int err;
 
 	(void)snprintf(path, sizeof(path), "%s/%u", dir, generation);
-	if (gate_remove_tree(AT_FDCWD, path) || mkdir(path, 0700) < 0)
+	err = gate_remove_tree(AT_FDCWD, path);
+	if (err)
+		return err;
+	if (mkdir(path, 0700) < 0)
 		return -errno;
 	bpf_object__for_each_program(program, gate->skel->obj)
 	{
@@ -681,8 +683,10 @@ int gate_holders(const struct gate *gate, uint32_t slot, gate_holder_fn fn, void
 
 	if (fd < 0)
 		return -errno;
-	while ((n = read(fd, holders, sizeof(holders))) > 0)
-		for (size_t i = 0; i < (size_t)n / sizeof(*holders); i++)
+	/* EAGAIN: after a million files that say nothing the kernel takes a rest; it goes on there. */
+	while ((n = read(fd, holders, sizeof(holders))) > 0 ||
+	       (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(*holders); i++)
 			if (holders[i].slot == slot)
 				fn(holders[i].pid, arg);
 	return n < 0 ? -errno : 0;
