@@ -330,6 +330,7 @@ void broker_free(struct broker *broker)
 		return;
 	while (broker->peers)
 		peer_free(broker->peers);
+	hunts_fini(broker);
 	trace_free(broker->trace);
 	listener_free(broker->listener);
 	closer_free(broker->closer);

@@ -9,6 +9,7 @@
 
 #include "common/proto.h"
 #include "daemon/bucket.h"
+#include "daemon/hunt.h"
 #include "daemon/lobby.h"
 
 struct budget;
@@ -43,6 +44,7 @@ struct broker {
 	struct closer *closer;
 	struct gate *gate; /* NULL: nothing keeps limits in the kernel */
 	uint64_t gate_watch;
+	struct hunts hunts;
 	char gate_reason[256]; /* what is missing of it, one line; "": nothing */
 	struct trace *trace;
 	struct peer *peers; /* all connections that are served */

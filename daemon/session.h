@@ -19,6 +19,7 @@
 #include "common/device.h"
 #include "common/proto.h"
 
+struct hunt;
 struct owner;
 struct record;
 struct record_session;
@@ -50,6 +51,14 @@ struct session_claim {
 	char name[DEVICE_NAME_MAX];
 };
 
+/* What was said of it: events that its processes cause as often as they like fill no log. */
+struct session_told {
+	bool poisoned;
+	uint64_t next_line_ms; /* of CLOCK_MONOTONIC; no line before that */
+	uint64_t left_out; /* lines, since the last one */
+	uint64_t next_read_ms; /* no reading for an event before that */
+};
+
 struct session {
 	struct session *newer, *older; /* the table's order */
 	struct session *next_id; /* the table's buckets */
@@ -68,6 +77,8 @@ struct session {
 	unsigned int suffix; /* last one tried for this name; on the session that has it bare */
 	uint32_t slot; /* of the record */
 	uint32_t gate; /* its slot in the gate; GATE_NO_SLOT */
+	struct hunt *hunt; /* whose processes are killed; the broker has it; NULL */
+	struct session_told told;
 	size_t n_devices;
 	struct session_claim *claims; /* in the order they were given */
 	char name[PROTO_NAME_MAX + 1];

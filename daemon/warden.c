@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "accounting/policy.h"
@@ -16,16 +14,14 @@
 #include "common/log.h"
 #include "daemon/audit.h"
 #include "daemon/broker.h"
+#include "daemon/hunt.h"
 #include "daemon/loop.h"
 #include "daemon/owner.h"
-#include "daemon/process.h"
-#include "daemon/procfs.h"
 #include "daemon/selftest.h"
 #include "daemon/session.h"
 #include "daemon/trace.h"
 
 #define WARDEN_SESSIONS 4096 /* documented in pinbrokerd(8) */
-#define WARDEN_HUNTS 16 /* as often as those who are hunted may have made new ones */
 
 static bool warden_has(const struct broker *broker, const struct session *session)
 {
@@ -122,8 +118,9 @@ void warden_revoke(const struct broker *broker, const struct session *session)
 		gate_revoke(broker->gate, session->gate);
 }
 
-void warden_forget(const struct broker *broker, const struct session *session)
+void warden_forget(struct broker *broker, struct session *session)
 {
+	hunt_stop(broker, session);
 	if (warden_has(broker, session))
 		gate_forget(broker->gate, session->gate);
 }
@@ -150,94 +147,9 @@ bool warden_figures(const struct broker *broker, const struct session *session, 
 	return true;
 }
 
-/* --- the hunt */
-
-struct warden_prey {
-	uint32_t pid;
-	int pidfd; /* owned */
-	bool seen; /* it still had one after the pidfd was opened: it is that process */
-};
-
-struct warden_hunt {
-	struct warden_prey prey[64];
-	size_t n;
-	bool second; /* look whether they still have it */
-};
-
-static void warden_spot(uint32_t pid, void *arg)
+int warden_kill(struct broker *broker, struct session *session)
 {
-	struct warden_hunt *hunt = arg;
-
-	for (size_t i = 0; i < hunt->n; i++) {
-		if (hunt->prey[i].pid == pid) {
-			hunt->prey[i].seen = hunt->second;
-			return;
-		}
-	}
-	if (!hunt->second && hunt->n < ARRAY_SIZE(hunt->prey))
-		hunt->prey[hunt->n++] = (struct warden_prey){.pid = pid, .pidfd = -1};
-}
-
-/*
- * A descriptor can be sent to anybody, to be killed for it: only processes of the session's user,
- * and of nobody else, are killed. Others are named.
- */
-static bool warden_may_kill(const struct warden_prey *prey, uid_t uid)
-{
-	struct procfs_ids ids;
-	bool same;
-
-	if (prey->pid == (uint32_t)getpid() || procfs_ids((pid_t)prey->pid, &ids))
-		return false; /* the daemon has those that it is handing out or closing */
-	free(ids.gids);
-	same = ids.uid == uid && ids.effective_uid == uid && ids.saved_uid == uid;
-	if (!same)
-		log_warning("process %u of uid %u has a descriptor of a session of uid %u: it is "
-			    "not killed",
-			    prey->pid, ids.uid, uid);
-	return same;
-}
-
-/*
- * A pid may be another process's by the time it is opened: killed is only who had a descriptor
- * after that, too. Return: how many were killed; -errno.
- */
-static int warden_hunt(const struct broker *broker, uint32_t slot, uid_t uid)
-{
-	struct warden_hunt hunt = {.n = 0};
-	int err = gate_holders(broker->gate, slot, warden_spot, &hunt), n = 0;
-
-	for (size_t i = 0; i < hunt.n; i++)
-		hunt.prey[i].pidfd = (int)syscall(SYS_pidfd_open, (pid_t)hunt.prey[i].pid, 0);
-	hunt.second = true;
-	if (!err && hunt.n)
-		err = gate_holders(broker->gate, slot, warden_spot, &hunt);
-	for (size_t i = 0; i < hunt.n; i++) {
-		struct warden_prey *prey = &hunt.prey[i];
-
-		if (prey->seen && prey->pidfd >= 0 && warden_may_kill(prey, uid) &&
-		    !process_kill(prey->pidfd))
-			n++;
-		fd_closep(&prey->pidfd);
-	}
-	return err ? err : n;
-}
-
-static int warden_kill_slot(const struct broker *broker, uint32_t slot, uid_t uid)
-{
-	int n = 1;
-
-	/* Who is killed is gone from the list only when it has exited: counted again, killed again.
-	 */
-	for (int i = 0; i < WARDEN_HUNTS && n > 0 && !gate_state(broker->gate, slot).ended; i++)
-		n = warden_hunt(broker, slot, uid);
-	return n < 0 ? n : 0;
-}
-
-int warden_kill(const struct broker *broker, const struct session *session)
-{
-	return warden_has(broker, session) ? warden_kill_slot(broker, session->gate, session->uid)
-					   : -ESRCH;
+	return warden_has(broker, session) ? hunt_now(broker, session) : -ESRCH;
 }
 
 /* --- what the kernel says */
@@ -271,6 +183,18 @@ static void warden_ended(struct broker *broker, struct session *session)
 		owner_put(owner); /* unless it has others */
 }
 
+static void warden_poison(struct broker *broker, struct session *session)
+{
+	if (!session->told.poisoned)
+		warden_audit(broker, session, "poisoned",
+			     "more was found mapped than was reserved: its holders are killed",
+			     LOG_LEVEL_ERROR);
+	session->told.poisoned = true;
+	if (hunt_start(broker, session))
+		log_error("session %llx: no memory to kill its holders",
+			  (unsigned long long)session->id);
+}
+
 static void warden_act(struct broker *broker, uint32_t slot, struct session *session)
 {
 	const struct gate_state state = gate_state(broker->gate, slot);
@@ -279,14 +203,8 @@ static void warden_act(struct broker *broker, uint32_t slot, struct session *ses
 		warden_ended(broker, session);
 		return;
 	}
-	if (state.poisoned) {
-		warden_audit(broker, session, "poisoned",
-			     "more was found mapped than was reserved: its holders are killed",
-			     LOG_LEVEL_ERROR);
-		if (warden_kill_slot(broker, slot, session->uid))
-			log_error("session %llx: not every holder could be killed",
-				  (unsigned long long)session->id);
-	}
+	if (state.poisoned)
+		warden_poison(broker, session);
 	if (gate_slipped(broker->gate, slot))
 		warden_audit(broker, session, "slipped",
 			     "more is mapped than its limits: an ioctl passed the gate, which this "

@@ -45,13 +45,17 @@ void warden_limit(const struct broker *broker, const struct session *session);
 void warden_revoke(const struct broker *broker, const struct session *session);
 
 /* The session ends. */
-void warden_forget(const struct broker *broker, const struct session *session);
+void warden_forget(struct broker *broker, struct session *session);
 
 /* Whether its context or a device of it may still be somebody's, though its owner has exited. */
 bool warden_holds(const struct broker *broker, const struct session *session);
 
-/* SIGKILL for every process that has a descriptor of it. Return: 0; -errno: some may be left. */
-int warden_kill(const struct broker *broker, const struct session *session);
+/*
+ * SIGKILL for every process of its user that has a descriptor of it (daemon/hunt.h): those there
+ * are, and others as they are found. Return: 0; -ESRCH: nothing is known of it; -errno: nobody was
+ * killed yet.
+ */
+int warden_kill(struct broker *broker, struct session *session);
 
 /* Return: false: nothing is known of it. */
 bool warden_figures(const struct broker *broker, const struct session *session, bool wait,
