@@ -23,6 +23,7 @@
 #include "common/cleanup.h"
 
 #define GATE_BPF_FS_MAGIC 0xcafe4a11
+#define GATE_EVENTS_AT_ONCE 64
 
 struct gate {
 	struct gate_bpf *skel; /* owned */
@@ -40,6 +41,7 @@ struct gate {
 	bool fallback;
 	gate_event_fn fn; /* during gate_dispatch() */
 	void *arg;
+	unsigned int left; /* events that it may still take */
 };
 
 static size_t gate_page_up(size_t n)
@@ -364,17 +366,24 @@ static int gate_unpin_others(const struct gate *gate, uint32_t generation)
 	return err;
 }
 
+static enum gate_notice gate_notice_of(uint32_t kind)
+{
+	if (kind == GATE_EVENT_EIGHTY)
+		return GATE_NOTICE_NEAR_LIMIT;
+	return kind == GATE_EVENT_LARGE ? GATE_NOTICE_LARGE : GATE_NOTICE_STATE;
+}
+
 static int gate_ring_event(void *arg, void *data, size_t size)
 {
 	struct gate *gate = arg;
 	struct gate_event event;
 
-	if (size != sizeof(event))
-		return 0;
-	memcpy(&event, data, sizeof(event));
-	if (gate->fn)
-		gate->fn(event.slot, event.id, event.kind == GATE_EVENT_EIGHTY, gate->arg);
-	return 0;
+	if (size == sizeof(event)) {
+		memcpy(&event, data, sizeof(event));
+		gate->fn(event.slot, event.id, gate_notice_of(event.kind), gate->arg);
+	}
+	/* A negative value ends ring_buffer__consume(), with this event taken. */
+	return --gate->left ? 0 : -ECANCELED;
 }
 
 static int gate_call(const struct bpf_program *program, struct gate_call *call)
@@ -683,7 +692,8 @@ int gate_holders(const struct gate *gate, uint32_t slot, gate_holder_fn fn, void
 
 	if (fd < 0)
 		return -errno;
-	/* EAGAIN: after a million files that say nothing the kernel takes a rest; it goes on there. */
+	/* EAGAIN: after a million files that say nothing the kernel takes a rest; it goes on there.
+	 */
 	while ((n = read(fd, holders, sizeof(holders))) > 0 ||
 	       (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(*holders); i++)
@@ -712,13 +722,14 @@ void gate_dispatch(struct gate *gate, gate_event_fn fn, void *arg)
 
 	gate->fn = fn;
 	gate->arg = arg;
-	(void)ring_buffer__consume(gate->ring); /* the handler returns 0 */
+	gate->left = GATE_EVENTS_AT_ONCE;
+	(void)ring_buffer__consume(gate->ring); /* an error is the handler's, to end it */
 	if (gate_lost(gate) == gate->lost)
 		return;
 	/* Some did not fit: whose they were is in the slots. */
 	gate->lost = gate_lost(gate);
 	while ((slot = gate_next(gate, slot, &id)) != GATE_NO_SLOT)
-		fn(slot, id, false, arg);
+		fn(slot, id, GATE_NOTICE_STATE, arg);
 }
 
 uint64_t gate_lost(const struct gate *gate)

@@ -56,11 +56,14 @@ struct gate_plan {
 	bool fallback; /* hooks that work without BPF among the LSMs, and may be skipped */
 };
 
-/*
- * Something became of the session in a slot, of that id: see gate_state(). @near_limit: it has
- * reached 80% of a limit.
- */
-typedef void (*gate_event_fn)(uint32_t slot, uint64_t id, bool near_limit, void *arg);
+enum gate_notice {
+	GATE_NOTICE_STATE, /* something became of it: see gate_state() */
+	GATE_NOTICE_NEAR_LIMIT, /* it has reached 80% of a limit */
+	GATE_NOTICE_LARGE, /* it is too large for the kernel's timer: gate_read() */
+};
+
+/* Of the session in a slot, of that id. */
+typedef void (*gate_event_fn)(uint32_t slot, uint64_t id, enum gate_notice notice, void *arg);
 
 /**
  * gate_open() - load the programs and attach them, beside those of a daemon before, and take over
@@ -97,7 +100,10 @@ bool gate_is_fallback(const struct gate *gate);
 enum gate_level gate_level(const struct gate *gate);
 void gate_set_level(struct gate *gate, enum gate_level level);
 
-/* Becomes readable when gate_dispatch() has something to do. */
+/*
+ * Becomes readable when gate_dispatch() has something to do, and stays so until all is done: a call
+ * takes some events only, as their number is in the hands of whoever causes them.
+ */
 int gate_event_fd(const struct gate *gate);
 void gate_dispatch(struct gate *gate, gate_event_fn fn, void *arg);
 

@@ -29,7 +29,8 @@
 
 struct hunt_prey {
 	uint32_t pid;
-	uid_t uid; /* the real one */
+	uid_t uid; /* the real one, of somebody else's */
+	bool other; /* it is */
 	int pidfd; /* owned; -1: not this time */
 	ino_t inode; /* of the pidfd: which process it is; in the end 0: it was not killed */
 	bool seen; /* it still had a descriptor after the pidfd was opened: it is that process */
@@ -140,13 +141,13 @@ static bool hunt_may_kill(struct hunt_prey *prey, uid_t uid)
 		return false;
 	free(ids.gids);
 	prey->uid = ids.uid;
-	return ids.uid == uid;
+	prey->other = ids.uid != uid;
+	return !prey->other;
 }
 
 static void hunt_name(struct hunt *hunt, const struct hunt_prey *prey)
 {
-	if (prey->pid == 1 || prey->pid == (uint32_t)getpid() || hunt->named == HUNT_NAMED ||
-	    hunt_met_find(hunt, prey->pid))
+	if (!prey->other || hunt->named == HUNT_NAMED || hunt_met_find(hunt, prey->pid))
 		return;
 	hunt->named++;
 	log_warning("process %u of uid %u has a descriptor of session %llx of uid %u: it is not "

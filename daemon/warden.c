@@ -21,6 +21,8 @@
 #include "daemon/session.h"
 #include "daemon/trace.h"
 
+#define WARDEN_LINE_MS 10000 /* between lines about one session that it can cause */
+#define WARDEN_READ_MS 1000
 #define WARDEN_SESSIONS 4096 /* documented in pinbrokerd(8) */
 
 static bool warden_has(const struct broker *broker, const struct session *session)
@@ -169,6 +171,8 @@ static void warden_audit(const struct broker *broker, const struct session *sess
 		audit_number(&audit, "mappings", figures.mappings);
 		audit_number(&audit, "denied", figures.denied);
 	}
+	if (session->told.left_out)
+		audit_number(&audit, "left_out", session->told.left_out);
 	audit_text(&audit, "text", text);
 	audit_end(&audit, level);
 }
@@ -212,11 +216,36 @@ static void warden_act(struct broker *broker, uint32_t slot, struct session *ses
 			     LOG_LEVEL_WARNING);
 }
 
-static void warden_event(uint32_t slot, uint64_t id, bool near_limit, void *arg)
+static void warden_near_limit(const struct broker *broker, struct session *session)
+{
+	struct session_told *told = &session->told;
+	const uint64_t now_ms = broker_now_ms();
+
+	if (now_ms < told->next_line_ms) {
+		told->left_out++;
+		return;
+	}
+	warden_audit(broker, session, "near-limit", "80% of a limit are reached", LOG_LEVEL_NOTICE);
+	told->next_line_ms = now_ms + WARDEN_LINE_MS;
+	told->left_out = 0;
+}
+
+/* As often as its processes like there is something to read, and it takes its time. */
+static void warden_read_large(const struct broker *broker, struct session *session)
+{
+	const uint64_t now_ms = broker_now_ms();
+	struct gate_figures figures;
+
+	if (now_ms < session->told.next_read_ms)
+		return; /* the kernel's timer comes again */
+	(void)gate_read(broker->gate, session->gate, false, &figures);
+	session->told.next_read_ms = broker_now_ms() + WARDEN_READ_MS;
+}
+
+static void warden_event(uint32_t slot, uint64_t id, enum gate_notice notice, void *arg)
 {
 	struct broker *broker = arg;
 	struct session *session = session_find(broker->sessions, id);
-	struct gate_figures figures;
 	uint64_t there;
 
 	/* An event may come after its slot was given up, and given to another. */
@@ -228,10 +257,10 @@ static void warden_event(uint32_t slot, uint64_t id, bool near_limit, void *arg)
 	}
 	if (session->state == SESSION_PENDING)
 		return; /* the grant itself looks after it */
-	(void)gate_read(broker->gate, slot, false, &figures); /* too large for a timer, maybe */
-	if (near_limit)
-		warden_audit(broker, session, "near-limit", "80% of a limit are reached",
-			     LOG_LEVEL_NOTICE);
+	if (notice == GATE_NOTICE_LARGE)
+		warden_read_large(broker, session);
+	if (notice == GATE_NOTICE_NEAR_LIMIT)
+		warden_near_limit(broker, session);
 	warden_act(broker, slot, session);
 }
 
