@@ -39,6 +39,7 @@ struct gate_figures {
 	uint64_t mapped, pinned, peak; /* pages; of the last reading */
 	uint64_t mappings, objects;
 	uint64_t denied; /* ioctls refused */
+	uint64_t read_ns; /* when that was, CLOCK_MONOTONIC; 0: there is none yet */
 	bool exact; /* the reading is that of a quiet moment, and nothing changed since */
 };
 

@@ -16,6 +16,24 @@
 #include "daemon/session.h"
 #include "daemon/warden.h"
 
+#define REPORT_READS_MS 50 /* a reply takes no longer to be made with new readings */
+
+/* A reply in the making. */
+struct report {
+	const struct broker *broker;
+	enum warden_reading reading;
+	uint64_t until_ms; /* of CLOCK_MONOTONIC; from then on the last readings are told */
+};
+
+static struct report report_begin(const struct broker *broker, enum warden_reading reading)
+{
+	return (struct report){
+		.broker = broker,
+		.reading = reading,
+		.until_ms = broker_now_ms() + REPORT_READS_MS,
+	};
+}
+
 static const enum proto_state report_states[] = {
 	[SESSION_PENDING] = PROTO_STATE_PENDING,
 	[SESSION_ACTIVE] = PROTO_STATE_ACTIVE,
@@ -33,13 +51,15 @@ enum proto_state report_state(const struct broker *broker, const struct session 
 }
 
 /* Read in the kernel; what is not known there stays so. */
-static void report_figures(const struct broker *broker, const struct session *session,
+static void report_figures(const struct report *report, const struct session *session,
 			   struct proto_session *record)
 {
+	enum warden_reading reading =
+		broker_now_ms() < report->until_ms ? report->reading : WARDEN_LAST;
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct gate_figures figures;
 
-	if (!warden_figures(broker, session, false, &figures))
+	if (!warden_figures(report->broker, session, reading, &figures))
 		return;
 	record->pinned = figures.pinned * page;
 	record->pinned_peak = figures.peak * page;
@@ -77,7 +97,7 @@ static void report_owner(const struct owner *owner, struct proto_session *record
 }
 
 /* Figures that only the kernel's structures can give are not known; never zero. */
-static void report_fill(const struct broker *broker, const struct session *session,
+static void report_fill(const struct report *report, const struct session *session,
 			struct proto_session *ret_record, char cgroup[static PROCFS_CGROUP_MAX])
 {
 	*ret_record = (struct proto_session){
@@ -90,25 +110,25 @@ static void report_fill(const struct broker *broker, const struct session *sessi
 		.max_mappings = session->max_mappings,
 		.uid = session->uid,
 		.accounting = (uint32_t)session->accounting,
-		.state = report_state(broker, session),
+		.state = report_state(report->broker, session),
 		.n_devices = (uint16_t)session->n_devices,
 	};
 	proto_text_set(ret_record->name, sizeof(ret_record->name), session->name);
 	proto_text_set(ret_record->policy, sizeof(ret_record->policy), session->policy);
 	report_owner(session->owner, ret_record, cgroup);
-	report_figures(broker, session, ret_record);
+	report_figures(report, session, ret_record);
 	ret_record->cgroup_len = (uint16_t)strlen(cgroup);
 }
 
 /* Appends a record; returns its length, or 0 when it does not fit any more. */
-static size_t report_append(const struct broker *broker, const struct session *session, char *out,
+static size_t report_append(const struct report *report, const struct session *session, char *out,
 			    size_t room)
 {
 	char cgroup[PROCFS_CGROUP_MAX];
 	struct proto_session record;
 	size_t len;
 
-	report_fill(broker, session, &record, cgroup);
+	report_fill(report, session, &record, cgroup);
 	len = sizeof(record) + record.cgroup_len + record.n_devices * sizeof(char[40]);
 	if (len > room)
 		return 0;
@@ -139,6 +159,7 @@ int report_list(struct peer *peer, const struct proto_header *header, const void
 {
 	struct broker *broker = peer->broker;
 	const size_t room = PROTO_MESSAGE_MAX - sizeof(*header) - sizeof(struct proto_sessions);
+	const struct report report = report_begin(broker, WARDEN_RECENT);
 	struct proto_sessions head = {.n = 0};
 	struct proto_list list;
 	size_t len = 0;
@@ -152,7 +173,7 @@ int report_list(struct peer *peer, const struct proto_header *header, const void
 
 		if (access_of(peer, s) == ACCESS_NONE)
 			continue;
-		n = report_append(broker, s, broker->packet.bytes + len, room - len);
+		n = report_append(&report, s, broker->packet.bytes + len, room - len);
 		if (n == 0) {
 			head.more = 1;
 			break;
@@ -167,6 +188,9 @@ int report_list(struct peer *peer, const struct proto_header *header, const void
 int report_show(struct peer *peer, const struct proto_header *header, const void *body)
 {
 	struct broker *broker = peer->broker;
+	/* Others would keep the loop busy with it. */
+	const struct report report =
+		report_begin(broker, peer->cred.uid == 0 ? WARDEN_NOW : WARDEN_RECENT);
 	struct proto_sessions head = {.n = 1};
 	const struct session *session;
 	struct proto_show show;
@@ -179,6 +203,6 @@ int report_show(struct peer *peer, const struct proto_header *header, const void
 	if (!session || access_of(peer, session) == ACCESS_NONE)
 		return request_fail(peer, header, REQUEST_NO_SESSION, "no session %llx",
 				    (unsigned long long)show.id);
-	len = report_append(broker, session, broker->packet.bytes, PROTO_MESSAGE_MAX / 2);
+	len = report_append(&report, session, broker->packet.bytes, PROTO_MESSAGE_MAX / 2);
 	return report_send(peer, header, &head, len);
 }

@@ -23,6 +23,8 @@
 
 #define WARDEN_LINE_MS 10000 /* between lines about one session that it can cause */
 #define WARDEN_READ_MS 1000
+#define WARDEN_SMALL 2000 /* mappings: read in a moment */
+#define WARDEN_SMALL_MS 100 /* how old a reading may be; else WARDEN_READ_MS */
 #define WARDEN_SESSIONS 4096 /* documented in pinbrokerd(8) */
 
 static bool warden_has(const struct broker *broker, const struct session *session)
@@ -137,15 +139,24 @@ bool warden_poisoned(const struct broker *broker, const struct session *session)
 	return warden_has(broker, session) && gate_state(broker->gate, session->gate).poisoned;
 }
 
-bool warden_figures(const struct broker *broker, const struct session *session, bool wait,
-		    struct gate_figures *ret_figures)
+static bool warden_is_recent(const struct gate_figures *figures)
+{
+	uint64_t ms = figures->mappings <= WARDEN_SMALL ? WARDEN_SMALL_MS : WARDEN_READ_MS;
+
+	return figures->read_ns && broker_now_ms() < figures->read_ns / 1000000 + ms;
+}
+
+bool warden_figures(const struct broker *broker, const struct session *session,
+		    enum warden_reading reading, struct gate_figures *ret_figures)
 {
 	if (!warden_has(broker, session))
 		return false;
 	gate_look(broker->gate, session->gate, ret_figures);
+	if (ret_figures->exact || reading == WARDEN_LAST ||
+	    (reading == WARDEN_RECENT && warden_is_recent(ret_figures)))
+		return true;
 	/* -EBUSY: somebody else reads at this moment; what was read last is near. */
-	if (!ret_figures->exact)
-		(void)gate_read(broker->gate, session->gate, wait, ret_figures);
+	(void)gate_read(broker->gate, session->gate, false, ret_figures);
 	return true;
 }
 
@@ -165,7 +176,7 @@ static void warden_audit(const struct broker *broker, const struct session *sess
 	trace_audit(broker, event, session, NULL);
 	audit_begin(&audit, broker, event);
 	audit_session(&audit, session);
-	if (warden_figures(broker, session, false, &figures)) {
+	if (warden_figures(broker, session, WARDEN_RECENT, &figures)) {
 		audit_number(&audit, "mapped_pages", figures.mapped);
 		audit_number(&audit, "pinned_pages", figures.pinned);
 		audit_number(&audit, "mappings", figures.mappings);

@@ -57,9 +57,16 @@ bool warden_holds(const struct broker *broker, const struct session *session);
  */
 int warden_kill(struct broker *broker, struct session *session);
 
+/* A reading takes the time of whoever waits for the loop: some microseconds for each mapping. */
+enum warden_reading {
+	WARDEN_LAST, /* none */
+	WARDEN_RECENT, /* unless the last one is of this moment, or of this second if it was large */
+	WARDEN_NOW, /* unless nothing changed */
+};
+
 /* Return: false: nothing is known of it. */
-bool warden_figures(const struct broker *broker, const struct session *session, bool wait,
-		    struct gate_figures *ret_figures);
+bool warden_figures(const struct broker *broker, const struct session *session,
+		    enum warden_reading reading, struct gate_figures *ret_figures);
 
 /* More was found mapped than was reserved. */
 bool warden_poisoned(const struct broker *broker, const struct session *session);
