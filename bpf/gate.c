@@ -598,6 +598,15 @@ int gate_enrol(struct gate *gate, uint32_t slot, int fd, bool cdev)
 	return 0;
 }
 
+/* The kernel forgets the file by itself: this is what is kept free for it. */
+void gate_unenrol(struct gate *gate, uint32_t slot)
+{
+	if (!gate->sessions[slot].n_enrolled)
+		return;
+	gate->n_files--;
+	gate->sessions[slot].n_enrolled--;
+}
+
 void gate_revoke(struct gate *gate, uint32_t slot)
 {
 	if (gate && slot != GATE_NO_SLOT)

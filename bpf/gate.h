@@ -125,6 +125,9 @@ int gate_reserve(struct gate *gate, uint64_t id, const struct gate_limits *limit
  */
 int gate_enrol(struct gate *gate, uint32_t slot, int fd, bool cdev);
 
+/* A file that was enrolled last is closed and nobody else had it: it counts no more. */
+void gate_unenrol(struct gate *gate, uint32_t slot);
+
 /* Takes effect at once, also on what waits. */
 void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits *limits);
 void gate_revoke(struct gate *gate, uint32_t slot);

@@ -286,13 +286,17 @@ static int order_hand_out(const struct order *order, const struct device *device
 				      strerror(-err));
 	err = session_claim(broker->sessions, order->session, device);
 	if (err)
+		warden_unenrol(broker, order->session);
+	if (err)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
 				      "cannot record device %s: %s", device->name, strerror(-err));
 	err = order_done(order, &fd);
-	if (err)
+	if (err) {
 		session_unclaim(broker->sessions, order->session);
-	else
+		warden_unenrol(broker, order->session);
+	} else {
 		audit_order(order->peer, order->session, "attached");
+	}
 	return err;
 }
 
@@ -412,11 +416,12 @@ static void order_give_up(const struct order *order, bool force)
 {
 	struct session *session = order->session;
 
+	if (session->state == SESSION_REVOKED && !force)
+		return;
+	/* First: what the record says must hold, whenever this process is killed. */
+	warden_revoke(order->peer->broker, session);
 	if (session->state != SESSION_REVOKED)
 		session_enter(order->peer->broker->sessions, session, SESSION_REVOKED);
-	else if (!force)
-		return;
-	warden_revoke(order->peer->broker, session);
 	if (session->owner)
 		owner_give_up(session->owner, force);
 }

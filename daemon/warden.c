@@ -108,6 +108,12 @@ int warden_enrol(const struct broker *broker, const struct session *session, int
 	return warden_has(broker, session) ? gate_enrol(broker->gate, session->gate, fd, cdev) : 0;
 }
 
+void warden_unenrol(const struct broker *broker, const struct session *session)
+{
+	if (warden_has(broker, session))
+		gate_unenrol(broker->gate, session->gate);
+}
+
 void warden_limit(const struct broker *broker, const struct session *session)
 {
 	const struct gate_limits limits = warden_limits(session);
@@ -291,6 +297,8 @@ static void warden_adopt(struct broker *broker, uint32_t slot, uint64_t id)
 	if (session) {
 		session->gate = slot;
 		warden_limit(broker, session);
+		if (session->state == SESSION_REVOKED)
+			warden_revoke(broker, session); /* of a daemon that was killed meanwhile */
 		warden_act(broker, slot, session);
 		return;
 	}

@@ -40,6 +40,9 @@ int warden_admit(struct broker *broker, struct session *session, size_t n_files)
 /* A file of the session's, before anybody else has it. Return: 0; -errno of gate_enrol(). */
 int warden_enrol(const struct broker *broker, const struct session *session, int fd, bool cdev);
 
+/* A file that was enrolled is closed, and nobody else ever had it. */
+void warden_unenrol(const struct broker *broker, const struct session *session);
+
 /* The session's numbers have changed, or it was revoked. */
 void warden_limit(const struct broker *broker, const struct session *session);
 void warden_revoke(const struct broker *broker, const struct session *session);
