@@ -43,9 +43,12 @@ const struct sandbox_capability sandbox_capabilities[] = {
 	{.name = NULL},
 };
 
-/* Without the first two there is no gate, which status says; without the last it does not start. */
+/* Without one of the last three there may be no gate, which status says; without the first no
+ * start. */
 const struct sandbox_capability sandbox_start_capabilities[] = {
-	{CAP_SETPCAP, "CAP_SETPCAP", "give up the next two"},
+	{CAP_SETPCAP, "CAP_SETPCAP", "give up the next three"},
+	{CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
+	 "find the types of iommufd and vfio where they are modules"},
 	{CAP_PERFMON, "CAP_PERFMON", "load programs that read the kernel's memory"},
 	{CAP_BPF, "CAP_BPF", "load the gate's programs"},
 	{.name = NULL},
