@@ -40,6 +40,8 @@ struct gate {
 	struct bpf_link *holders; /* owned */
 	enum gate_level level;
 	uint32_t generation;
+	uint32_t replaced; /* the generation that acted until then */
+	bool switched; /* and may be switched back */
 	bool fallback;
 	gate_event_fn fn; /* during gate_dispatch() */
 	void *arg;
@@ -143,10 +145,25 @@ static int gate_remove_tree(int at, const char *name)
 	return err;
 }
 
+/*
+ * The old programs act at each moment: as before until the first store, and by generation from
+ * there on. That its own number stays in before makes the next one a new number, while its links,
+ * as they are going, may act for a moment.
+ */
+static void gate_switch_back(struct gate *gate)
+{
+	if (!gate->switched)
+		return;
+	__atomic_store_n(&gate->control->generation, gate->replaced, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&gate->control->before, gate->generation, __ATOMIC_SEQ_CST);
+	gate->switched = false;
+}
+
 void gate_drop(struct gate *gate)
 {
 	char name[16];
 
+	gate_switch_back(gate);
 	(void)snprintf(name, sizeof(name), "%u", gate->generation);
 	(void)gate_remove_tree(gate->dir_fd, name); /* what is left of it acts on nothing */
 	gate_close(gate);
@@ -415,7 +432,8 @@ static void gate_renew_sessions(struct gate *gate)
 	}
 }
 
-static uint32_t gate_generation_of(const char *dir)
+/* All zero: there is none yet. */
+static struct gate_control gate_control_of(const char *dir)
 {
 	CLEANUP(fd_closep) int fd = -1;
 	struct gate_control control = {0};
@@ -425,8 +443,8 @@ static uint32_t gate_generation_of(const char *dir)
 	(void)snprintf(path, sizeof(path), "%s/gate_control", dir);
 	fd = bpf_obj_get(path);
 	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &control))
-		return 0;
-	return control.generation;
+		return (struct gate_control){0};
+	return control;
 }
 
 void gate_deny_unmanaged(struct gate *gate, bool deny)
@@ -441,7 +459,9 @@ void gate_deny_unmanaged(struct gate *gate, bool deny)
  */
 static uint32_t gate_new_generation(const struct gate *gate, const char *dir)
 {
-	uint32_t generation = gate_generation_of(dir);
+	const struct gate_control control = gate_control_of(dir);
+	uint32_t generation =
+		control.before > control.generation ? control.before : control.generation;
 	char name[16];
 
 	do {
@@ -452,7 +472,7 @@ static uint32_t gate_new_generation(const struct gate *gate, const char *dir)
 
 /*
  * Attached beside the old ones, which act alone until the word is stored, and as long as they are
- * there: before is stored first, so that at no moment nobody acts. Then they are removed.
+ * there: before is stored first, so that at no moment nobody acts.
  */
 static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t generation)
 {
@@ -462,9 +482,17 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t
 		return err;
 	gate->control->abi = GATE_ABI;
 	gate_deny_unmanaged(gate, plan->deny_unmanaged);
-	__atomic_store_n(&gate->control->before, gate->control->generation, __ATOMIC_SEQ_CST);
+	gate->replaced = gate->control->generation;
+	__atomic_store_n(&gate->control->before, gate->replaced, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&gate->control->generation, generation, __ATOMIC_SEQ_CST);
-	return gate_unpin_others(gate, generation);
+	gate->switched = true;
+	return 0;
+}
+
+int gate_commit(struct gate *gate)
+{
+	gate->switched = false; /* some of the old ones may be gone even if that fails */
+	return gate_unpin_others(gate, gate->generation);
 }
 
 static int gate_start(struct gate *gate, const struct gate_plan *plan)
@@ -478,7 +506,7 @@ static int gate_start(struct gate *gate, const struct gate_plan *plan)
 		err = gate_load(gate, generation);
 	if (!err && gate->control->abi && gate->control->abi != GATE_ABI)
 		err = -EPROTONOSUPPORT;
-	if (!err)
+	if (!err && !plan->passive)
 		err = gate_switch(gate, plan, generation);
 	if (err)
 		return err;
@@ -517,6 +545,7 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 	gate->skel = gate_bpf__open();
 	err = gate->skel ? gate_start(gate, plan) : -errno;
 	if (err) {
+		gate_drop(STEAL(gate));
 		gate_say(ret_reason, reason_size, "the kernel does not take the programs", err);
 		return err;
 	}

@@ -54,6 +54,7 @@ struct gate_plan {
 	const char *dir; /* on bpffs; made with mode 0700 */
 	uint32_t n_sessions; /* at most; of a gate that is taken over, its own number holds */
 	bool deny_unmanaged;
+	bool passive; /* only look after sessions of before: other programs act on them */
 	bool fallback; /* hooks that work without BPF among the LSMs, and may be skipped */
 };
 
@@ -67,9 +68,10 @@ enum gate_notice {
 typedef void (*gate_event_fn)(uint32_t slot, uint64_t id, enum gate_notice notice, void *arg);
 
 /**
- * gate_open() - load the programs and attach them, beside those of a daemon before, and take over
+ * gate_open() - load the programs and attach them, beside those of a daemon before
  *
- * From the moment the new programs are switched on the old ones do nothing, and are removed.
+ * The new programs act from then on, and the old ones with them, until gate_commit() removes those,
+ * or gate_drop() takes the new ones away again.
  * Before sandbox_enter(): needs CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN.
  *
  * Return: 0; -errno with *ret_reason said (static or the caller's to free never): the kernel has
@@ -82,7 +84,13 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 void gate_close(struct gate *gate);
 void gate_closep(struct gate **gate);
 
-/* Takes its own programs away again; the maps stay. */
+/* Programs of a daemon before are removed. Return: 0; -errno: some act on, which is strict. */
+int gate_commit(struct gate *gate);
+
+/*
+ * Takes its own programs away again, after which those of before act alone, if it was not committed;
+ * the maps stay. Then as gate_close().
+ */
 void gate_drop(struct gate *gate);
 
 /**

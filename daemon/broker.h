@@ -43,6 +43,7 @@ struct broker {
 	struct listener *listener;
 	struct closer *closer;
 	struct gate *gate; /* NULL: nothing keeps limits in the kernel */
+	bool gate_unseen; /* one of before acts, and what it knows of sessions cannot be read */
 	uint64_t gate_watch;
 	struct hunts hunts;
 	char gate_reason[256]; /* what is missing of it, one line; "": nothing */

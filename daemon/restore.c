@@ -52,13 +52,16 @@ static void restore_drop(struct broker *broker, uint32_t slot, const char *why)
 	record_drop(broker->record, &slot);
 }
 
-/* What the kernel keeps says so; a session that it does not know ends with its owner. */
+/*
+ * What the kernel keeps says so; a session that it does not know ends with its owner. Where that
+ * cannot be read nothing proves it.
+ */
 static bool restore_is_over(const struct broker *broker, const struct record_session *body,
 			    const struct owner *owner)
 {
 	uint32_t gate = broker->gate ? gate_find(broker->gate, body->id) : GATE_NO_SLOT;
 
-	return gate == GATE_NO_SLOT ? !owner : gate_state(broker->gate, gate).ended;
+	return gate == GATE_NO_SLOT ? !owner && !broker->gate_unseen : gate_state(broker->gate, gate).ended;
 }
 
 static int restore_session(struct broker *broker, uint32_t slot)

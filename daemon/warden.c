@@ -50,8 +50,40 @@ static int warden_try(struct broker *broker, bool fallback)
 	if (err) {
 		gate_drop(broker->gate);
 		broker->gate = NULL;
+		return err;
 	}
-	return err;
+	err = gate_commit(broker->gate);
+	if (err)
+		log_warning("programs of a daemon before cannot be removed from " GATE_DIR ": %s",
+			    strerror(-err));
+	return 0;
+}
+
+/*
+ * There is no gate of this daemon, but maybe one of another before, in which sessions live: it goes
+ * on to keep their limits, and what it says of them is heard. Nothing new is taken into it.
+ */
+static void warden_look_after(struct broker *broker)
+{
+	const struct gate_plan plan = {
+		.dir = GATE_DIR, .n_sessions = WARDEN_SESSIONS, .passive = true};
+	char reason[sizeof(broker->gate_reason)];
+	uint64_t id;
+
+	if (access(GATE_DIR "/gate_sessions", F_OK) < 0)
+		return;
+	if (gate_open(&plan, &broker->gate, reason, sizeof(reason))) {
+		broker->gate_unseen = true;
+		log_error("sessions of a daemon before may be under its gate, which this one can "
+			  "neither replace nor read (%s): they are taken over as if they lived",
+			  reason);
+	} else if (gate_next(broker->gate, GATE_NO_SLOT, &id) == GATE_NO_SLOT) {
+		gate_close(broker->gate);
+		broker->gate = NULL;
+	} else {
+		log_error("the gate of the daemon before could not be replaced, and goes on for "
+			  "the sessions that are in it; new ones have none");
+	}
 }
 
 /* What is not kept is said, and what is takes effect. */
@@ -76,6 +108,8 @@ int warden_start(struct broker *broker)
 		err = warden_try(broker, true);
 	if (err == -ENOMEM)
 		return err;
+	if (err)
+		warden_look_after(broker);
 	if (gate_level(broker->gate) != GATE_LEVEL_EXACT)
 		log_warning("the kernel does not keep the limits of sessions exactly: %s",
 			    broker->gate_reason);
@@ -98,7 +132,7 @@ int warden_admit(struct broker *broker, struct session *session, size_t n_files)
 {
 	const struct gate_limits limits = warden_limits(session);
 
-	if (!broker->gate)
+	if (gate_level(broker->gate) == GATE_LEVEL_NONE)
 		return 0;
 	return gate_reserve(broker->gate, session->id, &limits, (uint32_t)n_files, &session->gate);
 }

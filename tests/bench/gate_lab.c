@@ -56,6 +56,8 @@ static void gate_open_or_exit(uint32_t n_sessions, struct gate **ret_gate)
 
 	if (gate_open(&plan, ret_gate, reason, sizeof(reason)))
 		errx(1, "%s", reason);
+	if (gate_commit(*ret_gate))
+		errx(1, "what was there before stays");
 }
 
 /* The pinned links go: the laboratory holds its own. */
@@ -63,7 +65,7 @@ static void pins_remove(void)
 {
 	char path[64];
 
-	(void)snprintf(path, sizeof(path), LAB_DIR "/%u", gate_generation_of(LAB_DIR));
+	(void)snprintf(path, sizeof(path), LAB_DIR "/%u", gate_control_of(LAB_DIR).generation);
 	if (gate_remove_tree(AT_FDCWD, path))
 		err(1, "%s", path);
 	(void)usleep(10 * SETTLE_US); /* what was pinned goes some time after its pin */
@@ -155,7 +157,7 @@ static void phases_measure(struct lab_phases *ret_phases)
 	const struct gate_plan plan = {.dir = LAB_DIR, .n_sessions = 1};
 	CLEANUP(gate_closep) struct gate *gate = calloc(1, sizeof(*gate));
 	double start = lab_now_us(), now;
-	uint32_t generation = gate_generation_of(LAB_DIR) + 1;
+	uint32_t generation = gate_control_of(LAB_DIR).generation + 1;
 
 	if (!gate)
 		err(1, "calloc");
