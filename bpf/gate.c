@@ -23,6 +23,7 @@
 #include "bpf/gate_map.h"
 #include "common/cleanup.h"
 
+#define GATE_KEPT_MAX 32
 #define GATE_BPF_FS_MAGIC 0xcafe4a11
 #define GATE_EVENTS_AT_ONCE 64
 
@@ -40,6 +41,9 @@ struct gate {
 	struct bpf_link *holders; /* owned */
 	enum gate_level level;
 	uint32_t generation;
+	bool kept; /* the programs that act are this object's: they stay as they are */
+	int kept_fds[GATE_KEPT_MAX]; /* owned: of those, for what they have missed */
+	size_t n_kept;
 	uint32_t replaced; /* the generation that acted until then */
 	bool switched; /* and may be switched back */
 	bool fallback;
@@ -72,6 +76,8 @@ void gate_close(struct gate *gate)
 		(void)munmap(gate->sessions, gate_sessions_size(gate));
 	if (gate->skel)
 		gate_bpf__destroy(gate->skel);
+	for (size_t i = 0; i < gate->n_kept; i++)
+		fd_closep(&gate->kept_fds[i]);
 	fd_closep(&gate->dir_fd);
 	free(gate->near);
 	free(gate);
@@ -163,6 +169,10 @@ void gate_drop(struct gate *gate)
 {
 	char name[16];
 
+	if (gate->kept) { /* they were there before */
+		gate_close(gate);
+		return;
+	}
 	gate_switch_back(gate);
 	(void)snprintf(name, sizeof(name), "%u", gate->generation);
 	(void)gate_remove_tree(gate->dir_fd, name); /* what is left of it acts on nothing */
@@ -268,6 +278,14 @@ static bool gate_section_is(const struct bpf_program *program, const char *prefi
 	return strncmp(bpf_program__section_name(program), prefix, strlen(prefix)) == 0;
 }
 
+/* Attached for good, unlike those that the daemon runs or attaches itself. */
+static bool gate_program_is_pinned(const struct gate *gate, const struct bpf_program *program)
+{
+	return !gate_program_is_traced(bpf_program__name(program)) &&
+	       bpf_program__type(program) != BPF_PROG_TYPE_SYSCALL &&
+	       program != gate->skel->progs.gate_holders;
+}
+
 /* LSM programs or those in their place, never both: each ioctl would count twice. */
 static void gate_choose(const struct gate *gate)
 {
@@ -281,6 +299,8 @@ static void gate_choose(const struct gate *gate)
 			(void)bpf_program__set_autoload(program, !gate->fallback);
 		if (gate_section_is(program, "fmod_ret/") || gate_section_is(program, "fentry/"))
 			(void)bpf_program__set_autoload(program, gate->fallback);
+		if (gate->kept && gate_program_is_pinned(gate, program))
+			(void)bpf_program__set_autoload(program, false);
 	}
 }
 
@@ -354,10 +374,8 @@ static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generatio
 	{
 		struct bpf_link *link;
 
-		if (gate_program_is_traced(bpf_program__name(program)))
-			continue;
-		if (err || bpf_program__type(program) == BPF_PROG_TYPE_SYSCALL ||
-		    program == gate->skel->progs.gate_holders || !bpf_program__autoload(program))
+		if (err || !gate_program_is_pinned(gate, program) ||
+		    !bpf_program__autoload(program))
 			continue;
 		link = bpf_program__attach(program);
 		if (!link)
@@ -432,7 +450,7 @@ static void gate_renew_sessions(struct gate *gate)
 	}
 }
 
-/* All zero: there is none yet. */
+/* What the daemon before left; all 0: nothing. */
 static struct gate_control gate_control_of(const char *dir)
 {
 	CLEANUP(fd_closep) int fd = -1;
@@ -447,6 +465,68 @@ static struct gate_control gate_control_of(const char *dir)
 	return control;
 }
 
+/* FNV-1a over the object as it is built in: what has another is another object. */
+static uint64_t gate_build(void)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+	const unsigned char *bytes;
+	size_t size;
+
+	bytes = gate_bpf__elf_bytes(&size);
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
+	return hash;
+}
+
+/*
+ * Whether the programs that act are those of this very object. Then they go on: to attach others
+ * instead would gain nothing, and each time the kernel's code is patched under those who run it.
+ */
+static bool gate_may_keep(const struct gate *gate, const struct gate_control *control)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%u/%s", control->generation,
+		       gate->fallback ? "gate_fallback_ioctl" : "gate_ioctl");
+	return control->generation && control->build == gate_build() &&
+	       faccessat(gate->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int gate_program_of_link(int dir_fd, const char *name)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct bpf_link_info info = {0};
+	__u32 len = sizeof(info);
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%.40s", dir_fd, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -1;
+	return bpf_prog_get_fd_by_id(info.prog_id);
+}
+
+/* Their counts of what was missed; without CAP_SYS_ADMIN those are not known. */
+static void gate_find_kept(struct gate *gate)
+{
+	const struct dirent *entry;
+	char name[16];
+	DIR *dir;
+
+	(void)snprintf(name, sizeof(name), "%u", gate->generation);
+	dir = fdopendir(openat(gate->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)) && gate->n_kept < GATE_KEPT_MAX) {
+		int fd = entry->d_name[0] == '.' ? -1
+						 : gate_program_of_link(dirfd(dir), entry->d_name);
+
+		if (fd >= 0)
+			gate->kept_fds[gate->n_kept++] = fd;
+	}
+	(void)closedir(dir);
+}
+
 void gate_deny_unmanaged(struct gate *gate, bool deny)
 {
 	__atomic_store_n(&gate->control->unmanaged,
@@ -457,11 +537,10 @@ void gate_deny_unmanaged(struct gate *gate, bool deny)
  * A number that no link has, not even one that a daemon killed before the switch left behind: it
  * may be there for a while after it is removed, and of one generation each program acts once.
  */
-static uint32_t gate_new_generation(const struct gate *gate, const char *dir)
+static uint32_t gate_new_generation(const struct gate *gate, const struct gate_control *before)
 {
-	const struct gate_control control = gate_control_of(dir);
 	uint32_t generation =
-		control.before > control.generation ? control.before : control.generation;
+		before->before > before->generation ? before->before : before->generation;
 	char name[16];
 
 	do {
@@ -476,11 +555,19 @@ static uint32_t gate_new_generation(const struct gate *gate, const char *dir)
  */
 static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t generation)
 {
-	int err = gate_pin_links(gate, plan->dir, generation);
+	int err;
+
+	if (gate->kept) {
+		gate_find_kept(gate);
+		gate_deny_unmanaged(gate, plan->deny_unmanaged);
+		return 0;
+	}
+	err = gate_pin_links(gate, plan->dir, generation);
 
 	if (err)
 		return err;
 	gate->control->abi = GATE_ABI;
+	gate->control->build = 0; /* until it has proved itself: gate_commit() */
 	gate_deny_unmanaged(gate, plan->deny_unmanaged);
 	gate->replaced = gate->control->generation;
 	__atomic_store_n(&gate->control->before, gate->replaced, __ATOMIC_SEQ_CST);
@@ -492,14 +579,19 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t
 int gate_commit(struct gate *gate)
 {
 	gate->switched = false; /* some of the old ones may be gone even if that fails */
+	gate->control->build = gate_build();
 	return gate_unpin_others(gate, gate->generation);
 }
 
 static int gate_start(struct gate *gate, const struct gate_plan *plan)
 {
-	uint32_t generation = gate_new_generation(gate, plan->dir);
+	const struct gate_control before = gate_control_of(plan->dir);
+	uint32_t generation = before.generation;
 	int err = gate_prepare_maps(gate, plan);
 
+	gate->kept = !plan->passive && gate_may_keep(gate, &before);
+	if (!gate->kept)
+		generation = gate_new_generation(gate, &before);
 	gate->generation = generation;
 
 	if (!err)
@@ -577,6 +669,14 @@ void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits 
 	__atomic_store_n(&s->max_objects, limits->objects, __ATOMIC_SEQ_CST);
 }
 
+static uint64_t gate_now_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* The numbering of operations goes on: threads remember those of the session before. */
 static int gate_fill(struct gate *gate, uint32_t slot, uint64_t id,
 		     const struct gate_limits *limits)
@@ -588,7 +688,8 @@ static int gate_fill(struct gate *gate, uint32_t slot, uint64_t id,
 
 	if (err)
 		return err;
-	*s = (struct gate_session){.next_op = next_op};
+	/* Nothing is in it, which is as good as a reading. */
+	*s = (struct gate_session){.next_op = next_op, .read_ns = gate_now_ns()};
 	gate->near[slot] = (struct gate_figures){0};
 	gate_set_limits(gate, slot, limits);
 	__atomic_store_n(&s->bits, GATE_LIVE, __ATOMIC_SEQ_CST);
@@ -732,14 +833,6 @@ void gate_look(const struct gate *gate, uint32_t slot, struct gate_figures *ret_
 		gate_take(near, ret_figures);
 }
 
-static uint64_t gate_now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 int gate_read(struct gate *gate, uint32_t slot, bool wait, struct gate_figures *ret_figures)
 {
 	struct gate_call call = {.slot = slot, .wait = wait};
@@ -813,20 +906,25 @@ uint64_t gate_lost(const struct gate *gate)
 	return __atomic_load_n(&gate->control->lost, __ATOMIC_SEQ_CST);
 }
 
+static uint64_t gate_misses_of(int fd)
+{
+	struct bpf_prog_info info = {0};
+	__u32 len = sizeof(info);
+
+	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 ? info.recursion_misses : 0;
+}
+
 uint64_t gate_misses(const struct gate *gate)
 {
-	const struct bpf_program *program = NULL;
+	struct bpf_program *program;
 	uint64_t n = 0;
 
-	while ((program = bpf_object__next_program(gate->skel->obj,
-						   (struct bpf_program *)(uintptr_t)program))) {
-		struct bpf_prog_info info = {0};
-		__u32 len = sizeof(info);
-
-		if (bpf_program__fd(program) >= 0 &&
-		    bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &len) == 0)
-			n += info.recursion_misses;
+	bpf_object__for_each_program(program, gate->skel->obj)
+	{
+		n += gate_misses_of(bpf_program__fd(program));
 	}
+	for (size_t i = 0; i < gate->n_kept; i++)
+		n += gate_misses_of(gate->kept_fds[i]);
 	return n;
 }
 

@@ -80,6 +80,7 @@ struct gate_control {
 	__u64 unmanaged_denied;
 	__u32 before; /* the generation before: its LSM programs, where still attached, act, too */
 	__u32 zero;
+	__u64 build; /* of the object whose programs act: a hash; 0: not known */
 };
 
 enum gate_unmanaged {
