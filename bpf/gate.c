@@ -358,6 +358,20 @@ static int gate_load(struct gate *gate, uint32_t generation)
 	return gate->near ? 0 : -ENOMEM;
 }
 
+static int gate_pin_link(struct bpf_program *program, const char *dir)
+{
+	struct bpf_link *link = bpf_program__attach(program);
+	char path[PATH_MAX + BPF_OBJ_NAME_LEN * 4];
+	int err;
+
+	if (!link)
+		return -errno;
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, bpf_program__name(program));
+	err = bpf_link__pin(link, path);
+	(void)bpf_link__destroy(link); /* the pin holds it */
+	return err;
+}
+
 static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generation)
 {
 	struct bpf_program *program;
@@ -372,20 +386,13 @@ static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generatio
 		return -errno;
 	bpf_object__for_each_program(program, gate->skel->obj)
 	{
-		struct bpf_link *link;
-
-		if (err || !gate_program_is_pinned(gate, program) ||
-		    !bpf_program__autoload(program))
+		if (!gate_program_is_pinned(gate, program) || !bpf_program__autoload(program))
 			continue;
-		link = bpf_program__attach(program);
-		if (!link)
-			return -errno;
-		(void)snprintf(path, sizeof(path), "%s/%u/%s", dir, generation,
-			       bpf_program__name(program));
-		err = bpf_link__pin(link, path);
-		(void)bpf_link__destroy(link); /* the pin holds it */
+		err = gate_pin_link(program, path);
+		if (err)
+			return err;
 	}
-	return err;
+	return 0;
 }
 
 /* Links of other generations than the one that acts. */

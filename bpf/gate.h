@@ -88,8 +88,8 @@ void gate_closep(struct gate **gate);
 int gate_commit(struct gate *gate);
 
 /*
- * Takes its own programs away again, after which those of before act alone, if it was not committed;
- * the maps stay. Then as gate_close().
+ * Takes its own programs away again, after which those of before act alone, if it was not
+ * committed; the maps stay. Then as gate_close().
  */
 void gate_drop(struct gate *gate);
 

@@ -45,7 +45,7 @@ struct hunt_met {
 struct hunt {
 	struct hunt *next;
 	struct session *session; /* borrowed */
-	struct hunt_met *met; /* owned; of the last pass, by pid */
+	struct hunt_met met[HUNT_AT_ONCE]; /* of the last pass, by pid */
 	size_t n_met;
 	uint64_t due_ms;
 	unsigned int quiet; /* passes in a row that met nobody new */
@@ -219,14 +219,12 @@ static void hunt_kill(struct hunt *hunt, struct hunt_pass *pass)
 	}
 }
 
-/* Without memory for it everybody is new in the next pass. */
+/* Those that did not fit are new in the next pass. */
 static void hunt_remember(struct hunt *hunt, const struct hunt_pass *pass)
 {
-	free(hunt->met);
-	hunt->n_met = 0;
-	hunt->met = calloc(pass->n ? pass->n : 1, sizeof(*hunt->met));
-	for (size_t i = 0; hunt->met && i < pass->n; i++)
-		hunt->met[hunt->n_met++] =
+	hunt->n_met = pass->n < HUNT_AT_ONCE ? pass->n : HUNT_AT_ONCE;
+	for (size_t i = 0; i < hunt->n_met; i++)
+		hunt->met[i] =
 			(struct hunt_met){.pid = pass->prey[i].pid, .inode = pass->prey[i].inode};
 }
 
@@ -363,7 +361,6 @@ void hunt_stop(struct broker *broker, struct session *session)
 	while (*slot != session->hunt)
 		slot = &(*slot)->next;
 	*slot = session->hunt->next;
-	free(session->hunt->met);
 	free(session->hunt);
 	session->hunt = NULL;
 	hunts_arm(broker);

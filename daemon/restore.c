@@ -61,7 +61,8 @@ static bool restore_is_over(const struct broker *broker, const struct record_ses
 {
 	uint32_t gate = broker->gate ? gate_find(broker->gate, body->id) : GATE_NO_SLOT;
 
-	return gate == GATE_NO_SLOT ? !owner && !broker->gate_unseen : gate_state(broker->gate, gate).ended;
+	return gate == GATE_NO_SLOT ? !owner && !broker->gate_unseen
+				    : gate_state(broker->gate, gate).ended;
 }
 
 static int restore_session(struct broker *broker, uint32_t slot)

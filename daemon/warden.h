@@ -63,7 +63,8 @@ int warden_kill(struct broker *broker, struct session *session);
 /* A reading takes the time of whoever waits for the loop: some microseconds for each mapping. */
 enum warden_reading {
 	WARDEN_LAST, /* none */
-	WARDEN_RECENT, /* unless the last one is of this moment, or of this second if it was large */
+	WARDEN_RECENT, /* unless the last one is of this moment, or of this second if it was large
+			*/
 	WARDEN_NOW, /* unless nothing changed */
 };
 
