@@ -103,7 +103,9 @@ void lab_attach(struct lab *lab, const char *names)
 
 	bpf_object__for_each_program(program, lab->gate->skel->obj)
 	{
-		if (bpf_program__type(program) == BPF_PROG_TYPE_SYSCALL ||
+		/* Others of the object look at the host, or at events. */
+		if (!gate_program_is_pinned(lab->gate, program) ||
+		    strncmp(bpf_program__name(program), "gate_", 5) != 0 ||
 		    !bpf_program__autoload(program) || !name_wanted(names, program))
 			continue;
 		lab->links[lab->n_links] = bpf_program__attach(program);
@@ -260,10 +262,7 @@ void context_enrol(struct lab *lab, struct context *context, uint64_t id, uint64
 void context_close(struct lab *lab, struct context *context)
 {
 	fd_closep(&context->fd);
-	if (context->slot != GATE_NO_SLOT) {
-		gate_forget(lab->gate, context->slot);
-		lab->gate->n_files--;
-	}
+	gate_forget(lab->gate, context->slot);
 	context->slot = GATE_NO_SLOT;
 }
 
