@@ -10,6 +10,7 @@
 #include <gate.skel.h>
 #include <limits.h>
 #include <linux/types.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -648,6 +649,8 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 		gate_say(ret_reason, reason_size, "the kernel does not take the programs", err);
 		return err;
 	}
+	(void)malloc_trim(
+		0); /* the kernel's types, which took megabytes: all that there is to give */
 	*ret_gate = STEAL(gate);
 	return 0;
 }

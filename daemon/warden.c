@@ -25,7 +25,7 @@
 #define WARDEN_READ_MS 1000
 #define WARDEN_SMALL 2000 /* mappings: read in a moment */
 #define WARDEN_SMALL_MS 100 /* how old a reading may be; else WARDEN_READ_MS */
-#define WARDEN_SESSIONS 4096 /* documented in pinbrokerd(8) */
+#define WARDEN_SESSIONS 10240 /* documented in pinbrokerd(8) */
 
 static bool warden_has(const struct broker *broker, const struct session *session)
 {
