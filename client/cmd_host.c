@@ -297,19 +297,7 @@ static int print_json(const struct cmd_env *env, struct pinbroker *broker)
 
 static int host_main(const struct cmd_env *env, int argc, char **argv)
 {
-	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
-	bool json = false;
-	int status;
-
-	if (cmd_json_option(env, argc, argv, &json, &status))
-		return status;
-	if (optind != argc)
-		return cmd_usage(env, "unexpected argument '%s'", argv[optind]);
-	status = cmd_connect(env, &broker);
-	if (status)
-		return status;
-	output_begin();
-	return json ? print_json(env, broker) : print_text(env, broker);
+	return cmd_print(env, argc, argv, print_text, print_json);
 }
 
 const struct cmd cmd_host = {
