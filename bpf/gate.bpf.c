@@ -35,7 +35,7 @@ enum gate_class {
 	CLASS_BIND,
 };
 
-static __always_inline enum gate_class class_of_iommufd(__u32 cmd, __u32 bits)
+static __always_inline enum gate_class class_of_iommufd(__u32 cmd)
 {
 	if (IOMMUFD_TYPE(cmd) != ';')
 		return CLASS_PASS; /* any file's (FIONREAD), or no command: iommufd says so */
@@ -58,18 +58,16 @@ static __always_inline enum gate_class class_of_iommufd(__u32 cmd, __u32 bits)
 		return CLASS_CREATE;
 	case CMD_VFIO_IOAS:
 		return CLASS_UNKNOWN;
-	case CMD_TEST:
-		return bits & GATE_TEST ? CLASS_CREATE : CLASS_UNKNOWN;
 	}
 	/* ALLOW_IOVAS to CHANGE_PROCESS that are not above: they read, or change what is no area.
 	 */
 	return cmd > CMD_DESTROY && cmd <= CMD_IOAS_CHANGE_PROCESS ? CLASS_PASS : CLASS_UNKNOWN;
 }
 
-static __always_inline enum gate_class class_of(__u32 cmd, __u32 cdev, __u32 bits)
+static __always_inline enum gate_class class_of(__u32 cmd, __u32 cdev)
 {
 	if (!cdev)
-		return class_of_iommufd(cmd, bits);
+		return class_of_iommufd(cmd);
 	if (cmd == CMD_DEVICE_BIND)
 		return CLASS_BIND;
 	return cmd == CMD_DEVICE_ATTACH ? CLASS_CREATE : CLASS_PASS;
@@ -98,6 +96,11 @@ static __always_inline __u32 argument_size(enum gate_class class)
 	return class == CLASS_BIND ? 8 : ARGUMENT_WORDS * 8;
 }
 
+static __always_inline __u64 page_mask(void)
+{
+	return (1ULL << gate_page_shift) - 1;
+}
+
 /*
  * An area of a part of a page is as dear as any other, and a COPY of few pages would make many:
  * without a device the kernel allows that, and no VMM needs it.
@@ -105,7 +108,7 @@ static __always_inline __u32 argument_size(enum gate_class class)
 static __always_inline void argument_take(enum gate_class class, const __u64 *words,
 					  struct gate_argument *ret)
 {
-	__u64 mask = (1ULL << gate_page_shift) - 1, flags = words[0] >> 32;
+	__u64 mask = page_mask(), flags = words[0] >> 32;
 
 	if (class == CLASS_BIND) {
 		ret->fd = (__s32)words[0];
@@ -127,7 +130,7 @@ static __always_inline void argument_take(enum gate_class class, const __u64 *wo
 
 static __always_inline __u64 pages_of(__u64 address, __u64 length)
 {
-	__u64 mask = (1ULL << gate_page_shift) - 1, pages;
+	__u64 mask = page_mask(), pages;
 
 	if (length >> gate_page_shift >= GATE_PAGES_MAX)
 		return GATE_PAGES_MAX;
@@ -232,7 +235,7 @@ static __always_inline int enter_reserve(struct gate_session *s, struct gate_op 
 	if (atomic_cas(&s->frozen, 0, 1))
 		return -EAGAIN; /* another reads */
 	ret = -EAGAIN;
-	if (recount(enter->slot, enter->number, 1, 0))
+	if (recount(enter->slot, enter->number, 1))
 		ret = READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
 	atomic_set(&s->frozen, 0);
 	return ret;
@@ -289,7 +292,7 @@ static long enter_try(__u32 i, void *arg)
 		atomic_set(&s->shared, 1);
 	if (!enter->used && !enter->objects) {
 		if (READ(s->suspect) && !atomic_cas(&s->frozen, 0, 1)) {
-			recount(enter->slot, enter->number, 1, 0);
+			recount(enter->slot, enter->number, 1);
 			atomic_set(&s->frozen, 0);
 		}
 		enter->ret = 0;
@@ -459,7 +462,7 @@ static __always_inline long unmanaged_ioctl(struct gate_control *control, const 
 	if (READ(control->unmanaged) == GATE_UNMANAGED_ALLOW ||
 	    (__u64)file->f_op != control->iommufd_fops)
 		return 0;
-	class = class_of_iommufd(cmd, GATE_TEST);
+	class = class_of_iommufd(cmd);
 	if (class == CLASS_PASS || class == CLASS_SHRINK)
 		return 0;
 	atomic_add(&control->unmanaged_denied, 1);
@@ -519,7 +522,7 @@ static __always_inline long file_ioctl(struct file *file, __u32 cmd, __u64 arg, 
 	if (!s)
 		return 0;
 	control_fired(slot, GATE_PROGRAM_IOCTL);
-	class = class_of(cmd, known->cdev, READ(s->bits));
+	class = class_of(cmd, known->cdev);
 	if (class == CLASS_PASS)
 		return 0;
 	if (argument_read(class, arg, sleeps, &argument))
@@ -558,7 +561,7 @@ static __always_inline long file_ioctl_compat(struct file *file, __u32 cmd)
 		return unmanaged_ioctl(control, file, cmd);
 	s = session_at(known->slot);
 	control_fired(known->slot, GATE_PROGRAM_COMPAT);
-	if (!s || class_of(cmd, known->cdev, 0) == CLASS_PASS)
+	if (!s || class_of(cmd, known->cdev) == CLASS_PASS)
 		return 0;
 	return session_refuse(known->slot, s, TRACE_WHY_COMMAND, -ENOTTY);
 }
@@ -626,33 +629,35 @@ static __always_inline void context_forget(struct gate_session *s)
 	s->ctx = 0;
 }
 
+static __always_inline void file_forget(__u64 file, const struct gate_file *known)
+{
+	__u32 slot = known->slot;
+	struct gate_session *s = session_at(slot);
+	struct gate_body *body = body_at(slot);
+
+	if (!s || !body)
+		return;
+	if (known->cdev)
+		cdev_forget(body, file);
+	else
+		context_forget(s);
+	bpf_map_delete_elem(&gate_files, &file);
+	if (atomic_add(&s->n_files, -1) == 1)
+		event_send(slot, s, GATE_EVENT_ENDED);
+}
+
 static __always_inline int file_free(struct file *file)
 {
-	struct gate_control *control = control_get();
 	const struct gate_file *known;
-	struct gate_session *s;
-	struct gate_body *body;
 	__u64 key = (__u64)file;
-	__u32 slot;
 
-	if (!control_wants(control, file))
+	if (!control_wants(control_get(), file))
 		return 0;
 	known = bpf_map_lookup_elem(&gate_files, &key);
 	if (!known)
 		return 0;
-	slot = known->slot;
-	s = session_at(slot);
-	body = body_at(slot);
-	if (!s || !body)
-		return 0;
-	control_fired(slot, GATE_PROGRAM_FREE);
-	if (known->cdev)
-		cdev_forget(body, key);
-	else
-		context_forget(s);
-	bpf_map_delete_elem(&gate_files, &key);
-	if (atomic_add(&s->n_files, -1) == 1)
-		event_send(slot, s, GATE_EVENT_ENDED);
+	control_fired(known->slot, GATE_PROGRAM_FREE);
+	file_forget(key, known);
 	return 0;
 }
 
@@ -668,26 +673,37 @@ int BPF_PROG(gate_fallback_free, struct file *file)
 	return file_free(file);
 }
 
+/* For programs that give something back: the thread's operation, if this generation acts. */
+static __always_inline struct gate_op *op_to_credit(__u32 *ret_slot)
+{
+	const struct gate_control *control = control_get();
+
+	return control && READ(control->generation) == gate_generation ? op_of_thread(ret_slot)
+								       : NULL;
+}
+
+/* What was to be given back has been: from here on anybody may take the operation for seen. */
+static __always_inline void op_see(struct gate_session *s, struct gate_op *op)
+{
+	atomic_set(&op->seen, OP_SEEN);
+	atomic_add(&s->n_unseen, -1);
+}
+
 /* One firing that knows all of a MAP: its true length, and whether it is there. */
 static __always_inline int map_done(__u64 address, __u64 length, int ret, enum gate_program program)
 {
-	struct gate_control *control = control_get();
 	__u32 slot = 0;
-	struct gate_op *op;
-	struct gate_session *s;
+	struct gate_op *op = op_to_credit(&slot);
+	struct gate_session *s = session_at(slot);
 	__u64 pages, reserved;
 	bool odd;
 
-	if (!control || READ(control->generation) != gate_generation)
-		return 0;
-	op = op_of_thread(&slot);
-	s = session_at(slot);
 	if (!op || !s || !cmd_maps(op->cmd) || op->seen == OP_SEEN)
 		return 0;
 	control_fired(slot, program);
 	pages = pages_of(address, length);
 	reserved = GATE_USED_PAGES(op->used);
-	odd = (address | length) & ((1ULL << gate_page_shift) - 1) && op->seen != OP_UNREAD;
+	odd = (address | length) & page_mask() && op->seen != OP_UNREAD;
 	if (pages > reserved || odd) {
 		if (!ret && pages > reserved)
 			atomic_add(&s->used, GATE_USED(pages - reserved, 0));
@@ -702,9 +718,7 @@ static __always_inline int map_done(__u64 address, __u64 length, int ret, enum g
 	} else if (pages < reserved) {
 		atomic_add(&s->used, -GATE_USED(reserved - pages, 0));
 	}
-	/* The credit comes before anybody may take the operation for seen. */
-	atomic_set(&op->seen, OP_SEEN);
-	atomic_add(&s->n_unseen, -1);
+	op_see(s, op);
 	return 0;
 }
 
@@ -730,16 +744,11 @@ SEC("fexit/iopt_unmap_iova")
 int BPF_PROG(gate_unmap, void *iopt, unsigned long iova, unsigned long length,
 	     unsigned long *unmapped, int ret)
 {
-	struct gate_control *control = control_get();
-	unsigned long bytes = 0;
-	struct gate_session *s;
-	struct gate_op *op;
 	__u32 slot = 0;
+	struct gate_op *op = op_to_credit(&slot);
+	struct gate_session *s = session_at(slot);
+	unsigned long bytes = 0;
 
-	if (!control || READ(control->generation) != gate_generation)
-		return 0;
-	op = op_of_thread(&slot);
-	s = session_at(slot);
 	if (!op || !s || op->cmd != CMD_IOAS_UNMAP)
 		return 0;
 	control_fired(slot, GATE_PROGRAM_UNMAP);
@@ -758,35 +767,27 @@ static __always_inline void op_failed(struct gate_session *s, struct gate_op *op
 {
 	if (op->objects)
 		atomic_add(&s->objects, -(__u64)op->objects);
-	if (cmd_maps(op->cmd) ? op->seen != OP_SEEN : op->cmd == CMD_IOAS_COPY)
+	if (op->cmd == CMD_IOAS_COPY)
 		atomic_add(&s->used, -op->used);
 	if (cmd_maps(op->cmd) && op->seen != OP_SEEN) {
-		atomic_set(&op->seen, OP_SEEN);
-		atomic_add(&s->n_unseen, -1);
+		atomic_add(&s->used, -op->used);
+		op_see(s, op);
 	}
-}
-
-static __always_inline void over(long ret)
-{
-	__u32 slot = 0;
-	struct gate_op *op = op_of_thread(&slot);
-	struct gate_session *s = session_at(slot);
-
-	if (!op || !s)
-		return;
-	control_fired(slot, GATE_PROGRAM_OVER);
-	if (ret < 0 && ret != -EFAULT)
-		op_failed(s, op);
-	op_end(s, op, READ(op->state));
 }
 
 SEC("fexit/iommufd_fops_ioctl")
 int BPF_PROG(gate_over, void *file, unsigned int cmd, unsigned long arg, long ret)
 {
-	struct gate_control *control = control_get();
+	__u32 slot = 0;
+	struct gate_op *op = op_to_credit(&slot);
+	struct gate_session *s = session_at(slot);
 
-	if (control && READ(control->generation) == gate_generation)
-		over(ret);
+	if (!op || !s)
+		return 0;
+	control_fired(slot, GATE_PROGRAM_OVER);
+	if (ret < 0 && ret != -EFAULT)
+		op_failed(s, op);
+	op_end(s, op, READ(op->state));
 	return 0;
 }
 
@@ -824,7 +825,7 @@ static int timer_fired(void *map, __u32 *key, struct gate_body *body)
 		if (mappings > TIMER_MAPPINGS) {
 			timer_large(slot, s);
 		} else if (!atomic_cas(&s->frozen, 0, 1)) {
-			recount(slot, 0, 0, 0);
+			recount(slot, 0, 0);
 			atomic_set(&s->frozen, 0);
 		}
 	}
@@ -852,24 +853,9 @@ static __always_inline int cdev_remember(struct gate_body *body, __u64 file)
 static __always_inline void enrol_replace(__u64 file)
 {
 	const struct gate_file *stale = bpf_map_lookup_elem(&gate_files, &file);
-	struct gate_session *s;
-	struct gate_body *body;
-	__u32 slot;
 
-	if (!stale)
-		return;
-	slot = stale->slot;
-	s = session_at(slot);
-	body = body_at(slot);
-	if (!s || !body)
-		return;
-	if (stale->cdev)
-		cdev_forget(body, file);
-	else
-		context_forget(s);
-	bpf_map_delete_elem(&gate_files, &file);
-	if (atomic_add(&s->n_files, -1) == 1)
-		event_send(slot, s, GATE_EVENT_ENDED);
+	if (stale)
+		file_forget(file, stale);
 }
 
 /* The daemon's own file becomes one of the session's. It has shown it to nobody yet. */
@@ -979,7 +965,7 @@ int gate_read(struct gate_call *call)
 	if (spin.inside)
 		return 0;
 	call->err = 0;
-	call->exact = recount(call->slot, 0, call->wait, 0);
+	call->exact = recount(call->slot, 0, call->wait);
 	if (!call->exact && !(READ(s->bits) & GATE_CLOSED))
 		walk_session(call->slot);
 	call->used = GATE_USED(body->walk.pages, body->walk.mappings);

@@ -27,7 +27,6 @@
 #define GATE_CLOSED (1U << 3) /* programs: the kernel releases the context */
 #define GATE_EIGHTY (1U << 4) /* programs: at 80% of a limit, and not below 75% since */
 #define GATE_SLIPPED (1U << 6) /* programs; daemon: cleared when told */
-#define GATE_TEST (1U << 5) /* daemon: IOMMU_TEST_CMD passes (allow-test-commands) */
 
 struct gate_session {
 	__u64 id; /* daemon; 0: the slot is free */
@@ -76,10 +75,8 @@ struct gate_control {
 	__u64 fired; /* 1 << enum gate_program, on the self-test's session */
 	__u64 lost; /* events that did not fit */
 	__u32 unmanaged; /* enum gate_unmanaged */
-	__u32 slip_kills; /* what slipped through the fallback is a racer's; else it is told */
-	__u64 unmanaged_denied;
 	__u32 before; /* the generation before: its LSM programs, where still attached, act, too */
-	__u32 zero;
+	__u64 unmanaged_denied;
 	__u64 build; /* of the object whose programs act: a hash; 0: not known */
 };
 

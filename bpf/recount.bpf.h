@@ -120,9 +120,7 @@ static __always_inline void session_poison(__u32 slot, struct gate_session *s, b
 static __always_inline void session_excess(__u32 slot, struct gate_session *s, __u64 used,
 					   bool kill)
 {
-	const struct gate_control *control = control_get();
-
-	if (!gate_skippable || (control && READ(control->slip_kills))) {
+	if (!gate_skippable) {
 		session_poison(slot, s, kill);
 		return;
 	}
@@ -180,7 +178,7 @@ static __always_inline int reading_void(struct gate_session *s)
 	return 0;
 }
 
-static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
+static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait)
 {
 	struct spin spin = {.slot = slot, .besides = besides};
 	struct gate_session *s = session_at(slot);
@@ -236,9 +234,9 @@ static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait, __
 	reading_store(s, w, truth);
 	session_note_less(s, truth);
 	if (reading_accuses(w, used))
-		session_excess(slot, s, truth, kill);
+		session_excess(slot, s, truth, false);
 	if (!cdevs_are_ours(s, body))
-		session_poison(slot, s, kill);
+		session_poison(slot, s, false);
 	return 1;
 }
 
@@ -249,10 +247,10 @@ static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait, __
  *
  * Return: 1; 0: somebody was inside, nothing changed.
  */
-__noinline int recount(__u32 slot, __u64 besides, __u32 wait, __u32 kill)
+__noinline int recount(__u32 slot, __u64 besides, __u32 wait)
 {
 	__u64 began = trace_begin(), mappings = TRACE_UNKNOWN;
-	int counted = recount_now(slot, besides, wait, kill);
+	int counted = recount_now(slot, besides, wait);
 	const struct gate_session *s;
 
 	if (!began)
