@@ -132,7 +132,7 @@ int request_serve(struct peer *peer, const void *bytes, size_t len, const struct
 		return err;
 	if (peer->listener)
 		return -EPROTO;
-	trace_request(broker);
+	trace_request(peer);
 	if (!budget_request(peer->account->user, broker->policies->max_requests, broker_now_ms()))
 		return request_refuse(peer, &header, REFUSAL_RATE_LIMIT,
 				      "uid %u makes more than %u requests a second (max-requests)",

@@ -81,7 +81,9 @@ struct trace {
 	uint64_t watch; /* of the ring */
 	uint64_t timer; /* until losses are counted */
 	struct tracer_lost lost; /* that have been told */
-	uint64_t request_ns; /* when the request at hand began */
+	uint64_t request_ns; /* when the request at hand began, … */
+	pid_t asker; /* … who sent it … */
+	char comm[PROCFS_COMM_MAX]; /* … and what that was then; "": not known */
 	uint64_t to_realtime; /* CLOCK_REALTIME less CLOCK_MONOTONIC */
 	struct trace_ended ended[TRACE_ENDED_MAX];
 	size_t n_ended; /* ever */
@@ -477,15 +479,13 @@ static const struct {
 static void trace_set_peer(const struct trace *trace, const struct peer *peer,
 			   struct proto_event *event)
 {
-	char comm[PROCFS_COMM_MAX];
-
 	event->ns = trace_clock(CLOCK_REALTIME);
 	if (!peer)
 		return;
 	event->took_ns = trace_clock(CLOCK_MONOTONIC) - trace->request_ns;
 	event->pid = (uint32_t)peer->cred.pid;
-	if (procfs_comm(peer->cred.pid, comm) == 0 && !procfs_exited(peer->pidfd))
-		proto_text_set(event->comm, sizeof(event->comm), comm);
+	if (peer->cred.pid == trace->asker)
+		proto_text_set(event->comm, sizeof(event->comm), trace->comm);
 }
 
 /* Sends one event, after those of the kernel that came before it. */
@@ -506,10 +506,17 @@ static void trace_remember(struct trace *trace, const struct session *session)
 	proto_text_set(ended->name, sizeof(ended->name), session->name);
 }
 
-void trace_request(const struct broker *broker)
+/* The name is read while the sender waits: with the answer it may become another program. */
+void trace_request(const struct peer *peer)
 {
-	if (broker->trace && broker->trace->listeners)
-		broker->trace->request_ns = trace_clock(CLOCK_MONOTONIC);
+	struct trace *trace = peer->broker->trace;
+
+	if (!trace || !trace->listeners)
+		return;
+	trace->request_ns = trace_clock(CLOCK_MONOTONIC);
+	trace->asker = peer->cred.pid;
+	if (procfs_comm(peer->cred.pid, trace->comm) < 0 || procfs_exited(peer->pidfd))
+		trace->comm[0] = '\0';
 }
 
 void trace_audit(const struct broker *broker, const char *word, const struct session *session,

@@ -43,8 +43,8 @@ int trace_serve(struct peer *peer, const struct proto_header *header, const void
 /* The peer hangs up. Fine if it does not listen. */
 void trace_leave(struct peer *peer);
 
-/* A request begins: how long its events take is counted from here. */
-void trace_request(const struct broker *broker);
+/* A request begins: how long its events take is counted from here, and this is who asks. */
+void trace_request(const struct peer *peer);
 
 /**
  * trace_audit() - tell what became of a session
