@@ -62,7 +62,7 @@ common := common/conffile.c common/device.c common/fdmsg.c common/names.c common
 	common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
 	config.c explain.c grant.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
-	loop_uring.c memlock.c order.c owner.c peer.c petition.c process.c procfs.c record.c \
+	loop_uring.c memlock.c order.c owner.c payer.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c warden.c) \
 	bpf/gate.c bpf/host.c bpf/tracer.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)

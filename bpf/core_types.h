@@ -62,11 +62,16 @@ struct cred {
 	struct user_struct *user;
 } CORE;
 
+struct pid {
+	__u64 ino;
+} CORE;
+
 struct task_struct {
 	unsigned int flags;
 	int pid, tgid;
 	struct mm_struct *mm;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	const struct cred *real_cred;
 	struct files_struct *files;
 	char comm[16];

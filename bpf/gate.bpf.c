@@ -7,6 +7,7 @@
  * only that something ended or was smaller: a skip makes a session stricter until the next reading,
  * never looser.
  */
+#include "bpf/caller.bpf.h"
 #include "bpf/recount.bpf.h"
 
 #define CLOCK_MONOTONIC 1
@@ -522,6 +523,7 @@ static __always_inline long file_ioctl(struct file *file, __u32 cmd, __u64 arg, 
 	if (!s)
 		return 0;
 	control_fired(slot, GATE_PROGRAM_IOCTL);
+	caller_see(slot, s);
 	class = class_of(cmd, known->cdev);
 	if (class == CLASS_PASS)
 		return 0;

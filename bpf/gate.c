@@ -419,6 +419,8 @@ static enum gate_notice gate_notice_of(uint32_t kind)
 {
 	if (kind == GATE_EVENT_EIGHTY)
 		return GATE_NOTICE_NEAR_LIMIT;
+	if (kind == GATE_EVENT_CALLER)
+		return GATE_NOTICE_CALLER;
 	return kind == GATE_EVENT_LARGE ? GATE_NOTICE_LARGE : GATE_NOTICE_STATE;
 }
 
@@ -885,6 +887,35 @@ bool gate_slipped(struct gate *gate, uint32_t slot)
 {
 	return __atomic_fetch_and(&gate->sessions[slot].bits, ~GATE_SLIPPED, __ATOMIC_SEQ_CST) &
 	       GATE_SLIPPED;
+}
+
+size_t gate_callers(const struct gate *gate, uint32_t slot,
+		    struct gate_caller ret_callers[static GATE_CALLERS_MAX])
+{
+	const struct gate_seen *seen = gate->sessions[slot].callers;
+	size_t n = 0;
+
+	_Static_assert(GATE_CALLERS <= GATE_CALLERS_MAX, "room for all of them");
+	for (size_t i = 0; i < GATE_CALLERS; i++) {
+		uint64_t inode = __atomic_load_n(&seen[i].inode, __ATOMIC_SEQ_CST);
+
+		if (inode)
+			ret_callers[n++] = (struct gate_caller){inode, seen[i].pid};
+	}
+	return n;
+}
+
+/* The pid last: it makes the place free. */
+void gate_forget_caller(struct gate *gate, uint32_t slot, uint64_t inode)
+{
+	struct gate_seen *seen = gate->sessions[slot].callers;
+
+	for (size_t i = 0; i < GATE_CALLERS; i++) {
+		if (__atomic_load_n(&seen[i].inode, __ATOMIC_SEQ_CST) != inode)
+			continue;
+		__atomic_store_n(&seen[i].inode, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&seen[i].pid, 0, __ATOMIC_SEQ_CST);
+	}
 }
 
 /* --- events */

@@ -12,6 +12,7 @@
 #define BPF_GATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct gate;
@@ -58,9 +59,16 @@ struct gate_plan {
 	bool fallback; /* hooks that work without BPF among the LSMs, and may be skipped */
 };
 
+/* A process that has made an ioctl of a session. */
+struct gate_caller {
+	uint64_t inode; /* of its pidfd */
+	uint32_t pid; /* in the initial namespace */
+};
+
 enum gate_notice {
 	GATE_NOTICE_STATE, /* something became of it: see gate_state() */
 	GATE_NOTICE_NEAR_LIMIT, /* it has reached 80% of a limit */
+	GATE_NOTICE_CALLER, /* another process has made an ioctl: gate_callers() */
 	GATE_NOTICE_LARGE, /* it is too large for the kernel's timer: gate_read() */
 };
 
@@ -146,6 +154,15 @@ int gate_reserve_test(struct gate *gate, const struct gate_limits *limits, uint3
 /* Calls fn for each descriptor of a session that some process has. Return: 0; -errno. */
 typedef void (*gate_holder_fn)(uint32_t pid, void *arg);
 int gate_holders(const struct gate *gate, uint32_t slot, gate_holder_fn fn, void *arg);
+
+/*
+ * The processes that have made an ioctl of a session, as many as are remembered, until they are
+ * forgotten: only then there is room for others. Return: how many.
+ */
+#define GATE_CALLERS_MAX 8
+size_t gate_callers(const struct gate *gate, uint32_t slot,
+		    struct gate_caller ret_callers[static GATE_CALLERS_MAX]);
+void gate_forget_caller(struct gate *gate, uint32_t slot, uint64_t inode);
 
 /* Gives the slot up as soon as its files are released: at once, or when called again after that. */
 void gate_forget(struct gate *gate, uint32_t slot);

@@ -8,9 +8,10 @@
 
 #include <linux/types.h>
 
-#define GATE_ABI 1 /* a daemon takes over no other */
+#define GATE_ABI 2 /* a daemon takes over no other */
 #define GATE_SELF_TEST 0 /* the slot of the self-test's context */
 #define GATE_FILES_PER_SESSION 4 /* on average: capacity is reserved at each grant */
+#define GATE_CALLERS 8 /* processes at a time that are told of */
 #define GATE_MAPPINGS_MAX ((1ULL << 24) - 1)
 #define GATE_MAPPINGS_LIMIT (4ULL << 20) /* "unlimited": what one reading gets through */
 #define GATE_PAGES_MAX ((1ULL << 40) - 1) /* 4 PiB */
@@ -27,6 +28,13 @@
 #define GATE_CLOSED (1U << 3) /* programs: the kernel releases the context */
 #define GATE_EIGHTY (1U << 4) /* programs: at 80% of a limit, and not below 75% since */
 #define GATE_SLIPPED (1U << 6) /* programs; daemon: cleared when told */
+
+/* A process that has made an ioctl. The programs put it there, the daemon takes it away. */
+struct gate_seen {
+	__u64 inode; /* of its pidfd; 0: not written yet, or the kernel has none (before 6.9) */
+	__u32 pid; /* 0: free */
+	__u32 zero;
+};
 
 struct gate_session {
 	__u64 id; /* daemon; 0: the slot is free */
@@ -64,6 +72,7 @@ struct gate_session {
 	__u64 n_enrolled; /* daemon: files, also those that are released */
 	__u64 eighty_ns; /* programs: when that was told last */
 	__u64 large_ns; /* likewise, GATE_EVENT_LARGE */
+	struct gate_seen callers[GATE_CALLERS];
 };
 
 /* One, in an array of its own. */
@@ -105,6 +114,7 @@ enum gate_event_kind {
 	GATE_EVENT_EIGHTY,
 	GATE_EVENT_SLIPPED, /* more is mapped than is allowed, where the gate can be skipped */
 	GATE_EVENT_LARGE, /* suspect, and too large to be read in a timer: the daemon shall */
+	GATE_EVENT_CALLER, /* gate_session.callers has one more */
 };
 
 /* Only wakes the daemon: what holds is in the session's slot. */

@@ -320,6 +320,8 @@ int broker_new(const char *config_path, const char *socket_path, struct broker *
 	if (!err)
 		err = warden_resume(broker);
 	if (!err)
+		owner_revived(broker->owners);
+	if (!err)
 		*ret_broker = STEAL(broker);
 	return err;
 }

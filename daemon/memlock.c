@@ -12,6 +12,7 @@
 #include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/owner.h"
+#include "daemon/payer.h"
 #include "daemon/process.h"
 #include "daemon/procfs.h"
 #include "daemon/record.h"
@@ -159,6 +160,21 @@ void memlock_restore(struct owner *owner, bool force)
 	record_at(owner->broker->record, owner->slot)->owner.changed = false;
 }
 
+/* One session that it maps through. Return: false: nothing is to be mapped through that. */
+static bool memlock_count(const struct owner *owner, const struct session *session,
+			  struct limits_memlock *parts, uint64_t *of_others)
+{
+	if (session->state == SESSION_REVOKED)
+		return false;
+	if (session->extra_memlock > parts->extra)
+		parts->extra = session->extra_memlock;
+	if (session->accounting == POLICY_ACCOUNTING_TASK)
+		parts->task_sum = limits_add(parts->task_sum, session->share.limit);
+	else if (session->uid != owner->uid) /* held for another: charged to itself for now */
+		*of_others = limits_add(*of_others, session->share.limit);
+	return true;
+}
+
 /*
  * The rule: what it has locked besides + extra-memlock + the larger of its task-mode sessions and
  * its uid's user-mode sessions. A revoked session gives its owner nothing; in user mode its pages
@@ -172,21 +188,33 @@ static bool memlock_rule(const struct owner *owner, rlim_t *ret_value)
 	uint64_t of_others = 0;
 	bool live = false;
 
-	for (const struct session *s = owner->sessions; s; s = s->next_owned) {
-		if (s->state == SESSION_REVOKED)
-			continue;
-		live = true;
-		if (s->extra_memlock > parts.extra)
-			parts.extra = s->extra_memlock;
-		if (s->accounting == POLICY_ACCOUNTING_TASK)
-			parts.task_sum = limits_add(parts.task_sum, s->share.limit);
-		else if (s->uid != owner->uid) /* held for another: charged to itself for now */
-			of_others = limits_add(of_others, s->share.limit);
-	}
+	for (const struct session *s = owner->sessions; s; s = s->next_owned)
+		live |= memlock_count(owner, s, &parts, &of_others);
+	for (const struct payer *p = owner->payments; p; p = p->next_paid)
+		if (p->session->owner != owner) /* else it is about to be its owner */
+			live |= memlock_count(owner, p->session, &parts, &of_others);
 	parts.user_sum =
 		limits_add(ledger_user_mode_sum(owner->broker->ledger, owner->uid), of_others);
 	*ret_value = limits_memlock(&parts);
 	return live;
+}
+
+void memlock_inherit(struct owner *owner, const struct owner *from)
+{
+	struct record_owner *body = &record_at(owner->broker->record, owner->slot)->owner;
+	struct rlimit now;
+
+	if (owner->changed || owner->exempt || !from->changed || memlock_read(owner, &now) ||
+	    !memlock_equal(&now, &from->ours))
+		return;
+	owner->original = from->original;
+	owner->ours = from->ours;
+	owner->changed = true;
+	body->original_cur = from->original.rlim_cur;
+	body->original_max = from->original.rlim_max;
+	body->ours = body->next = from->ours.rlim_cur;
+	record_barrier();
+	body->changed = true;
 }
 
 /* Nothing is changed after an error. */

@@ -25,6 +25,12 @@ struct process;
  */
 int memlock_limit(struct owner *owner, bool force);
 
+/*
+ * The value of a process that began as a child of another owner's may be one that was set for that:
+ * what it goes back to is what the other's goes back to. Before its own limit is set first.
+ */
+void memlock_inherit(struct owner *owner, const struct owner *from);
+
 /* Puts back what was there before the first change; a failure is logged. @force: as above */
 void memlock_restore(struct owner *owner, bool force);
 

@@ -422,8 +422,7 @@ static void order_give_up(const struct order *order, bool force)
 	warden_revoke(order->peer->broker, session);
 	if (session->state != SESSION_REVOKED)
 		session_enter(order->peer->broker->sessions, session, SESSION_REVOKED);
-	if (session->owner)
-		owner_give_up(session->owner, force);
+	owner_give_up(session, force);
 }
 
 int order_close(struct peer *peer, const struct proto_header *header, const void *body)

@@ -18,6 +18,7 @@
 #include "daemon/broker.h"
 #include "daemon/loop.h"
 #include "daemon/memlock.h"
+#include "daemon/payer.h"
 #include "daemon/procfs.h"
 #include "daemon/record.h"
 #include "daemon/session.h"
@@ -128,6 +129,7 @@ void owner_table_free(struct owner_table *table)
 		while (table->owners[i]) {
 			for (struct session *s = table->owners[i]->sessions; s; s = s->next_owned)
 				s->owner = NULL;
+			payers_free(table->owners[i]);
 			owner_free(table->owners[i]);
 		}
 	}
@@ -143,17 +145,21 @@ struct owner *owner_find(struct owner_table *table, uint64_t inode)
 	return owner;
 }
 
+bool owner_is_idle(const struct owner *owner)
+{
+	return !owner->sessions && !owner->payments;
+}
+
 void owner_put(struct owner *owner)
 {
-	if (owner->sessions)
+	if (!owner_is_idle(owner))
 		return;
 	memlock_restore(owner, false);
 	record_drop(owner->broker->record, &owner->slot);
 	owner_free(owner);
 }
 
-/* For those whose sessions stay as they are: a failure is theirs alone. */
-static void owner_limit_logged(struct owner *owner, bool force)
+void owner_limit(struct owner *owner, bool force)
 {
 	int err = memlock_limit(owner, force);
 
@@ -183,19 +189,21 @@ static void owner_limit_siblings(struct owner_table *table, uid_t uid, const str
 	for (struct owner *o = table->by_uid[uid % OWNER_BUCKETS]; o; o = o->next_uid) {
 		struct rlimit before;
 
-		if (o->uid != uid || !o->sessions || (but && o == but))
+		if (o->uid != uid || owner_is_idle(o) || (but && o == but))
 			continue;
 		before = o->ours;
-		owner_limit_logged(o, false);
+		owner_limit(o, false);
 		n += o->changed && !memlock_equal(&before, &o->ours);
 	}
 	if (n)
 		owner_audit_siblings(table->broker, uid, n);
 }
 
-void owner_give_up(struct owner *owner, bool force)
+void owner_give_up(const struct session *session, bool force)
 {
-	owner_limit_logged(owner, force);
+	if (session->owner)
+		owner_limit(session->owner, force);
+	payers_limit(session, force);
 }
 
 int owner_limit_session(struct session *session)
@@ -203,6 +211,7 @@ int owner_limit_session(struct session *session)
 	struct owner *owner = session->owner;
 	int err = memlock_limit(owner, false);
 
+	payers_limit(session, false);
 	if (!err && session->accounting == POLICY_ACCOUNTING_USER)
 		owner_limit_siblings(owner->broker->owners, session->uid, owner);
 	return err;
@@ -210,6 +219,7 @@ int owner_limit_session(struct session *session)
 
 void owner_limit_orphan(struct broker *broker, const struct session *session)
 {
+	payers_limit(session, false);
 	if (session->accounting == POLICY_ACCOUNTING_USER)
 		owner_limit_siblings(broker->owners, session->uid, NULL);
 }
@@ -230,10 +240,11 @@ int owner_move_session(struct session *session, struct owner *owner)
 			owner_remove_session(session);
 		return err;
 	}
+	payers_promote(session, owner);
 	if (!old)
 		return 0;
-	if (old->sessions) {
-		owner_limit_logged(old, true);
+	if (!owner_is_idle(old)) {
+		owner_limit(old, true);
 	} else {
 		memlock_restore(old, true);
 		owner_put(old);
@@ -249,10 +260,11 @@ void owner_end_session(struct broker *broker, struct session *session)
 
 	if (owner)
 		owner_remove_session(session);
+	payers_leave(broker, session);
 	warden_forget(broker, session);
 	session_free(broker->sessions, session);
-	if (owner && owner->sessions)
-		owner_limit_logged(owner, false);
+	if (owner && !owner_is_idle(owner))
+		owner_limit(owner, false);
 	if (user_mode)
 		owner_limit_siblings(broker->owners, uid, owner);
 }
@@ -289,6 +301,7 @@ static void owner_exited(uint32_t events, void *arg)
 	(void)events;
 	if (!procfs_exited(owner->pidfd)) /* a poll that failed: it is armed anew */
 		return;
+	payers_exited(owner);
 	while (owner->sessions)
 		owner_leave_session(owner, owner->sessions);
 	record_drop(owner->broker->record, &owner->slot);
@@ -394,8 +407,8 @@ void owner_revived(struct owner_table *table)
 
 		for (struct owner *o = table->owners[i]; o; o = next) {
 			next = o->next;
-			if (o->sessions)
-				owner_limit_logged(o, false);
+			if (!owner_is_idle(o))
+				owner_limit(o, false);
 			else
 				owner_put(o);
 		}

@@ -19,6 +19,7 @@
 
 struct broker;
 struct owner_table;
+struct payer;
 struct session;
 
 struct owner {
@@ -26,6 +27,7 @@ struct owner {
 	struct owner *next_uid, **link_uid; /* of its bucket of uids */
 	struct broker *broker; /* borrowed */
 	struct session *sessions;
+	struct payer *payments; /* sessions of others that it maps through */
 	uint64_t inode; /* of its pidfd */
 	pid_t pid;
 	uid_t uid;
@@ -66,8 +68,14 @@ void owner_table_free(struct owner_table *table);
  */
 int owner_get(struct owner_table *table, const struct owner_plan *plan, struct owner **ret_owner);
 
-/* Frees an owner that has no session, putting its limit back. */
+/* It has no session, and pays for none. */
+bool owner_is_idle(const struct owner *owner);
+
+/* Frees an owner that is idle, putting its limit back. */
 void owner_put(struct owner *owner);
+
+/* Brings the limit of one in line with its sessions; a failure is its alone, and logged. */
+void owner_limit(struct owner *owner, bool force);
 
 /* The owner with this pidfd inode; NULL: none. */
 struct owner *owner_find(struct owner_table *table, uint64_t inode);
@@ -77,8 +85,8 @@ void owner_add_session(struct owner *owner, struct session *session);
 /**
  * owner_limit_session() - bring RLIMIT_MEMLOCK in line with a session that was added or changed
  *
- * Of its owner, and in user mode of every other owner of the uid: their pages are charged to the
- * same counter, each against its own limit.
+ * Of its owner and its payers, and in user mode of every other owner of the uid: their pages are
+ * charged to the same counter, each against its own limit.
  *
  * Return: 0; -ESRCH: the owner has exited; -errno of prlimit(2) on the owner. Siblings that fail
  * are logged. After an error the same call, with the session as it was, or owner_end_session()
@@ -90,12 +98,13 @@ int owner_limit_session(struct session *session);
 void owner_limit_orphan(struct broker *broker, const struct session *session);
 
 /**
- * owner_give_up() - bring the owner's limit in line after one of its sessions was revoked
+ * owner_give_up() - bring limits in line after a session was revoked
  * @force: it is taken away, not given up: also if the process has lowered its limit since
  *
- * Nobody else's limit depends on it. A failure is logged: the session is revoked either way.
+ * Of its owner and its payers: nobody else's depends on it. A failure is logged: the session is
+ * revoked either way.
  */
-void owner_give_up(struct owner *owner, bool force);
+void owner_give_up(const struct session *session, bool force);
 
 /**
  * owner_move_session() - let a session live with another owner
@@ -116,7 +125,7 @@ void owner_end_session(struct broker *broker, struct session *session);
  */
 int owner_revive(struct owner_table *table, uint32_t slot, struct owner **ret_owner);
 
-/* After all sessions are back: every owner's limit, and those without a session go. */
+/* After all sessions and payers are back: every owner's limit, and those that are idle go. */
 void owner_revived(struct owner_table *table);
 
 #endif

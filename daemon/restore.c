@@ -155,7 +155,6 @@ int restore_sessions(struct broker *broker)
 		err = restore_devices(broker);
 	if (err)
 		return err;
-	owner_revived(broker->owners);
 	if (session_count(broker->sessions))
 		log_info("took over %zu sessions", session_count(broker->sessions));
 	return 0;

@@ -12,9 +12,8 @@ struct broker;
  * restore_sessions() - take over from the daemon before
  *
  * A session comes back, with its id, name, share and devices, while its owner lives and its
- * descriptors may have been sent; any other is dropped. RLIMIT_MEMLOCK of each owner that is left
- * is brought in line, and of those without a session put back. Entries that make no sense are
- * dropped and logged.
+ * descriptors may have been sent; any other is dropped. Limits are as they were until
+ * owner_revived(). Entries that make no sense are dropped and logged.
  *
  * Return: 0; -ENOMEM, -EMFILE and whatever else proves nothing: not all could be taken over, and
  * none was dropped for that.

@@ -398,7 +398,7 @@ void session_free(struct session_table *table, struct session *session)
 {
 	if (!session)
 		return;
-	assert(!session->owner);
+	assert(!session->owner && !session->payers);
 	/* First the session: devices of none are dropped at a start, one without its devices is
 	 * not. */
 	record_drop(table->record, &session->slot);

@@ -21,6 +21,7 @@
 
 struct hunt;
 struct owner;
+struct payer;
 struct record;
 struct record_session;
 struct session_table;
@@ -57,6 +58,8 @@ struct session_told {
 	uint64_t next_line_ms; /* of CLOCK_MONOTONIC; no line before that */
 	uint64_t left_out; /* lines, since the last one */
 	uint64_t next_read_ms; /* no reading for an event before that */
+	uint64_t next_payer_ms; /* as next_line_ms, and left_out */
+	uint64_t payers_left_out;
 };
 
 struct session {
@@ -65,6 +68,7 @@ struct session {
 	struct session *next_name;
 	struct session *next_owned; /* struct owner::sessions */
 	struct owner *owner; /* borrowed; NULL while pending */
+	struct payer *payers; /* others that map through it: daemon/payer.h */
 	uint64_t id; /* grows; never used twice in one boot */
 	uid_t uid; /* of the subject */
 	enum session_state state;

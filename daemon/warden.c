@@ -17,6 +17,7 @@
 #include "daemon/hunt.h"
 #include "daemon/loop.h"
 #include "daemon/owner.h"
+#include "daemon/payer.h"
 #include "daemon/selftest.h"
 #include "daemon/session.h"
 #include "daemon/trace.h"
@@ -312,6 +313,9 @@ static void warden_event(uint32_t slot, uint64_t id, enum gate_notice notice, vo
 		warden_read_large(broker, session);
 	if (notice == GATE_NOTICE_NEAR_LIMIT)
 		warden_near_limit(broker, session);
+	/* Where events were lost, any of them may have been one of these. */
+	if (notice == GATE_NOTICE_CALLER || notice == GATE_NOTICE_STATE)
+		payers_look(broker, session);
 	warden_act(broker, slot, session);
 }
 
@@ -333,6 +337,7 @@ static void warden_adopt(struct broker *broker, uint32_t slot, uint64_t id)
 		warden_limit(broker, session);
 		if (session->state == SESSION_REVOKED)
 			warden_revoke(broker, session); /* of a daemon that was killed meanwhile */
+		payers_look(broker, session);
 		warden_act(broker, slot, session);
 		return;
 	}

@@ -246,6 +246,7 @@ void broker_fixture_restart(struct broker_fixture *f)
 int broker_fixture_try_restart(struct broker_fixture *f)
 {
 	struct broker *broker = f->broker;
+	int err;
 
 	while (broker->peers)
 		peer_free(broker->peers);
@@ -257,7 +258,10 @@ int broker_fixture_try_restart(struct broker_fixture *f)
 		copy_file(f->record_fd, f->snapshot_fd);
 	fd_closep(&f->snapshot_fd);
 	make_tables(f);
-	return restore_sessions(broker);
+	err = restore_sessions(broker);
+	if (!err)
+		owner_revived(broker->owners);
+	return err;
 }
 
 static void make_broker(struct broker_fixture *f)

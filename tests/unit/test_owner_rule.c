@@ -232,7 +232,7 @@ static void step_revoke(struct model *m, struct model_session *s)
 	session_enter(m->f.broker->sessions, session, SESSION_REVOKED);
 	bool force = pick(m, 2); /* taken away, or given up */
 
-	owner_give_up(session->owner, force);
+	owner_give_up(session, force);
 	s->revoked = true;
 	model_look(m, s->owner, force);
 }

@@ -263,7 +263,7 @@ static void limit_that_was_just_set_is_ours(void)
 	session = session_after(f.broker->sessions, 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
 	session_enter(f.broker->sessions, session, SESSION_REVOKED);
-	owner_give_up(session->owner, false);
+	owner_give_up(session, false);
 	CU_ASSERT_TRUE(fake_sys_memlock_is(child.pid, FIXTURE_SOFT, FIXTURE_HARD));
 	CU_ASSERT_EQUAL(child_end(&child), 0);
 	broker_fixture_fini(&f);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Who calls: each process is told of once, at its first ioctl and so before it maps anything, as
+ * the kernel will compare what it maps with a limit of its own.
+ */
+#ifndef BPF_CALLER_BPF_H
+#define BPF_CALLER_BPF_H
+
+#include "bpf/maps.bpf.h"
+
+static __always_inline __u64 caller_inode(void)
+{
+	const struct task_struct *task = (void *)bpf_get_current_task();
+	const struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+
+	return bpf_core_field_exists(pid->ino) ? BPF_CORE_READ(pid, ino) : 0;
+}
+
+/* With no room left nobody is told: it comes again when the daemon has made some. */
+static __always_inline void caller_see(__u32 slot, struct gate_session *s)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+	if (slot == GATE_SELF_TEST)
+		return;
+	for (int i = 0; i < GATE_CALLERS; i++)
+		if (READ(s->callers[i].pid) == pid)
+			return;
+	for (int i = 0; i < GATE_CALLERS; i++) {
+		if (READ(s->callers[i].pid) || atomic_cas(&s->callers[i].pid, 0, pid))
+			continue;
+		atomic_set(&s->callers[i].inode, caller_inode());
+		event_send(slot, s, GATE_EVENT_CALLER);
+		return;
+	}
+}
+
+#endif
