@@ -65,7 +65,8 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	loop_uring.c memlock.c order.c owner.c payer.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c warden.c) \
-	bpf/gate.c bpf/host.c bpf/tracer.c iommufd/cdev.c iommufd/iommu.c common/log.c $(accounting) $(common)
+	$(addprefix bpf/,gate.c gate_load.c host.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
+	common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c lib_trace.c) common/fdmsg.c common/proto.c common/sys.c
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
@@ -107,7 +108,7 @@ fuzz_record := tests/fuzz/fuzz_record.c $(fuzz_world) $(fuzz_daemon)
 fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c seeds_record.c) common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
-bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c)
+bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c) bpf/gate.c
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/confined.bash integration/gate.bash \
@@ -192,7 +193,7 @@ $(B)/gate.skel.h: $(B)/gate.bpf.o
 	$(call say,SKEL)
 	$(Q)$(BPFTOOL) gen skeleton $< name gate_bpf >$@
 
-$(B)/bpf/gate.o $(B)/bpf/tracer.o $(B)/tests/bench/gate_lab.o: $(B)/gate.skel.h
+$(B)/bpf/gate.o $(B)/bpf/gate_load.o $(B)/bpf/tracer.o $(B)/tests/bench/gate_lab.o: $(B)/gate.skel.h
 
 # A suite may include the file it tests to reach its static functions.
 $(B)/%.o: %.c

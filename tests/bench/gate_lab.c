@@ -7,7 +7,7 @@
 #include <time.h>
 
 /* Attaches its programs one by one. NOLINTNEXTLINE(bugprone-suspicious-include) */
-#include "bpf/gate.c"
+#include "bpf/gate_load.c"
 #include "iommufd/uapi.h"
 #include "tests/integration/mock.h"
 

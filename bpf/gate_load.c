@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the gate comes into the kernel and goes: its directory, its object, and the generations of
+ * it, of which one acts and, while a daemon takes over, the one before beside it.
+ */
+#include "bpf/gate_private.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gate.skel.h>
+#include <limits.h>
+#include <linux/types.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "bpf/gate_map.h"
+#include "common/cleanup.h"
+
+#define GATE_BPF_FS_MAGIC 0xcafe4a11
+
+static size_t gate_page_up(size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (n + page - 1) & ~(page - 1);
+}
+
+static size_t gate_sessions_size(const struct gate *gate)
+{
+	return gate_page_up((size_t)gate->n_sessions * sizeof(struct gate_session));
+}
+
+void gate_close(struct gate *gate)
+{
+	if (!gate)
+		return;
+	ring_buffer__free(gate->ring);
+	(void)bpf_link__destroy(gate->holders); /* NULL is fine */
+	if (gate->control)
+		(void)munmap(gate->control, gate_page_up(sizeof(*gate->control)));
+	if (gate->sessions)
+		(void)munmap(gate->sessions, gate_sessions_size(gate));
+	if (gate->skel)
+		gate_bpf__destroy(gate->skel);
+	for (size_t i = 0; i < gate->n_kept; i++)
+		fd_closep(&gate->kept_fds[i]);
+	fd_closep(&gate->dir_fd);
+	free(gate->near);
+	free(gate);
+}
+
+void gate_closep(struct gate **gate)
+{
+	gate_close(*gate);
+}
+
+/* --- the directory */
+
+/* Only root's, and only one daemon's. */
+static int gate_open_dir(const char *dir, int *ret_fd)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct statfs fs;
+
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstatfs(fd, &fs) < 0)
+		return -errno;
+	if (fs.f_type != GATE_BPF_FS_MAGIC)
+		return -EMEDIUMTYPE;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
+static int gate_remove_tree(int at, const char *name)
+{
+	CLEANUP(fd_closep) int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct dirent *entry;
+	DIR *dir;
+	int err = 0, one;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	dir = fdopendir(fd);
+	if (!dir)
+		return -errno;
+	(void)STEAL_FD(fd); /* closedir() has it */
+	while ((entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		one = entry->d_type == DT_DIR ? gate_remove_tree(dirfd(dir), entry->d_name)
+		      : unlinkat(dirfd(dir), entry->d_name, 0) < 0 ? -errno
+								   : 0;
+		err = err ? err : one; /* the others go all the same */
+	}
+	(void)closedir(dir);
+	if (!err && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		err = -errno;
+	return err;
+}
+
+/*
+ * The old programs act at each moment: as before until the first store, and by generation from
+ * there on. That its own number stays in before makes the next one a new number, while its links,
+ * as they are going, may act for a moment.
+ */
+static void gate_switch_back(struct gate *gate)
+{
+	if (!gate->switched)
+		return;
+	__atomic_store_n(&gate->control->generation, gate->replaced, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&gate->control->before, gate->generation, __ATOMIC_SEQ_CST);
+	gate->switched = false;
+}
+
+void gate_drop(struct gate *gate)
+{
+	char name[16];
+
+	if (gate->kept) { /* they were there before */
+		gate_close(gate);
+		return;
+	}
+	gate_switch_back(gate);
+	(void)snprintf(name, sizeof(name), "%u", gate->generation);
+	(void)gate_remove_tree(gate->dir_fd, name); /* what is left of it acts on nothing */
+	gate_close(gate);
+}
+
+int gate_purge(const char *dir)
+{
+	CLEANUP(fd_closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	return gate_remove_tree(AT_FDCWD, dir);
+}
+
+/* --- loading */
+
+__attribute__((format(printf, 2, 0))) static int gate_silent(enum libbpf_print_level level,
+							     const char *format, va_list args)
+{
+	if (level != LIBBPF_WARN && !getenv("PINBROKER_BPF_DEBUG"))
+		return 0;
+	return vfprintf(stderr, format, args);
+}
+
+/* The tracer's are attached while somebody listens, and gone with the daemon. */
+bool gate_program_is_traced(const char *name)
+{
+	return strncmp(name, "trace_", strlen("trace_")) == 0;
+}
+
+struct gate_bpf *gate_skeleton(struct gate *gate)
+{
+	return gate->skel;
+}
+
+static int gate_set_map(struct bpf_map *map, const char *dir)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, bpf_map__name(map)) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	return bpf_map__set_pin_path(map, path);
+}
+
+/* An array that is there has its own size. */
+static uint32_t gate_pinned_entries(const char *dir, const char *name)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info);
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+		return 0;
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+		return 0;
+	return info.max_entries;
+}
+
+static int gate_prepare_maps(struct gate *gate, const struct gate_plan *plan)
+{
+	uint32_t there = gate_pinned_entries(plan->dir, "gate_sessions");
+	uint32_t n = there ? there : plan->n_sessions + 1;
+	struct bpf_map *map;
+	int err = 0;
+
+	gate->n_sessions = n;
+	err = bpf_map__set_max_entries(gate->skel->maps.gate_sessions, n);
+	if (!err)
+		err = bpf_map__set_max_entries(gate->skel->maps.gate_bodies, n);
+	if (!err)
+		err = bpf_map__set_max_entries(gate->skel->maps.gate_files,
+					       n * GATE_FILES_PER_SESSION);
+	bpf_object__for_each_map(map, gate->skel->obj)
+	{
+		/* What the programs that look at the host have is of no use to those after them. */
+		if (!err && !bpf_map__is_internal(map) &&
+		    strncmp(bpf_map__name(map), "host_", 5) != 0 &&
+		    !gate_program_is_traced(bpf_map__name(map)))
+			err = gate_set_map(map, plan->dir);
+	}
+	return err;
+}
+
+/* Where the functions are that programs hang on; what is built in is in the kernel's own. */
+struct gate_btf {
+	struct btf *kernel, *iommufd, *vfio;
+};
+
+static bool gate_kernel_has(const struct gate_btf *btf, const char *name)
+{
+	return btf__find_by_name_kind(btf->kernel, name, BTF_KIND_FUNC) > 0 ||
+	       (btf->iommufd && btf__find_by_name_kind(btf->iommufd, name, BTF_KIND_FUNC) > 0) ||
+	       (btf->vfio && btf__find_by_name_kind(btf->vfio, name, BTF_KIND_FUNC) > 0);
+}
+
+static bool gate_section_is(const struct bpf_program *program, const char *prefix)
+{
+	return strncmp(bpf_program__section_name(program), prefix, strlen(prefix)) == 0;
+}
+
+/* Attached for good, unlike those that the daemon runs or attaches itself. */
+static bool gate_program_is_pinned(const struct gate *gate, const struct bpf_program *program)
+{
+	return !gate_program_is_traced(bpf_program__name(program)) &&
+	       bpf_program__type(program) != BPF_PROG_TYPE_SYSCALL &&
+	       program != gate->skel->progs.gate_holders;
+}
+
+/* LSM programs or those in their place, never both: each ioctl would count twice. */
+static void gate_choose(const struct gate *gate)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, gate->skel->obj)
+	{
+		if (gate_program_is_traced(bpf_program__name(program)))
+			continue;
+		if (gate_section_is(program, "lsm"))
+			(void)bpf_program__set_autoload(program, !gate->fallback);
+		if (gate_section_is(program, "fmod_ret/") || gate_section_is(program, "fentry/"))
+			(void)bpf_program__set_autoload(program, gate->fallback);
+		if (gate->kept && gate_program_is_pinned(gate, program))
+			(void)bpf_program__set_autoload(program, false);
+	}
+}
+
+/* A kernel without a function that a program hangs on: that program is not needed there. */
+static int gate_probe(struct gate *gate)
+{
+	struct gate_btf btf = {.kernel = btf__load_vmlinux_btf()};
+	struct bpf_program *program;
+
+	if (!btf.kernel)
+		return -ENOTSUP;
+	btf.iommufd = btf__load_module_btf("iommufd", btf.kernel);
+	btf.vfio = btf__load_module_btf("vfio", btf.kernel);
+	bpf_object__for_each_program(program, gate->skel->obj)
+	{
+		const char *name = strchr(bpf_program__section_name(program), '/');
+
+		if ((gate_section_is(program, "fexit/") || gate_section_is(program, "fentry/")) &&
+		    !gate_kernel_has(&btf, name + 1))
+			(void)bpf_program__set_autoload(program, false);
+	}
+	btf__free(btf.vfio);
+	btf__free(btf.iommufd);
+	btf__free(btf.kernel);
+	return 0;
+}
+
+static void *gate_map_memory(struct bpf_map *map, size_t size)
+{
+	void *memory = mmap(NULL, gate_page_up(size), PROT_READ | PROT_WRITE, MAP_SHARED,
+			    bpf_map__fd(map), 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int gate_load(struct gate *gate, uint32_t generation)
+{
+	int err;
+
+	gate->skel->rodata->gate_generation = generation;
+	gate->skel->rodata->gate_page_shift =
+		(__u32)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
+	gate->skel->rodata->gate_skippable = gate->fallback;
+	gate_choose(gate);
+	err = gate_probe(gate);
+	if (!err)
+		err = gate_bpf__load(gate->skel);
+	if (err)
+		return err;
+	gate->control = gate_map_memory(gate->skel->maps.gate_control, sizeof(*gate->control));
+	gate->sessions = gate_map_memory(gate->skel->maps.gate_sessions, gate_sessions_size(gate));
+	return gate->control && gate->sessions ? 0 : -errno;
+}
+
+static int gate_pin_link(struct bpf_program *program, const char *dir)
+{
+	struct bpf_link *link = bpf_program__attach(program);
+	char path[PATH_MAX + BPF_OBJ_NAME_LEN * 4];
+	int err;
+
+	if (!link)
+		return -errno;
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, bpf_program__name(program));
+	err = bpf_link__pin(link, path);
+	(void)bpf_link__destroy(link); /* the pin holds it */
+	return err;
+}
+
+static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generation)
+{
+	struct bpf_program *program;
+	char path[PATH_MAX];
+	int err;
+
+	(void)snprintf(path, sizeof(path), "%s/%u", dir, generation);
+	err = gate_remove_tree(AT_FDCWD, path);
+	if (err)
+		return err;
+	if (mkdir(path, 0700) < 0)
+		return -errno;
+	bpf_object__for_each_program(program, gate->skel->obj)
+	{
+		if (!gate_program_is_pinned(gate, program) || !bpf_program__autoload(program))
+			continue;
+		err = gate_pin_link(program, path);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Links of other generations than the one that acts. */
+static int gate_unpin_others(const struct gate *gate, uint32_t generation)
+{
+	char keep[16];
+	const struct dirent *entry;
+	DIR *dir = fdopendir(openat(gate->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	int err = 0;
+
+	if (!dir)
+		return -errno;
+	(void)snprintf(keep, sizeof(keep), "%u", generation);
+	while (!err && (entry = readdir(dir)))
+		if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' &&
+		    strcmp(entry->d_name, keep) != 0)
+			err = gate_remove_tree(dirfd(dir), entry->d_name);
+	(void)closedir(dir);
+	return err;
+}
+
+/* What the daemon before left; all 0: nothing. */
+static struct gate_control gate_control_of(const char *dir)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct gate_control control = {0};
+	char path[PATH_MAX];
+	__u32 zero = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/gate_control", dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &control))
+		return (struct gate_control){0};
+	return control;
+}
+
+/* FNV-1a over the object as it is built in: what has another is another object. */
+static uint64_t gate_build(void)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+	const unsigned char *bytes;
+	size_t size;
+
+	bytes = gate_bpf__elf_bytes(&size);
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
+	return hash;
+}
+
+/*
+ * Whether the programs that act are those of this very object. Then they go on: to attach others
+ * instead would gain nothing, and each time the kernel's code is patched under those who run it.
+ */
+static bool gate_may_keep(const struct gate *gate, const struct gate_control *control)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%u/%s", control->generation,
+		       gate->fallback ? "gate_fallback_ioctl" : "gate_ioctl");
+	return control->generation && control->build == gate_build() &&
+	       faccessat(gate->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int gate_program_of_link(int dir_fd, const char *name)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct bpf_link_info info = {0};
+	__u32 len = sizeof(info);
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%.40s", dir_fd, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -1;
+	return bpf_prog_get_fd_by_id(info.prog_id);
+}
+
+/* Their counts of what was missed; without CAP_SYS_ADMIN those are not known. */
+static void gate_find_kept(struct gate *gate)
+{
+	const struct dirent *entry;
+	char name[16];
+	DIR *dir;
+
+	(void)snprintf(name, sizeof(name), "%u", gate->generation);
+	dir = fdopendir(openat(gate->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)) && gate->n_kept < GATE_KEPT_MAX) {
+		int fd = entry->d_name[0] == '.' ? -1
+						 : gate_program_of_link(dirfd(dir), entry->d_name);
+
+		if (fd >= 0)
+			gate->kept_fds[gate->n_kept++] = fd;
+	}
+	(void)closedir(dir);
+}
+
+/*
+ * A number that no link has, not even one that a daemon killed before the switch left behind: it
+ * may be there for a while after it is removed, and of one generation each program acts once.
+ */
+static uint32_t gate_new_generation(const struct gate *gate, const struct gate_control *before)
+{
+	uint32_t generation =
+		before->before > before->generation ? before->before : before->generation;
+	char name[16];
+
+	do {
+		(void)snprintf(name, sizeof(name), "%u", ++generation);
+	} while (faccessat(gate->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+	return generation;
+}
+
+/*
+ * Attached beside the old ones, which act alone until the word is stored, and as long as they are
+ * there: before is stored first, so that at no moment nobody acts.
+ */
+static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t generation)
+{
+	int err;
+
+	if (gate->kept) {
+		gate_find_kept(gate);
+		gate_deny_unmanaged(gate, plan->deny_unmanaged);
+		return 0;
+	}
+	err = gate_pin_links(gate, plan->dir, generation);
+
+	if (err)
+		return err;
+	gate->control->abi = GATE_ABI;
+	gate->control->build = 0; /* until it has proved itself: gate_commit() */
+	gate_deny_unmanaged(gate, plan->deny_unmanaged);
+	gate->replaced = gate->control->generation;
+	__atomic_store_n(&gate->control->before, gate->replaced, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&gate->control->generation, generation, __ATOMIC_SEQ_CST);
+	gate->switched = true;
+	return 0;
+}
+
+int gate_commit(struct gate *gate)
+{
+	gate->switched = false; /* some of the old ones may be gone even if that fails */
+	gate->control->build = gate_build();
+	return gate_unpin_others(gate, gate->generation);
+}
+
+static int gate_start(struct gate *gate, const struct gate_plan *plan)
+{
+	const struct gate_control before = gate_control_of(plan->dir);
+	uint32_t generation = before.generation;
+	int err = gate_prepare_maps(gate, plan);
+
+	gate->kept = !plan->passive && gate_may_keep(gate, &before);
+	if (!gate->kept)
+		generation = gate_new_generation(gate, &before);
+	gate->generation = generation;
+
+	if (!err)
+		err = gate_load(gate, generation);
+	if (!err && gate->control->abi && gate->control->abi != GATE_ABI)
+		err = -EPROTONOSUPPORT;
+	if (!err && !plan->passive)
+		err = gate_switch(gate, plan, generation);
+	return err ? err : gate_serve(gate);
+}
+
+static void gate_say(char *ret_reason, unsigned int size, const char *what, int err)
+{
+	(void)snprintf(ret_reason, size, "%s: %s", what, strerror(-err));
+}
+
+int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_reason,
+	      unsigned int reason_size)
+{
+	CLEANUP(gate_closep) struct gate *gate = calloc(1, sizeof(*gate));
+	int err;
+
+	if (!gate)
+		return -ENOMEM;
+	gate->dir_fd = -1;
+	gate->fallback = plan->fallback;
+	(void)libbpf_set_print(gate_silent);
+	err = gate_open_dir(plan->dir, &gate->dir_fd);
+	if (err) {
+		gate_say(ret_reason, reason_size, plan->dir, err);
+		return err;
+	}
+	gate->skel = gate_bpf__open();
+	err = gate->skel ? gate_start(gate, plan) : -errno;
+	if (err) {
+		gate_drop(STEAL(gate));
+		gate_say(ret_reason, reason_size, "the kernel does not take the programs", err);
+		return err;
+	}
+	(void)malloc_trim(
+		0); /* the kernel's types, which took megabytes: all that there is to give */
+	*ret_gate = STEAL(gate);
+	return 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the gate: what bpf/gate_load.c brings into the kernel, and takes away again, bpf/gate.c
+ * serves in between.
+ */
+#ifndef BPF_GATE_PRIVATE_H
+#define BPF_GATE_PRIVATE_H
+
+#include <stddef.h>
+
+#include "bpf/gate.h"
+
+struct bpf_link;
+struct gate_control;
+struct gate_session;
+struct ring_buffer;
+
+#define GATE_KEPT_MAX 32
+
+struct gate {
+	struct gate_bpf *skel; /* owned */
+	int dir_fd; /* owned; locked: one daemon at a time */
+	struct gate_control *control; /* mapped */
+	struct gate_session *sessions; /* mapped */
+	struct gate_figures *near; /* owned; by slot: what was read without a quiet moment */
+	uint32_t n_sessions;
+	uint32_t n_free_from; /* no slot below it is free */
+	uint64_t n_files; /* that were reserved */
+	uint64_t lost; /* of the events, when they were looked at last */
+	struct ring_buffer *ring; /* owned */
+	struct bpf_link *holders; /* owned */
+	enum gate_level level;
+	uint32_t generation;
+	bool kept; /* the programs that act are this object's: they stay as they are */
+	int kept_fds[GATE_KEPT_MAX]; /* owned: of those, for what they have missed */
+	size_t n_kept;
+	uint32_t replaced; /* the generation that acted until then */
+	bool switched; /* and may be switched back */
+	bool fallback;
+	gate_event_fn fn; /* during gate_dispatch() */
+	void *arg;
+	unsigned int left; /* events that it may still take */
+};
+
+/**
+ * gate_serve() - from here on there are events, figures and room in a gate that is loaded
+ *
+ * Return: 0; -errno: gate_close() it.
+ */
+int gate_serve(struct gate *gate);
+
+#endif
