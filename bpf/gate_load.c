@@ -298,11 +298,11 @@ static void *gate_map_memory(struct bpf_map *map, size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static int gate_load(struct gate *gate, uint32_t generation)
+static int gate_load(struct gate *gate)
 {
 	int err;
 
-	gate->skel->rodata->gate_generation = generation;
+	gate->skel->rodata->gate_generation = gate->generation;
 	gate->skel->rodata->gate_page_shift =
 		(__u32)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
 	gate->skel->rodata->gate_skippable = gate->fallback;
@@ -331,13 +331,13 @@ static int gate_pin_link(struct bpf_program *program, const char *dir)
 	return err;
 }
 
-static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generation)
+static int gate_pin_links(const struct gate *gate, const char *dir)
 {
 	struct bpf_program *program;
 	char path[PATH_MAX];
 	int err;
 
-	(void)snprintf(path, sizeof(path), "%s/%u", dir, generation);
+	(void)snprintf(path, sizeof(path), "%s/%u", dir, gate->generation);
 	err = gate_remove_tree(AT_FDCWD, path);
 	if (err)
 		return err;
@@ -355,7 +355,7 @@ static int gate_pin_links(struct gate *gate, const char *dir, uint32_t generatio
 }
 
 /* Links of other generations than the one that acts. */
-static int gate_unpin_others(const struct gate *gate, uint32_t generation)
+static int gate_unpin_others(const struct gate *gate)
 {
 	char keep[16];
 	const struct dirent *entry;
@@ -364,7 +364,7 @@ static int gate_unpin_others(const struct gate *gate, uint32_t generation)
 
 	if (!dir)
 		return -errno;
-	(void)snprintf(keep, sizeof(keep), "%u", generation);
+	(void)snprintf(keep, sizeof(keep), "%u", gate->generation);
 	while (!err && (entry = readdir(dir)))
 		if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' &&
 		    strcmp(entry->d_name, keep) != 0)
@@ -470,7 +470,7 @@ static uint32_t gate_new_generation(const struct gate *gate, const struct gate_c
  * Attached beside the old ones, which act alone until the word is stored, and as long as they are
  * there: before is stored first, so that at no moment nobody acts.
  */
-static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t generation)
+static int gate_switch(struct gate *gate, const struct gate_plan *plan)
 {
 	int err;
 
@@ -479,8 +479,7 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t
 		gate_deny_unmanaged(gate, plan->deny_unmanaged);
 		return 0;
 	}
-	err = gate_pin_links(gate, plan->dir, generation);
-
+	err = gate_pin_links(gate, plan->dir);
 	if (err)
 		return err;
 	gate->control->abi = GATE_ABI;
@@ -488,7 +487,7 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan, uint32_t
 	gate_deny_unmanaged(gate, plan->deny_unmanaged);
 	gate->replaced = gate->control->generation;
 	__atomic_store_n(&gate->control->before, gate->replaced, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&gate->control->generation, generation, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&gate->control->generation, gate->generation, __ATOMIC_SEQ_CST);
 	gate->switched = true;
 	return 0;
 }
@@ -497,26 +496,22 @@ int gate_commit(struct gate *gate)
 {
 	gate->switched = false; /* some of the old ones may be gone even if that fails */
 	gate->control->build = gate_build();
-	return gate_unpin_others(gate, gate->generation);
+	return gate_unpin_others(gate);
 }
 
 static int gate_start(struct gate *gate, const struct gate_plan *plan)
 {
 	const struct gate_control before = gate_control_of(plan->dir);
-	uint32_t generation = before.generation;
 	int err = gate_prepare_maps(gate, plan);
 
 	gate->kept = !plan->passive && gate_may_keep(gate, &before);
-	if (!gate->kept)
-		generation = gate_new_generation(gate, &before);
-	gate->generation = generation;
-
+	gate->generation = gate->kept ? before.generation : gate_new_generation(gate, &before);
 	if (!err)
-		err = gate_load(gate, generation);
+		err = gate_load(gate);
 	if (!err && gate->control->abi && gate->control->abi != GATE_ABI)
 		err = -EPROTONOSUPPORT;
 	if (!err && !plan->passive)
-		err = gate_switch(gate, plan, generation);
+		err = gate_switch(gate, plan);
 	return err ? err : gate_serve(gate);
 }
 

@@ -159,11 +159,11 @@ static void phases_measure(struct lab_phases *ret_phases)
 	const struct gate_plan plan = {.dir = LAB_DIR, .n_sessions = 1};
 	CLEANUP(gate_closep) struct gate *gate = calloc(1, sizeof(*gate));
 	double start = lab_now_us(), now;
-	uint32_t generation = gate_control_of(LAB_DIR).generation + 1;
 
 	if (!gate)
 		err(1, "calloc");
 	gate->dir_fd = -1;
+	gate->generation = gate_control_of(LAB_DIR).generation + 1;
 	gate->skel = gate_bpf__open();
 	ret_phases->open = (now = lab_now_us()) - start;
 	start = now;
@@ -175,11 +175,11 @@ static void phases_measure(struct lab_phases *ret_phases)
 		err(1, "probing");
 	ret_phases->probe = (now = lab_now_us()) - start;
 	start = now;
-	if (gate_load(gate, generation))
+	if (gate_load(gate))
 		err(1, "loading");
 	ret_phases->load = (now = lab_now_us()) - start - ret_phases->probe; /* it probes, too */
 	start = now;
-	if (gate_pin_links(gate, LAB_DIR, generation))
+	if (gate_pin_links(gate, LAB_DIR))
 		err(1, "links");
 	ret_phases->links = lab_now_us() - start;
 	phases_sum(gate, ret_phases);
