@@ -411,7 +411,7 @@ static bool gate_may_keep(const struct gate *gate, const struct gate_control *co
 
 	(void)snprintf(name, sizeof(name), "%u/%s", control->generation,
 		       gate->fallback ? "gate_fallback_ioctl" : "gate_ioctl");
-	return control->generation && control->build == gate_build() &&
+	return control->generation && control->build == gate->build &&
 	       faccessat(gate->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -495,7 +495,7 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan)
 int gate_commit(struct gate *gate)
 {
 	gate->switched = false; /* some of the old ones may be gone even if that fails */
-	gate->control->build = gate_build();
+	gate->control->build = gate->build;
 	return gate_unpin_others(gate);
 }
 
@@ -504,6 +504,7 @@ static int gate_start(struct gate *gate, const struct gate_plan *plan)
 	const struct gate_control before = gate_control_of(plan->dir);
 	int err = gate_prepare_maps(gate, plan);
 
+	gate->build = gate_build();
 	gate->kept = !plan->passive && gate_may_keep(gate, &before);
 	gate->generation = gate->kept ? before.generation : gate_new_generation(gate, &before);
 	if (!err)

@@ -31,6 +31,7 @@ struct gate {
 	struct bpf_link *holders; /* owned */
 	enum gate_level level;
 	uint32_t generation;
+	uint64_t build; /* gate_control.build of this object */
 	bool kept; /* the programs that act are this object's: they stay as they are */
 	int kept_fds[GATE_KEPT_MAX]; /* owned: of those, for what they have missed */
 	size_t n_kept;
