@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* How an ioctl is let in: it takes its place and reserves what it needs, or is refused. */
+#ifndef BPF_ENTER_BPF_H
+#define BPF_ENTER_BPF_H
+
+#include "bpf/recount.bpf.h"
+#include "bpf/timer.bpf.h"
+
+/*
+ * How long an ioctl tries: by time, as each try may lose to another thread that reads, and gets on
+ * by that. Whoever holds up a session pays with the processor's time of its own threads.
+ */
+#define ENTER_TRIES 4096
+#define ENTER_NS (1000 * NSEC_PER_MSEC)
+
+/* One try to let an ioctl in; the words are those of recount.bpf.h. */
+struct enter {
+	__u64 used;
+	__u64 number;
+	__u32 slot;
+	__u32 cmd;
+	__u32 objects;
+	__s32 ret;
+	__u32 seen; /* OP_UNREAD, or nothing yet */
+	__u32 zero;
+	__u64 until_ns;
+};
+
+/*
+ * A COPY may make one more area of each that others make while it is inside: a MAP reserves one for
+ * each COPY, a COPY all that is there for each COPY.
+ */
+static __always_inline __u64 enter_used(const struct gate_session *s, const struct enter *enter,
+					__u32 n_copies)
+{
+	__u64 mappings;
+
+	if (cmd_maps(enter->cmd))
+		return enter->used + n_copies;
+	if (enter->cmd != CMD_IOAS_COPY)
+		return enter->used;
+	mappings = GATE_USED_MAPPINGS(READ(s->used)) * n_copies;
+	if (mappings > GATE_MAPPINGS_MAX)
+		mappings = GATE_MAPPINGS_MAX;
+	return enter->used < mappings ? enter->used : mappings;
+}
+
+/*
+ * Reserves, after the place says what. A COPY counts itself in n_copies before it looks at used; a
+ * MAP adds to used before it looks at n_copies for the last time: one of them sees the other. A MAP
+ * that finds one more gives back, and is tried again.
+ */
+static __always_inline int enter_take(struct gate_session *s, struct gate_op *op,
+				      const struct enter *enter)
+{
+	__u32 n_copies = READ(s->n_copies);
+	int ret;
+
+	op->used = enter_used(s, enter, n_copies);
+	ret = session_take(enter->slot, op->used, enter->objects);
+	if (ret || !cmd_maps(enter->cmd) || READ(s->n_copies) <= n_copies)
+		return ret;
+	atomic_add(&s->used, -op->used);
+	return -EAGAIN;
+}
+
+/* With room for it, or after a reading that made room; frozen is not held. */
+static __always_inline int enter_reserve(struct gate_session *s, struct gate_op *op,
+					 struct enter *enter)
+{
+	int ret = -EAGAIN;
+
+	if (!READ(s->suspect)) {
+		ret = enter_take(s, op, enter);
+		if (ret == 0 || ret == -EAGAIN || !READ(s->dirty))
+			return ret; /* refused: nothing is there that a reading could find gone */
+	}
+	if (atomic_cas(&s->frozen, 0, 1))
+		return -EAGAIN; /* another reads */
+	ret = -EAGAIN;
+	if (recount(enter->slot, enter->number, 1))
+		ret = READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
+	atomic_set(&s->frozen, 0);
+	return ret;
+}
+
+/* The first try, which nearly always does, looks at no clock. */
+static __always_inline bool enter_is_last(struct enter *enter, __u32 i)
+{
+	__u64 now_ns;
+
+	if (i == 0)
+		return false;
+	now_ns = bpf_ktime_get_ns();
+	if (i == 1)
+		enter->until_ns = now_ns + ENTER_NS;
+	return now_ns > enter->until_ns || i == ENTER_TRIES - 1;
+}
+
+static long enter_try(__u32 i, void *arg)
+{
+	struct enter *enter = arg;
+	struct gate_session *s = session_at(enter->slot);
+	struct gate_body *body = body_at(enter->slot);
+	struct gate_op *op;
+	bool last;
+
+	if (!s || !body)
+		return 1;
+	wait_unfrozen(enter->slot, s);
+	last = enter_is_last(enter, i);
+	enter->number = op_begin(enter->slot, enter->cmd, enter->used, enter->objects);
+	if (!enter->number) {
+		op_inside(enter->slot, 0); /* ends whose end was not seen: there is room */
+		wait_a_moment();
+		return last;
+	}
+	op = op_at(body, enter->number);
+	op->seen = enter->seen; /* nobody else looks at it but this thread */
+	if (READ(s->frozen)) {
+		if (!last) {
+			op_abandon(s, op, enter->number);
+			return 0;
+		}
+		/*
+		 * A large session is read for long, and nobody shall be refused for that: this one
+		 * goes on, and that reading shall not count. One that has looked at breaks already
+		 * is at its end: it takes what it read for what there is only if nothing was
+		 * reserved meanwhile, and what it read was there before this begins.
+		 */
+		atomic_add(&s->breaks, 1);
+	}
+	/* Not before it has its place and nobody reads: a reading that ends clears it. */
+	if (enter->cmd == CMD_IOAS_COPY)
+		atomic_set(&s->shared, 1);
+	if (!enter->used && !enter->objects) {
+		if (READ(s->suspect) && !atomic_cas(&s->frozen, 0, 1)) {
+			recount(enter->slot, enter->number, 1);
+			atomic_set(&s->frozen, 0);
+		}
+		enter->ret = 0;
+		return 1;
+	}
+	enter->ret = enter_reserve(s, op, enter);
+	if (enter->ret)
+		op_abandon(s, op, enter->number);
+	return last || enter->ret != -EAGAIN;
+}
+
+static __always_inline void denied(__u32 slot, struct gate_session *s, enum trace_why why, int err,
+				   __u64 bytes)
+{
+	atomic_add(&s->denied, 1);
+	if (READ(trace_on))
+		trace_tell(slot, TRACE_WORD(TRACE_DENY, why), err, bytes, TRACE_UNKNOWN);
+}
+
+static __always_inline void enter_denied(const struct enter *enter, struct gate_session *s)
+{
+	__u64 bytes = TRACE_UNKNOWN;
+	enum trace_why why = TRACE_WHY_STATE;
+
+	if (cmd_maps(enter->cmd))
+		bytes = GATE_USED_PAGES(enter->used) << gate_page_shift;
+	if (enter->ret == -ENOMEM)
+		why = TRACE_WHY_BYTES;
+	else if (enter->ret == -ENOSPC)
+		why = enter->used ? TRACE_WHY_MAPPINGS : TRACE_WHY_OBJECTS;
+	else if (enter->ret == -EAGAIN)
+		why = TRACE_WHY_BUSY;
+	denied(enter->slot, s, why, enter->ret, bytes);
+}
+
+/* Return: the operation's number: go on; -errno: refused, and counted. */
+__noinline long session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen)
+{
+	struct enter enter = {.slot = slot,
+			      .cmd = cmd,
+			      .used = used,
+			      .objects = objects,
+			      .ret = -EAGAIN,
+			      .seen = seen};
+	struct gate_session *s = session_at(slot);
+	struct gate_body *body = body_at(slot);
+
+	if (!s || !body)
+		return -EPERM;
+	bpf_loop(ENTER_TRIES, enter_try, &enter, 0);
+	timer_start(s, body, TIMER_NS);
+	atomic_add(&s->changes, 1);
+	if (!enter.ret)
+		return (long)enter.number;
+	enter_denied(&enter, s);
+	return enter.ret;
+}
+
+#endif

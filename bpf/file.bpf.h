@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Files that are gated: which those are, and what a session has to do with each of its own until
+ * the kernel frees it.
+ */
+#ifndef BPF_FILE_BPF_H
+#define BPF_FILE_BPF_H
+
+#include "bpf/maps.bpf.h"
+
+/*
+ * Whether the LSM programs of this object act, on files with these operations.
+ *
+ * The kernel calls the program that was attached last first. If the daemon switches generations
+ * between the two calls of one ioctl, the new one has not acted any more than before, and the old
+ * one must, or nobody does. So the old ones go on until they are taken off: twice is strict (the
+ * second begins anew and leaves what the first reserved to the next reading). Programs that give
+ * something back act in one generation only: twice would be loose, and not at all is strict.
+ */
+static __always_inline bool control_wants(const struct gate_control *control,
+					  const struct file *file)
+{
+	__u64 fops;
+
+	if (!control || (READ(control->generation) != gate_generation &&
+			 READ(control->before) != gate_generation))
+		return false;
+	fops = (__u64)file->f_op;
+	return fops == control->iommufd_fops || fops == control->cdev_fops;
+}
+
+static __always_inline struct file *file_of_fd(__s32 fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct files_struct *files = BPF_CORE_READ(task, files);
+	struct fdtable *fdt = BPF_CORE_READ(files, fdt);
+	struct file **fds = BPF_CORE_READ(fdt, fd);
+	struct file *file = NULL;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	if (bpf_probe_read_kernel(&file, sizeof(file), fds + fd))
+		return NULL;
+	return file;
+}
+
+static __always_inline int cdev_remember(struct gate_body *body, __u64 file)
+{
+	for (int i = 0; i < GATE_CDEVS; i++)
+		if (!atomic_cas(&body->cdevs[i], 0, file))
+			return 0;
+	return -ENOSPC;
+}
+
+static __always_inline void cdev_forget(struct gate_body *body, __u64 file)
+{
+	for (int i = 0; i < GATE_CDEVS; i++)
+		if (READ(body->cdevs[i]) == file)
+			atomic_set(&body->cdevs[i], 0);
+}
+
+/* It is released: nothing is mapped any more. */
+static __always_inline void context_forget(struct gate_session *s)
+{
+	atomic_set(&s->used, 0);
+	atomic_set(&s->objects, 0);
+	s->read_used = s->read_objects = s->read_pinned = 0;
+	s->read_ns = bpf_ktime_get_ns();
+	s->ctx = 0;
+}
+
+static __always_inline void file_forget(__u64 file, const struct gate_file *known)
+{
+	__u32 slot = known->slot;
+	struct gate_session *s = session_at(slot);
+	struct gate_body *body = body_at(slot);
+
+	if (!s || !body)
+		return;
+	if (known->cdev)
+		cdev_forget(body, file);
+	else
+		context_forget(s);
+	bpf_map_delete_elem(&gate_files, &file);
+	if (atomic_add(&s->n_files, -1) == 1)
+		event_send(slot, s, GATE_EVENT_ENDED);
+}
+
+#endif
