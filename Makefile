@@ -278,8 +278,7 @@ sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
 	$(call say,LINT)
-	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(sources) $(headers) $(bpf_programs) \
-		$(bpf_headers)
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(sources) $(headers) $(bpf)
 	$(Q)$(call each,$(sources)) sh -c '$(CLANG_TIDY) --quiet $$0 -- $(defines) 2>&1 | \
 		if grep -E "(warning|error):" -A 5; then exit 1; fi'
 	$(Q)$(CPPCHECK) --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
