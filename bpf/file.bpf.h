@@ -29,6 +29,19 @@ static __always_inline bool control_wants(const struct gate_control *control,
 	return fops == control->iommufd_fops || fops == control->cdev_fops;
 }
 
+static __always_inline const struct gate_file *file_known(const struct file *file)
+{
+	__u64 key = (__u64)file;
+
+	return bpf_map_lookup_elem(&gate_files, &key);
+}
+
+/* As file_known(), for LSM programs: most files are neither, and are not looked up. */
+static __always_inline const struct gate_file *file_of_session(const struct file *file)
+{
+	return control_wants(control_get(), file) ? file_known(file) : NULL;
+}
+
 static __always_inline struct file *file_of_fd(__s32 fd)
 {
 	struct task_struct *task = bpf_get_current_task_btf();

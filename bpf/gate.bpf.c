@@ -22,8 +22,7 @@ char LICENSE[] SEC("license") = "GPL";
 /* A device goes to the live context of its own session. */
 static __always_inline int bind_check(__u32 slot, const struct gate_session *s, __s32 fd)
 {
-	__u64 file = (__u64)file_of_fd(fd);
-	const struct gate_file *known = bpf_map_lookup_elem(&gate_files, &file);
+	const struct gate_file *known = file_known(file_of_fd(fd));
 
 	if (!known || known->cdev || known->slot != slot || READ(s->bits) & GATE_CLOSED)
 		return -EPERM;
@@ -127,16 +126,20 @@ static __always_inline long unmanaged_ioctl(struct gate_control *control, const 
 	return -EPERM;
 }
 
-static __always_inline long file_ioctl(struct file *file, __u32 cmd, __u64 arg, bool sleeps)
+/* An ioctl that changes something, through a file of a session. */
+struct ioctl {
+	struct gate_mine *mine; /* NULL: see op_end_mine() */
+	struct gate_session *s;
+	__u32 slot;
+	enum gate_class class;
+};
+
+/* Return: 1: it is for the session to decide; else that is decided: 0; -errno. */
+static __always_inline long ioctl_begin(const struct file *file, __u32 cmd,
+					enum gate_program program, struct ioctl *ret)
 {
 	struct gate_control *control = control_get();
-	struct gate_argument argument = {0};
 	const struct gate_file *known;
-	__u64 key = (__u64)file;
-	struct gate_mine *mine;
-	struct gate_session *s;
-	enum gate_class class;
-	__u32 slot;
 
 	if (!control_wants(control, file))
 		return 0;
@@ -144,22 +147,31 @@ static __always_inline long file_ioctl(struct file *file, __u32 cmd, __u64 arg, 
 	 * Whatever file this is: what skippable programs will see of it must not be taken for the
 	 * end of an operation before, the end of which nobody saw.
 	 */
-	mine = op_end_mine();
-	known = bpf_map_lookup_elem(&gate_files, &key);
+	ret->mine = op_end_mine();
+	known = file_known(file);
 	if (!known)
 		return unmanaged_ioctl(control, file, cmd);
-	slot = known->slot;
-	s = session_at(slot);
-	if (!s)
+	ret->slot = known->slot;
+	ret->s = session_at(ret->slot);
+	if (!ret->s)
 		return 0;
-	control_fired(slot, GATE_PROGRAM_IOCTL);
-	caller_see(slot, s);
-	class = class_of(cmd, known->cdev);
-	if (class == CLASS_PASS)
-		return 0;
-	if (argument_read(class, arg, sleeps, &argument))
+	control_fired(ret->slot, program);
+	caller_see(ret->slot, ret->s);
+	ret->class = class_of(cmd, known->cdev);
+	return ret->class != CLASS_PASS;
+}
+
+static __always_inline long file_ioctl(const struct file *file, __u32 cmd, __u64 arg, bool sleeps)
+{
+	struct gate_argument argument = {0};
+	struct ioctl ioctl;
+	long ret = ioctl_begin(file, cmd, GATE_PROGRAM_IOCTL, &ioctl);
+
+	if (ret <= 0)
+		return ret;
+	if (argument_read(ioctl.class, arg, sleeps, &argument))
 		return -EFAULT;
-	return session_ioctl(slot, s, mine, cmd, class, &argument);
+	return session_ioctl(ioctl.slot, ioctl.s, ioctl.mine, cmd, ioctl.class, &argument);
 }
 
 SEC("lsm.s/file_ioctl")
@@ -176,26 +188,16 @@ int BPF_PROG(gate_fallback_ioctl, struct file *file, unsigned int cmd, unsigned 
 
 /*
  * Of a 32-bit process: arguments cannot be read here without fail, and what is not accounted for
- * must not happen. No VMM is one.
+ * must not happen. No VMM is one. A 64-bit thread may come this way, too.
  */
-static __always_inline long file_ioctl_compat(struct file *file, __u32 cmd)
+static __always_inline long file_ioctl_compat(const struct file *file, __u32 cmd)
 {
-	struct gate_control *control = control_get();
-	const struct gate_file *known;
-	struct gate_session *s;
-	__u64 key = (__u64)file;
+	struct ioctl ioctl;
+	long ret = ioctl_begin(file, cmd, GATE_PROGRAM_COMPAT, &ioctl);
 
-	if (!control_wants(control, file))
-		return 0;
-	op_end_mine(); /* a 64-bit thread may come this way, too: see gate_ioctl */
-	known = bpf_map_lookup_elem(&gate_files, &key);
-	if (!known)
-		return unmanaged_ioctl(control, file, cmd);
-	s = session_at(known->slot);
-	control_fired(known->slot, GATE_PROGRAM_COMPAT);
-	if (!s || class_of(cmd, known->cdev) == CLASS_PASS)
-		return 0;
-	return session_refuse(known->slot, s, TRACE_WHY_COMMAND, -ENOTTY);
+	if (ret <= 0)
+		return ret;
+	return session_refuse(ioctl.slot, ioctl.s, TRACE_WHY_COMMAND, -ENOTTY);
 }
 
 SEC("lsm/file_ioctl_compat")
@@ -211,16 +213,11 @@ int BPF_PROG(gate_fallback_compat, struct file *file, unsigned int cmd, unsigned
 }
 
 /* The last reference is gone: nobody is inside, and the kernel begins to take the trees down. */
-static __always_inline int file_release(struct file *file)
+static __always_inline int file_release(const struct file *file)
 {
-	struct gate_control *control = control_get();
-	const struct gate_file *known;
+	const struct gate_file *known = file_of_session(file);
 	struct gate_session *s;
-	__u64 key = (__u64)file;
 
-	if (!control_wants(control, file))
-		return 0;
-	known = bpf_map_lookup_elem(&gate_files, &key);
 	if (!known || known->cdev)
 		return 0;
 	s = session_at(known->slot);
@@ -244,18 +241,14 @@ int BPF_PROG(gate_fallback_release, struct file *file)
 	return file_release(file);
 }
 
-static __always_inline int file_free(struct file *file)
+static __always_inline int file_free(const struct file *file)
 {
-	const struct gate_file *known;
-	__u64 key = (__u64)file;
+	const struct gate_file *known = file_of_session(file);
 
-	if (!control_wants(control_get(), file))
-		return 0;
-	known = bpf_map_lookup_elem(&gate_files, &key);
 	if (!known)
 		return 0;
 	control_fired(known->slot, GATE_PROGRAM_FREE);
-	file_forget(key, known);
+	file_forget((__u64)file, known);
 	return 0;
 }
 
@@ -522,14 +515,14 @@ int gate_read(struct gate_call *call)
 SEC("iter/task_file")
 int gate_holders(struct bpf_iter__task_file *ctx)
 {
-	__u64 key = (__u64)ctx->file;
+	const struct file *file = ctx->file;
 	struct task_struct *task = ctx->task;
 	const struct gate_file *known;
 	struct gate_holder holder;
 
-	if (!key || !task)
+	if (!file || !task)
 		return 0; /* the end of the list */
-	known = bpf_map_lookup_elem(&gate_files, &key);
+	known = file_known(file);
 	if (!known)
 		return 0;
 	holder.slot = known->slot;
