@@ -98,7 +98,6 @@ static int gate_fill(struct gate *gate, uint32_t slot, uint64_t id,
 	*s = (struct gate_session){.next_op = next_op, .read_ns = gate_now_ns()};
 	gate->near[slot] = (struct gate_figures){0};
 	gate_set_limits(gate, slot, limits);
-	__atomic_store_n(&s->bits, GATE_LIVE, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->id, id, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -155,7 +154,6 @@ struct gate_state gate_state(const struct gate *gate, uint32_t slot)
 	uint32_t bits = __atomic_load_n(&s->bits, __ATOMIC_SEQ_CST);
 
 	return (struct gate_state){
-		.closed = bits & GATE_CLOSED,
 		.ended = __atomic_load_n(&s->n_files, __ATOMIC_SEQ_CST) == 0,
 		.poisoned = bits & GATE_POISONED,
 	};

@@ -46,7 +46,6 @@ struct gate_figures {
 
 /* What became of a session in the kernel; bits may come together. */
 struct gate_state {
-	bool closed; /* the context is released; devices may not be */
 	bool ended; /* every file of it is released */
 	bool poisoned; /* more was found than was reserved */
 };

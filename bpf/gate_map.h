@@ -21,8 +21,10 @@
 #define GATE_USED_PAGES(used) ((used) >> 24)
 #define GATE_USED_MAPPINGS(used) ((used)&GATE_MAPPINGS_MAX)
 
-/* gate_session.bits: set once, by either side, and kept until the slot is given up. */
-#define GATE_LIVE (1U << 0) /* daemon: the slot is a session's */
+/*
+ * gate_session.bits: set once, by either side, and kept until the slot is given up. Bit 0 may be
+ * set in sessions of before, and means nothing.
+ */
 #define GATE_REVOKED (1U << 1) /* daemon: nothing new, only UNMAP and DESTROY */
 #define GATE_POISONED (1U << 2) /* programs: more was found than was reserved; as revoked */
 #define GATE_CLOSED (1U << 3) /* programs: the kernel releases the context */
@@ -44,7 +46,7 @@ struct gate_session {
 	__u64 ctx; /* struct iommufd_ctx; 0: none enrolled */
 	__u64 used; /* GATE_USED(): never below what is mapped, but for racers */
 	__u64 objects;
-	__u32 bits; /* GATE_LIVE ... */
+	__u32 bits; /* GATE_REVOKED ... */
 	__u32 n_files; /* enrolled and not yet released by the kernel */
 	/* Between the programs. */
 	__u32 frozen; /* somebody reads the truth: nobody reserves */
