@@ -65,7 +65,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	loop_uring.c memlock.c order.c owner.c payer.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c warden.c) \
-	$(addprefix bpf/,gate.c gate_load.c host.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
+	$(addprefix bpf/,gate.c gate_index.c gate_load.c host.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
 	common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c lib_trace.c) common/fdmsg.c common/proto.c common/sys.c
@@ -76,7 +76,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	faults.c \
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
-	conffile connection device fdmsg glob grant host host_report iommu ledger lib_host lib_order lib_status \
+	conffile connection device fdmsg gate_index glob grant host host_report iommu ledger lib_host lib_order lib_status \
 	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
 	record request restore sandbox screen session setting size trace) \
@@ -108,7 +108,7 @@ fuzz_record := tests/fuzz/fuzz_record.c $(fuzz_world) $(fuzz_daemon)
 fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c seeds_record.c) common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
-bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c) bpf/gate.c
+bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c) bpf/gate.c bpf/gate_index.c
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/confined.bash integration/gate.bash \

@@ -189,17 +189,6 @@ uint32_t gate_next(const struct gate *gate, uint32_t slot, uint64_t *ret_id)
 	return GATE_NO_SLOT;
 }
 
-uint32_t gate_find(const struct gate *gate, uint64_t id)
-{
-	uint32_t slot = GATE_NO_SLOT;
-	uint64_t found;
-
-	do {
-		slot = gate_next(gate, slot, &found);
-	} while (slot != GATE_NO_SLOT && found != id);
-	return slot;
-}
-
 static void gate_look_shared(const struct gate_session *s, struct gate_figures *ret_figures)
 {
 	uint64_t used = __atomic_load_n(&s->read_used, __ATOMIC_SEQ_CST);

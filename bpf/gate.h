@@ -166,9 +166,6 @@ void gate_forget_caller(struct gate *gate, uint32_t slot, uint64_t inode);
 /* Gives the slot up as soon as its files are released: at once, or when called again after that. */
 void gate_forget(struct gate *gate, uint32_t slot);
 
-/* The slot of the session with this id; GATE_NO_SLOT. */
-uint32_t gate_find(const struct gate *gate, uint64_t id);
-
 /* The next slot in use after this one (GATE_NO_SLOT: the first) and its id; GATE_NO_SLOT: none. */
 uint32_t gate_next(const struct gate *gate, uint32_t slot, uint64_t *ret_id);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bpf/gate.h"
+#include "bpf/gate_index.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "daemon/broker.h"
@@ -56,16 +57,16 @@ static void restore_drop(struct broker *broker, uint32_t slot, const char *why)
  * What the kernel keeps says so; a session that it does not know ends with its owner. Where that
  * cannot be read nothing proves it.
  */
-static bool restore_is_over(const struct broker *broker, const struct record_session *body,
-			    const struct owner *owner)
+static bool restore_is_over(const struct broker *broker, const struct gate_index *gated,
+			    const struct record_session *body, const struct owner *owner)
 {
-	uint32_t gate = broker->gate ? gate_find(broker->gate, body->id) : GATE_NO_SLOT;
+	uint32_t gate = gate_index_find(gated, body->id);
 
 	return gate == GATE_NO_SLOT ? !owner && !broker->gate_unseen
 				    : gate_state(broker->gate, gate).ended;
 }
 
-static int restore_session(struct broker *broker, uint32_t slot)
+static int restore_session(struct broker *broker, const struct gate_index *gated, uint32_t slot)
 {
 	const struct record_session *body = &record_at(broker->record, slot)->session;
 	struct owner *owner = owner_find(broker->owners, body->owner);
@@ -76,7 +77,7 @@ static int restore_session(struct broker *broker, uint32_t slot)
 		restore_drop(broker, slot, "it was never handed out");
 		return 0;
 	}
-	if (restore_is_over(broker, body, owner)) {
+	if (restore_is_over(broker, gated, body, owner)) {
 		restore_drop(broker, slot, "it was over before this daemon started");
 		return 0;
 	}
@@ -106,6 +107,7 @@ static int restore_compare(const void *a, const void *b)
 /* In the order of their ids, which is that of the table. */
 static int restore_in_order(struct broker *broker)
 {
+	CLEANUP(gate_index_freep) struct gate_index *gated = NULL;
 	CLEANUP(freep) struct restore_entry *entries = NULL;
 	struct record *record = broker->record;
 	size_t n = 0, i = 0;
@@ -121,8 +123,9 @@ static int restore_in_order(struct broker *broker)
 	     s = record_next(record, RECORD_SESSION, s))
 		entries[i++] = (struct restore_entry){record_at(record, s)->session.id, s};
 	qsort(entries, n, sizeof(*entries), restore_compare);
+	err = gate_index_new(broker->gate, &gated);
 	for (i = 0; !err && i < n; i++)
-		err = restore_session(broker, entries[i].slot);
+		err = restore_session(broker, gated, entries[i].slot);
 	return err;
 }
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "bpf/gate.h"
+#include "bpf/gate_index.h"
 #include "common/cleanup.h"
 #include "tests/bench/gate_lab.h"
 #include "tests/bench/samples.h"
@@ -318,6 +319,22 @@ static void case_list(struct bench *bench)
 	lab_detach(&bench->lab);
 }
 
+/* As a daemon that starts asks for each session of its record. */
+static double crowd_find_us(const struct bench *bench)
+{
+	struct gate_index *index;
+	double start = lab_now_us(), us;
+
+	if (gate_index_new(bench->lab.gate, &index))
+		err(1, "an index");
+	for (uint64_t id = bench->next_id - MANY + 1; id <= bench->next_id; id++)
+		if (gate_index_find(index, id) == GATE_NO_SLOT)
+			errx(1, "session %" PRIu64 " is not found", id);
+	us = lab_now_us() - start;
+	gate_index_free(index);
+	return us;
+}
+
 static void case_restart(struct bench *bench)
 {
 	struct lab_phases phases;
@@ -330,6 +347,8 @@ static void case_restart(struct bench *bench)
 	printf("  open %.0f ms, maps %.0f, probe %.0f, load %.0f (%u instructions), links %.0f\n",
 	       phases.open / 1e3, phases.maps / 1e3, phases.probe / 1e3, phases.load / 1e3,
 	       phases.n_instructions, phases.links / 1e3);
+	bench_judge(bench, "finding each of 10,000 sessions again, s", crowd_find_us(bench) / 1e6,
+		    0.1);
 	lab_attach(&bench->lab, NULL);
 	crowd_close(bench, &crowd);
 	lab_detach(&bench->lab);
