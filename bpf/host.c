@@ -290,12 +290,24 @@ static int host_read_all(const struct gate *gate, const char *program, size_t si
 	return 0;
 }
 
-static struct host_object *host_session(struct host *host, uint64_t id)
+static int host_session_compare(const void *key, const void *object)
 {
-	for (size_t i = 0; i < host->n_objects; i++)
-		if (host->objects[i].session == id)
-			return &host->objects[i];
-	return NULL;
+	const struct host_object *o = object;
+
+	/* Those that are no session's come behind all that are. */
+	return o->session ? host_compare(*(const uint64_t *)key, o->session) : -1;
+}
+
+/* Among the first n, which are in order. Of a session with two contexts: the first. */
+static struct host_object *host_session(const struct host *host, size_t n, uint64_t id)
+{
+	struct host_object *object = NULL;
+
+	if (n)
+		object = bsearch(&id, host->objects, n, sizeof(*object), host_session_compare);
+	while (object && object > host->objects && object[-1].session == id)
+		object--;
+	return object;
 }
 
 /* What the gate knows of a session is better, if it knows. */
@@ -312,14 +324,14 @@ static void host_take_figures(struct host_object *object, const struct gate *gat
 	object->exact = figures.exact;
 }
 
-/* A session that no process has open is there all the same. */
-static int host_add_sessions(struct host *host, const struct gate *gate)
+int host_add_sessions(struct host *host, const struct gate *gate)
 {
+	const size_t n_sorted = host->n_objects; /* each session that is added is another one */
 	uint32_t slot = GATE_NO_SLOT;
 	uint64_t id;
 
 	while ((slot = gate_next(gate, slot, &id)) != GATE_NO_SLOT) {
-		struct host_object *object = host_session(host, id);
+		struct host_object *object = host_session(host, n_sorted, id);
 
 		if (!object) {
 			object = reallocarray(host->objects, host->n_objects + 1, sizeof(*object));

@@ -83,6 +83,12 @@ int host_read(const struct gate *gate, struct host **ret_host);
 int host_of_records(const struct host_file *files, size_t n_files, const struct host_task *tasks,
 		    size_t n_tasks, struct host **ret_host);
 
+/*
+ * Adds what a gate knows of its sessions, and those that no process has open: they are there all
+ * the same. Return: 0; -ENOMEM.
+ */
+int host_add_sessions(struct host *host, const struct gate *gate);
+
 /* NULL is fine. */
 void host_free(struct host *host);
 void host_freep(struct host **host);

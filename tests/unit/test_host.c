@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bpf/gate_map.h"
+#include "bpf/gate_private.h"
 #include "bpf/host_map.h"
 #include "common/cleanup.h"
 #include "tests/unit/faults.h"
@@ -111,6 +113,46 @@ static void tasks_become_processes_and_users(void)
 	CU_ASSERT_EQUAL(host->explained, 5);
 }
 
+/* Each second session of a gate has a context that was read; what the gate knows is old of some. */
+static void sessions_of_the_gate_are_added(void)
+{
+	enum { N = 100, LAST = 2 * N };
+	CLEANUP(host_freep) struct host *host = NULL;
+	struct gate_figures near[LAST + 1] = {{.mapped = 0}};
+	struct gate_session sessions[LAST + 1] = {{.id = UINT64_MAX}};
+	const struct gate gate = {.sessions = sessions, .near = near, .n_sessions = LAST + 1};
+	struct host_file read[2 * N];
+
+	/* As many contexts of no session come behind all others. */
+	for (uint32_t i = 0; i < 2 * N; i++)
+		read[i] = (struct host_file){.kind = HOST_CONTEXT,
+					     .flags = HOST_READ,
+					     .pid = 1,
+					     .object = 1 + i,
+					     .session = i < N ? 2 * i + 2 : 0,
+					     .pages = 7};
+	for (uint32_t slot = 1; slot <= LAST; slot++)
+		sessions[slot] = (struct gate_session){.id = LAST + 1 - slot,
+						       .read_used = GATE_USED(slot, 1),
+						       .used = GATE_USED(slot, 1),
+						       .read_ns = 1,
+						       .dirty = slot & 2};
+	CU_ASSERT_EQUAL_FATAL(host_of_records(read, ARRAY_SIZE(read), NULL, 0, &host), 0);
+	CU_ASSERT_EQUAL_FATAL(host_add_sessions(host, &gate), 0);
+	CU_ASSERT_EQUAL_FATAL(host->n_objects, LAST + N);
+	for (uint64_t id = 1; id <= LAST; id++) {
+		const struct host_object *o = &host->objects[id - 1];
+		const uint64_t slot = LAST + 1 - id;
+		const bool was_read = id % 2 == 0;
+
+		CU_ASSERT_EQUAL(o->session, id);
+		CU_ASSERT_EQUAL(o->n_holders, was_read);
+		CU_ASSERT_EQUAL(o->exact, !(slot & 2));
+		CU_ASSERT_EQUAL(o->mapped, was_read && !o->exact ? 7 : slot);
+	}
+	CU_ASSERT_EQUAL(host->objects[LAST].session, 0);
+}
+
 static void memory_runs_out(void)
 {
 	CLEANUP(host_freep) struct host *host = NULL;
@@ -129,6 +171,7 @@ static const CU_TestInfo tests[] = {
 	{"files become contexts and containers, each once", files_become_objects},
 	{"a context that nobody could read is not zero", without_figures_is_not_known},
 	{"tasks become processes and users, each once", tasks_become_processes_and_users},
+	{"sessions of the gate are added, each once", sessions_of_the_gate_are_added},
 	{"out of memory at every step", memory_runs_out},
 	CU_TEST_INFO_NULL,
 };
