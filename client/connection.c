@@ -220,7 +220,6 @@ static void begin_question(struct pinbroker *broker, const struct question *ques
 {
 	assert(question->len <= sizeof(broker->asked.body));
 	broker->asked.op = question->op;
-	broker->asked.cursor = question->cursor;
 	broker->asked.len = question->len;
 	memcpy(broker->asked.body, question->body, question->len);
 	memset(&broker->refusal, 0, sizeof(broker->refusal));
@@ -277,11 +276,6 @@ const void *connection_at_hand(const struct pinbroker *broker, unsigned int op)
 	bool at_hand = broker->phase != CONNECTION_IDLE && broker->asked.op == op;
 
 	return at_hand ? broker->asked.body : NULL;
-}
-
-uint64_t connection_cursor(const struct pinbroker *broker, unsigned int op)
-{
-	return connection_at_hand(broker, op) ? broker->asked.cursor : 0;
 }
 
 int pinbroker_set_nonblocking(struct pinbroker *broker, bool nonblocking)

@@ -35,7 +35,6 @@ struct pinbroker {
 	enum connection_phase phase;
 	struct { /* the question at hand, to know it again */
 		unsigned int op;
-		uint64_t cursor;
 		size_t len;
 		_Alignas(uint64_t) char body[CONNECTION_BODY_MAX];
 	} asked;
@@ -52,7 +51,6 @@ struct question {
 	const void *body;
 	size_t len; /* of the body */
 	size_t max_fds; /* that the answer may carry */
-	uint64_t cursor; /* of a walk: connection_cursor() finds it again */
 };
 
 /* An answer in broker->buf whose header and body size are right. */
@@ -79,9 +77,6 @@ int connection_ask(struct pinbroker *broker, const struct question *question,
 
 /* The body of the question at hand, if it is of that kind; else NULL. */
 const void *connection_at_hand(const struct pinbroker *broker, unsigned int op);
-
-/* Where a walk of several questions goes on: the cursor of the one at hand; 0 when it begins. */
-uint64_t connection_cursor(const struct pinbroker *broker, unsigned int op);
 
 /**
  * connection_next() - take the next packet of a stream

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/connection.h"
+#include "client/pages.h"
 
 static_assert(PINBROKER_UNKNOWN == PROTO_UNKNOWN, "copied as it is");
 static_assert(PINBROKER_HOLDING_CONTEXT == (int)PROTO_HOLDING_CONTEXT, "copied as it is");
@@ -45,77 +46,68 @@ static void copy_holders(const char *from, size_t n, struct pinbroker_holder *to
 	}
 }
 
+/* Who is shown the holdings. */
+struct walk {
+	struct pinbroker_host *ret_host;
+	pinbroker_holding_fn fn;
+	void *arg;
+};
+
 /* The page's head, if n records, each well-formed, fill what follows exactly. */
-static int take_page(const struct answer *answer, struct proto_host *ret_page)
+static int take_page(const struct answer *answer, uint64_t cursor, struct page *ret_page)
 {
-	struct proto_host page;
-	const char *pos = answer->body + sizeof(page), *holders;
+	struct proto_host head;
+	const char *pos = answer->body + sizeof(head), *holders;
 	struct proto_holding record;
 
-	memcpy(&page, answer->body, sizeof(page));
-	/* A page that leads nowhere would be asked for without end. */
-	if (!proto_host_valid(&page) || (page.more && !page.n))
+	memcpy(&head, answer->body, sizeof(head));
+	if (!proto_host_valid(&head))
 		return -EPROTO;
-	for (uint32_t i = 0; i < page.n; i++)
+	*ret_page = (struct page){.records = pos, .next = cursor + head.n, .more = head.more};
+	for (uint32_t i = 0; i < head.n; i++)
 		if (proto_holding_next(&pos, answer->end, &record, &holders))
 			return -EPROTO;
 	if (pos != answer->end)
 		return -EPROTO;
-	*ret_page = page;
 	return 0;
 }
 
-static int show_holdings(struct pinbroker *broker, const struct answer *answer,
-			 pinbroker_holding_fn fn, void *arg)
+static void take_host(const struct answer *answer, void *arg)
 {
-	const char *pos = answer->body + sizeof(struct proto_host), *from;
+	const struct walk *walk = arg;
+	struct proto_host head;
+
+	memcpy(&head, answer->body, sizeof(head));
+	*walk->ret_host = (struct pinbroker_host){.held = head.held,
+						  .explained = head.explained,
+						  .kernel = head.flags & PROTO_HOST_KERNEL};
+}
+
+static int show_holding(const char **pos, const char *end, void *arg)
+{
+	const struct walk *walk = arg;
 	struct pinbroker_holder holders[PROTO_HOLDERS_MAX];
 	struct pinbroker_holding holding;
 	struct proto_holding record;
-	int ret = 0;
+	const char *from;
+	int err = proto_holding_next(pos, end, &record, &from);
 
-	broker->walking = true;
-	while (!ret && pos < answer->end) {
-		ret = proto_holding_next(&pos, answer->end, &record, &from);
-		if (ret)
-			break; /* cannot be: take_page() has looked */
-		copy_holding(&record, &holding);
-		copy_holders(from, holding.n_holders, holders);
-		holding.holders = holders;
-		ret = fn(&holding, arg);
-	}
-	broker->walking = false;
-	return ret;
+	if (err)
+		return err; /* cannot be: take_page() has looked */
+	copy_holding(&record, &holding);
+	copy_holders(from, holding.n_holders, holders);
+	holding.holders = holders;
+	return walk->fn(&holding, walk->arg);
 }
 
 int pinbroker_host(struct pinbroker *broker, struct pinbroker_host *ret_host,
 		   pinbroker_holding_fn fn, void *arg)
 {
-	struct proto_host_ask ask = {.skip = connection_cursor(broker, PROTO_HOST)};
-	struct question question = {.op = PROTO_HOST, .body = &ask, .len = sizeof(ask)};
-	struct proto_host page;
-	int err;
+	const struct pages pages = {.op = PROTO_HOST,
+				    .take = take_page,
+				    .head = take_host,
+				    .show = fn ? show_holding : NULL};
+	struct walk walk = {.ret_host = ret_host, .fn = fn, .arg = arg};
 
-	do {
-		struct answer answer = {.msg = FDMSG_INIT};
-
-		question.cursor = ask.skip;
-		err = connection_ask(broker, &question, &answer);
-		if (err)
-			return err;
-		if (take_page(&answer, &page))
-			return connection_broken(broker);
-		if (ask.skip == 0)
-			*ret_host =
-				(struct pinbroker_host){.held = page.held,
-							.explained = page.explained,
-							.kernel = page.flags & PROTO_HOST_KERNEL};
-		if (!fn)
-			return 0;
-		err = show_holdings(broker, &answer, fn, arg);
-		if (err)
-			return err;
-		ask.skip += page.n;
-	} while (page.more);
-	return 0;
+	return pages_walk(broker, &pages, &walk);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/connection.h"
+#include "client/pages.h"
 #include "common/cleanup.h"
 
 static_assert(PINBROKER_UNKNOWN == PROTO_UNKNOWN, "copied as it is");
@@ -30,27 +31,16 @@ static void copy_session(const struct proto_session *from, struct pinbroker_sess
 	proto_text_set(session->policy, sizeof(session->policy), from->policy);
 }
 
-/* Who is shown a page of sessions. */
+/* Who is shown the sessions. */
 struct walk {
-	struct pinbroker *broker;
 	pinbroker_session_fn fn;
 	void *arg;
 };
 
-static int walk_call(const struct walk *walk, const struct pinbroker_session *session)
-{
-	int ret;
-
-	walk->broker->walking = true;
-	ret = walk->fn(session, walk->arg);
-	walk->broker->walking = false;
-	return ret;
-}
-
-/* Takes one record and shows it. */
-static int walk_record(const struct walk *walk, const char **pos, const char *end, uint64_t *ret_id)
+static int show_session(const char **pos, const char *end, void *arg)
 {
 	CLEANUP(freep) char *cgroup = NULL;
+	const struct walk *walk = arg;
 	const char *names[PROTO_DEVICES_MAX];
 	const char(*devices)[40];
 	struct pinbroker_session session;
@@ -60,7 +50,7 @@ static int walk_record(const struct walk *walk, const char **pos, const char *en
 
 	err = proto_session_next(pos, end, &record, &cgroup_bytes, &devices);
 	if (err)
-		return connection_broken(walk->broker);
+		return err; /* cannot be: take_page() has looked */
 	copy_session(&record, &session);
 	if (record.cgroup_len) {
 		cgroup = strndup(cgroup_bytes, record.cgroup_len);
@@ -71,84 +61,53 @@ static int walk_record(const struct walk *walk, const char **pos, const char *en
 	for (size_t i = 0; i < record.n_devices; i++)
 		names[i] = devices[i];
 	session.devices = names;
-	*ret_id = record.id;
-	return walk_call(walk, &session);
+	return walk->fn(&session, walk->arg);
 }
 
 /* Whether n records, each well-formed, fill the page exactly: checked before any is shown. */
-static bool page_valid(const char *pos, const char *end, uint32_t n)
+static int take_page(const struct answer *answer, uint64_t cursor, struct page *ret_page)
 {
-	struct proto_session record;
+	struct proto_sessions head;
+	const char *pos = answer->body + sizeof(head);
+	struct proto_session record = {.id = cursor};
 	const char(*devices)[40];
 	const char *cgroup;
 
-	for (uint32_t i = 0; i < n; i++) {
-		if (proto_session_next(&pos, end, &record, &cgroup, &devices))
-			return false;
-	}
-	return pos == end;
-}
-
-/* Shows every record of an answer to list or show; @last becomes the id of the last. */
-static int walk_page(const struct walk *walk, const struct answer *answer, uint64_t *last)
-{
-	struct proto_sessions page;
-	const char *pos = answer->body + sizeof(page);
-	int err;
-
-	memcpy(&page, answer->body, sizeof(page));
-	if (!page_valid(pos, answer->end, page.n))
-		return connection_broken(walk->broker);
-	for (uint32_t i = 0; i < page.n; i++) {
-		err = walk_record(walk, &pos, answer->end, last);
-		if (err)
-			return err;
-	}
-	return 0;
+	memcpy(&head, answer->body, sizeof(head));
+	if (head.more > 1)
+		return -EPROTO;
+	*ret_page = (struct page){.records = pos, .more = head.more};
+	for (uint32_t i = 0; i < head.n; i++)
+		if (proto_session_next(&pos, answer->end, &record, &cgroup, &devices))
+			return -EPROTO;
+	ret_page->next = record.id;
+	return pos == answer->end ? 0 : -EPROTO;
 }
 
 int pinbroker_list(struct pinbroker *broker, pinbroker_session_fn fn, void *arg)
 {
-	struct walk walk = {.broker = broker, .fn = fn, .arg = arg};
-	struct proto_sessions page;
-	uint64_t last = connection_cursor(broker, PROTO_LIST);
-	int err;
+	static const struct pages pages = {
+		.op = PROTO_LIST, .take = take_page, .show = show_session};
+	struct walk walk = {.fn = fn, .arg = arg};
 
-	do {
-		struct proto_list list = {.after = last};
-		struct question question = {
-			.op = PROTO_LIST, .body = &list, .len = sizeof(list), .cursor = last};
-		struct answer answer = {.msg = FDMSG_INIT};
-
-		err = connection_ask(broker, &question, &answer);
-		if (err)
-			return err;
-		memcpy(&page, answer.body, sizeof(page));
-		err = walk_page(&walk, &answer, &last);
-		if (err)
-			return err;
-		/* A page that leads nowhere would be asked for without end. */
-		if (page.more > 1 || (page.more && last == list.after))
-			return connection_broken(broker);
-	} while (page.more);
-	return 0;
+	return pages_walk(broker, &pages, &walk);
 }
 
 int pinbroker_show(struct pinbroker *broker, uint64_t id, pinbroker_session_fn fn, void *arg)
 {
-	struct walk walk = {.broker = broker, .fn = fn, .arg = arg};
+	struct walk walk = {.fn = fn, .arg = arg};
 	struct answer answer = {.msg = FDMSG_INIT};
 	struct proto_show show = {.id = id};
 	struct question question = {.op = PROTO_SHOW, .body = &show, .len = sizeof(show)};
-	struct proto_sessions page;
-	uint64_t last;
+	struct proto_sessions head;
+	struct page page;
 	int err;
 
 	err = connection_ask(broker, &question, &answer);
 	if (err)
 		return err;
-	memcpy(&page, answer.body, sizeof(page));
-	if (page.n != 1 || page.more)
+	memcpy(&head, answer.body, sizeof(head));
+	if (head.n != 1 || head.more || take_page(&answer, 0, &page))
 		return connection_broken(broker);
-	return walk_page(&walk, &answer, &last);
+	return pages_show(broker, page.records, answer.end, show_session, &walk);
 }

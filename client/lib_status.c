@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/connection.h"
+#include "client/pages.h"
 
 static_assert(PINBROKER_UNKNOWN == PROTO_UNKNOWN, "copied as it is");
 static_assert(PINBROKER_UNLIMITED == PROTO_UNLIMITED, "copied as it is");
@@ -40,72 +41,63 @@ static void copy_share(const struct proto_share *from, struct pinbroker_share *t
 	proto_text_set(to->policy, sizeof(to->policy), from->policy);
 }
 
-/* The page's head, if n records, each well-formed, fill what follows exactly. */
-static int take_page(const struct answer *answer, struct proto_status *ret_page)
-{
-	struct proto_status page;
-	struct proto_share record;
-	const char *pos = answer->body + sizeof(page);
+/* Who is shown the shares. */
+struct walk {
+	struct pinbroker_status *ret_status;
+	pinbroker_share_fn fn;
+	void *arg;
+};
 
-	memcpy(&page, answer->body, sizeof(page));
-	/* A page that leads nowhere would be asked for without end. */
-	if (!proto_status_valid(&page) || (page.more && !page.n))
-		return -EPROTO;
-	if ((size_t)(answer->end - pos) / sizeof(record) != page.n ||
+/* The page's head, if n records, each well-formed, fill what follows exactly. */
+static int take_page(const struct answer *answer, uint64_t cursor, struct page *ret_page)
+{
+	struct proto_status head;
+	struct proto_share record;
+	const char *pos = answer->body + sizeof(head);
+
+	memcpy(&head, answer->body, sizeof(head));
+	if (!proto_status_valid(&head) || (size_t)(answer->end - pos) / sizeof(record) != head.n ||
 	    (size_t)(answer->end - pos) % sizeof(record))
 		return -EPROTO;
+	*ret_page = (struct page){.records = pos, .next = cursor + head.n, .more = head.more};
 	for (; pos < answer->end; pos += sizeof(record)) {
 		memcpy(&record, pos, sizeof(record));
 		if (!proto_share_valid(&record))
 			return -EPROTO;
 	}
-	*ret_page = page;
 	return 0;
 }
 
-static int show_shares(struct pinbroker *broker, const struct answer *answer, pinbroker_share_fn fn,
-		       void *arg)
+static void take_status(const struct answer *answer, void *arg)
 {
-	const char *pos = answer->body + sizeof(struct proto_status);
+	const struct walk *walk = arg;
+	struct proto_status head;
+
+	memcpy(&head, answer->body, sizeof(head));
+	copy_status(&head, walk->ret_status);
+}
+
+static int show_share(const char **pos, const char *end, void *arg)
+{
+	const struct walk *walk = arg;
 	struct pinbroker_share share;
 	struct proto_share record;
-	int ret = 0;
 
-	broker->walking = true;
-	for (; !ret && pos < answer->end; pos += sizeof(record)) {
-		memcpy(&record, pos, sizeof(record));
-		copy_share(&record, &share);
-		ret = fn(&share, arg);
-	}
-	broker->walking = false;
-	return ret;
+	(void)end; /* take_page() has looked */
+	memcpy(&record, *pos, sizeof(record));
+	*pos += sizeof(record);
+	copy_share(&record, &share);
+	return walk->fn(&share, walk->arg);
 }
 
 int pinbroker_status(struct pinbroker *broker, struct pinbroker_status *ret_status,
 		     pinbroker_share_fn fn, void *arg)
 {
-	struct proto_status_ask ask = {.skip = connection_cursor(broker, PROTO_STATUS)};
-	struct question question = {.op = PROTO_STATUS, .body = &ask, .len = sizeof(ask)};
-	struct proto_status page;
-	int err;
+	const struct pages pages = {.op = PROTO_STATUS,
+				    .take = take_page,
+				    .head = take_status,
+				    .show = fn ? show_share : NULL};
+	struct walk walk = {.ret_status = ret_status, .fn = fn, .arg = arg};
 
-	do {
-		struct answer answer = {.msg = FDMSG_INIT};
-
-		question.cursor = ask.skip;
-		err = connection_ask(broker, &question, &answer);
-		if (err)
-			return err;
-		if (take_page(&answer, &page))
-			return connection_broken(broker);
-		if (ask.skip == 0)
-			copy_status(&page, ret_status);
-		if (!fn)
-			return 0;
-		err = show_shares(broker, &answer, fn, arg);
-		if (err)
-			return err;
-		ask.skip += page.n;
-	} while (page.more);
-	return 0;
+	return pages_walk(broker, &pages, &walk);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/connection.h"
+#include "client/pages.h"
 #include "common/cleanup.h"
 
 int pinbroker_trace(struct pinbroker *broker, uint64_t id)
@@ -68,27 +69,29 @@ static int take_head(const struct answer *answer, struct proto_events *ret_head)
 	return 0;
 }
 
-static int show_events(struct pinbroker *broker, const struct answer *answer, pinbroker_event_fn fn,
-		       void *arg)
+/* Who is shown the events. */
+struct walk {
+	pinbroker_event_fn fn;
+	void *arg;
+};
+
+static int show_event(const char **pos, const char *end, void *arg)
 {
-	const char *pos = answer->body + sizeof(struct proto_events);
+	const struct walk *walk = arg;
 	struct pinbroker_event event;
 	struct proto_event record;
-	int ret = 0;
 
-	broker->walking = true;
-	for (; !ret && pos < answer->end; pos += sizeof(record)) {
-		memcpy(&record, pos, sizeof(record));
-		copy_event(&record, &event);
-		ret = fn(&event, arg);
-	}
-	broker->walking = false;
-	return ret;
+	(void)end; /* take_head() has looked */
+	memcpy(&record, *pos, sizeof(record));
+	*pos += sizeof(record);
+	copy_event(&record, &event);
+	return walk->fn(&event, walk->arg);
 }
 
 int pinbroker_trace_next(struct pinbroker *broker, struct pinbroker_lost *ret_lost,
 			 pinbroker_event_fn fn, void *arg)
 {
+	struct walk walk = {.fn = fn, .arg = arg};
 	struct answer answer = {.msg = FDMSG_INIT};
 	struct proto_events head;
 	int err;
@@ -102,5 +105,5 @@ int pinbroker_trace_next(struct pinbroker *broker, struct pinbroker_lost *ret_lo
 		return connection_broken(broker);
 	*ret_lost = (struct pinbroker_lost){
 		.slow = head.slow, .full = head.full, .skipped = head.skipped};
-	return show_events(broker, &answer, fn, arg);
+	return pages_show(broker, answer.body + sizeof(head), answer.end, show_event, &walk);
 }
