@@ -118,6 +118,14 @@ void cmd_disconnectp(struct pinbroker **broker)
 	pinbroker_free(*broker);
 }
 
+int cmd_connect_last(const struct cmd_env *env, int argc, char **argv,
+		     struct pinbroker **ret_broker)
+{
+	if (optind != argc)
+		return cmd_usage(env, "unexpected argument '%s'", argv[optind]);
+	return cmd_connect(env, ret_broker);
+}
+
 int cmd_print(const struct cmd_env *env, int argc, char **argv, cmd_print_fn text,
 	      cmd_print_fn json)
 {
@@ -127,9 +135,7 @@ int cmd_print(const struct cmd_env *env, int argc, char **argv, cmd_print_fn tex
 
 	if (cmd_json_option(env, argc, argv, &as_json, &status))
 		return status;
-	if (optind != argc)
-		return cmd_usage(env, "unexpected argument '%s'", argv[optind]);
-	status = cmd_connect(env, &broker);
+	status = cmd_connect_last(env, argc, argv, &broker);
 	if (status)
 		return status;
 	output_begin();

@@ -67,6 +67,10 @@ const char *cmd_accounting_name(enum pinbroker_accounting accounting);
 /* Return: 0 and a connection, freed with cmd_disconnectp(); or the exit status, said on stderr. */
 int cmd_connect(const struct cmd_env *env, struct pinbroker **ret_broker);
 
+/* The same, after options that nothing may follow. */
+int cmd_connect_last(const struct cmd_env *env, int argc, char **argv,
+		     struct pinbroker **ret_broker);
+
 void cmd_disconnectp(struct pinbroker **broker);
 
 /* Prints what a broker says, after output_begin(). Return: exit status. */

@@ -369,9 +369,7 @@ static int top_main(const struct cmd_env *env, int argc, char **argv)
 		if (status)
 			return status;
 	}
-	if (optind != argc)
-		return cmd_usage(env, "unexpected argument '%s'", argv[optind]);
-	status = cmd_connect(env, &broker);
+	status = cmd_connect_last(env, argc, argv, &broker);
 	if (status)
 		return status;
 	top.broker = broker;
