@@ -67,13 +67,14 @@ gate_start() {
 	echo "gate: $level"
 }
 
-sessions_end() {
-	until [[ $("$pinbroker" list --json) == '[]' ]]; do :; done # the kernel's notices are on the way
-}
-
 # fact NAME: what the attack said.
 fact() {
 	sed -n "s/^$1 //p" "$tmp/child"
+}
+
+# said NAME VALUE: 1 if the attack said that, else 0.
+said() {
+	if [[ $(fact "$1") == "$2" ]]; then echo 1; else echo 0; fi
 }
 
 # attack_begin NAME OPTION...: until the attack is ready, or dead. $held: so many more pages are

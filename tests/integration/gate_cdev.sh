@@ -34,7 +34,7 @@ fi
 # It is another's now, who has not bound it yet.
 run_options=()
 attack_begin use
-verdict "a cdev of an earlier session" $(($([[ $(fact bind) == ok ]] && echo 1 || echo 0))) \
+verdict "a cdev of an earlier session" "$(said bind ok)" \
 	"BIND $(fact bind), ATTACH $(fact attach)"
 echo >"$tmp/next-stdin"
 file_wait "$tmp/next" '^attach' || fail "nothing of the next one: $(cat "$tmp/next")"

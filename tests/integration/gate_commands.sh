@@ -9,7 +9,7 @@ gate_start
 attack numbers
 for command in vfio_get_api_version vfio_check_extension vfio_set_iommu vfio_iommu_get_info \
 	vfio_iommu_map_dma vfio_iommu_unmap_dma test; do
-	verdict "$command" $(($([[ $(fact $command) == ENOTTY ]] && echo 0 || echo 1))) "$(fact $command)"
+	verdict "$command" $((!$(said $command ENOTTY))) "$(fact $command)"
 done
 for command in unknown_7f unknown_9f unknown_ff fionread; do
 	is "$command" "$(fact $command)" ENOTTY
@@ -21,6 +21,6 @@ verdict "mappings by VFIO_IOMMU_MAP_DMA" $(($(fact through) > 0)) "$(fact throug
 run_options=(--device "$device")
 attack narrow
 is "MAP of a 32-bit program" "$(fact map)" ENOTTY
-verdict "BIND of a 32-bit program" $(($([[ $(fact bind) == ok ]] && echo 1 || echo 0))) \
+verdict "BIND of a 32-bit program" "$(said bind ok)" \
 	"$(fact bind), ATTACH $(fact attach)"
 broker_stop

@@ -32,7 +32,7 @@ is "the session, after a restart" "$("$pinbroker" list --json | jq -c '.[0] | [.
 is "generations that are left" "$(find "$pins" -mindepth 1 -maxdepth 1 -type d | wc -l)" 1
 kill "$child"
 child_end
-until [[ $("$pinbroker" list --json) == '[]' ]]; do :; done
+sessions_end
 
 echo "require-gate = true $policy" >"$config"
 kill -HUP "$daemon"

@@ -131,6 +131,18 @@ broker_settle() {
 	"$pinbroker" list >/dev/null
 }
 
+# Until no session is left: exits, and the kernel's notices, are on their way.
+sessions_end() {
+	local list=
+
+	until [[ $list == '[]' ]]; do
+		list=$("$pinbroker" list --json) || {
+			fail "the broker does not list its sessions"
+			return
+		}
+	done
+}
+
 # broker_fds_are WHAT FDS: the descriptors are as they were, or soon: hang-ups and threads that close
 # are on their way.
 broker_fds_are() {

@@ -34,7 +34,7 @@ for i in {1..60}; do
 	kill -9 $!
 	wait $! 2>/dev/null || true
 done
-until [[ $("$pinbroker" list --json) == '[]' ]]; do :; done # the kernel's notices are on the way
+sessions_end
 broker_settle
 is "descriptors after clients that vanished" "$(broker_fds)" "$fds"
 broker_stop

@@ -190,7 +190,7 @@ exits "the device" 0 attach 0000:00:07.0
 exec 8>&-
 wait "$child"
 kill "$owner"
-until [[ $("$pinbroker" list --json) == '[]' ]]; do :; done # the kernel's notices are on the way
+sessions_end
 is "sums" "$("$pinbroker" status --json | jq -c '[.host_sum_bytes, .users]')" "[0,[]]"
 broker_stop
 umount "${socket%/*}"

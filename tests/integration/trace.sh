@@ -79,7 +79,7 @@ child_wait ^ready
 id=$("$pinbroker" list --json | jq -r '.[0].id')
 refused "a refusal" no-policy as 2000 "$pinbroker" run -- true
 child_end
-until [[ $("$pinbroker" list --json) == '[]' ]]; do :; done
+sessions_end
 file_wait "$tmp/own" " $id +end " || fail "no end is told"
 file_wait "$tmp/root" " $id +release " || fail "no release is told"
 file_wait "$tmp/json" '"end"' || fail "no end in JSON"
