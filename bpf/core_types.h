@@ -145,7 +145,10 @@ struct iopt_pages {
 	struct kref kref;
 	unsigned long npages;
 	unsigned long npinned;
+	struct task_struct *source_task;
 	struct mm_struct *source_mm;
+	struct user_struct *source_user;
+	unsigned char account_mode;
 } CORE;
 
 struct iopt_area {

@@ -30,8 +30,8 @@ struct host_key {
 struct host_body {
 	__u32 busy; /* somebody walks */
 	__u32 zero;
-	__u64 orphaned;
 	struct gate_walk walk;
+	struct walk_payers payers;
 };
 
 struct {
@@ -113,7 +113,7 @@ static long context_step(__u32 i, void *arg)
 {
 	struct host_body *body = body_get();
 
-	return body ? walk_one(&body->walk, &body->orphaned) : 1;
+	return body ? walk_one(&body->walk, &body->payers) : 1;
 }
 
 static __always_inline void context_walk(struct host_body *body, const struct iommufd_ctx *ctx)
@@ -212,7 +212,7 @@ static __always_inline void figures_take(struct host_file *record)
 	/* Another reading; it is not told what it has. */
 	if (!body || atomic_cas(&body->busy, 0, 1))
 		return;
-	body->orphaned = 0;
+	__builtin_memset(&body->payers, 0, sizeof(body->payers));
 	if (record->kind == HOST_CONTAINER)
 		container_walk(body, (void *)record->object);
 	else
@@ -220,8 +220,13 @@ static __always_inline void figures_take(struct host_file *record)
 	record->flags = HOST_READ | (body->walk.invalid || !body->walk.done ? HOST_PART : 0);
 	record->pages = body->walk.pages;
 	record->pinned = body->walk.pinned;
-	record->orphaned = body->orphaned >> WALK_SHIFT;
+	record->orphaned = body->payers.orphaned >> WALK_SHIFT;
 	record->mappings = body->walk.mappings;
+	for (int i = 0; i < HOST_PAYERS; i++) {
+		record->payers[i] = body->payers.of[i];
+		record->payers[i].pages >>= WALK_SHIFT;
+		record->payers[i].pinned >>= WALK_SHIFT;
+	}
 	atomic_set(&body->busy, 0);
 }
 

@@ -19,6 +19,7 @@ void host_free(struct host *host)
 		return;
 	free(host->objects);
 	free(host->holders);
+	free(host->charges);
 	free(host->processes);
 	free(host->users);
 	free(host);
@@ -92,6 +93,25 @@ static void host_add_holder(struct host *host, const struct host_file *file)
 	holder->comm[sizeof(holder->comm) - 1] = '\0';
 }
 
+static void host_add_charges(struct host *host, struct host_object *object,
+			     const struct host_file *file)
+{
+	object->first_charge = host->n_charges;
+	for (size_t i = 0; i < HOST_PAYERS && file->payers[i].used; i++) {
+		const struct host_payer *payer = &file->payers[i];
+
+		host->charges[host->n_charges++] = (struct host_charge){
+			.pid = payer->pid,
+			.uid = payer->uid,
+			.mapped = payer->pages,
+			.pinned = payer->pinned,
+			.task = payer->accounting == HOST_ACCOUNT_TASK,
+			.nobody = payer->accounting == HOST_ACCOUNT_NONE,
+		};
+	}
+	object->n_charges = host->n_charges - object->first_charge;
+}
+
 /* One for each process, whose descriptors may be many. */
 static void host_unite_holders(struct host *host, struct host_object *object)
 {
@@ -127,6 +147,7 @@ static void host_add_object(struct host *host, const struct host_file *files, si
 		host_add_holder(host, &files[i]);
 	}
 	host_unite_holders(host, object);
+	host_add_charges(host, object, files);
 	host->explained += object->orphaned;
 	if (object->container && read)
 		host->explained += host_pages(object->pinned);
@@ -137,7 +158,8 @@ static int host_add_files(struct host *host, struct host_file *files, size_t n_f
 {
 	host->objects = calloc(n_files + 1, sizeof(*host->objects));
 	host->holders = calloc(n_files + 1, sizeof(*host->holders));
-	if (!host->objects || !host->holders)
+	host->charges = calloc(n_files + 1, sizeof(*host->charges) * HOST_PAYERS);
+	if (!host->objects || !host->holders || !host->charges)
 		return -ENOMEM;
 	qsort(files, n_files, sizeof(*files), host_file_compare);
 	for (size_t i = 0, n; i < n_files; i += n) {
@@ -196,17 +218,40 @@ static void host_unite_users(struct host *host)
 	size_t kept = 0;
 
 	qsort(host->users, host->n_users, sizeof(*host->users), host_user_compare);
-	for (size_t i = 0; i < host->n_users; i++)
-		if (kept == 0 || host->users[kept - 1].uid != host->users[i].uid)
-			host->users[kept++] = host->users[i];
+	for (size_t i = 0; i < host->n_users; i++) {
+		const struct host_user *user = &host->users[i];
+
+		if (kept == 0 || host->users[kept - 1].uid != user->uid) {
+			host->users[kept++] = *user;
+			continue;
+		}
+		if (host->users[kept - 1].locked < user->locked)
+			host->users[kept - 1].locked = user->locked;
+		host->users[kept - 1].pinned += user->pinned;
+	}
 	host->n_users = kept;
+}
+
+/* What a process has pinned is in its VmPin, so that it is among those that are known. */
+static void host_name_charges(struct host *host)
+{
+	for (size_t i = 0; i < host->n_charges; i++) {
+		struct host_charge *charge = &host->charges[i];
+		const struct host_process key = {.pid = charge->pid}, *process;
+
+		process = host->n_processes ? bsearch(&key, host->processes, host->n_processes,
+						      sizeof(key), host_process_compare)
+					    : NULL;
+		if (process)
+			memcpy(charge->comm, process->comm, sizeof(charge->comm));
+	}
 }
 
 /* Sorts its argument. */
 static int host_add_tasks(struct host *host, struct host_task *tasks, size_t n_tasks)
 {
 	host->processes = calloc(n_tasks + 1, sizeof(*host->processes));
-	host->users = calloc(n_tasks + 1, sizeof(*host->users));
+	host->users = calloc(n_tasks + host->n_charges + 1, sizeof(*host->users));
 	if (!host->processes || !host->users)
 		return -ENOMEM;
 	qsort(tasks, n_tasks, sizeof(*tasks), host_mm_compare);
@@ -220,7 +265,12 @@ static int host_add_tasks(struct host *host, struct host_task *tasks, size_t n_t
 				(struct host_user){.uid = tasks[i].user, .locked = locked};
 	}
 	qsort(host->processes, host->n_processes, sizeof(*host->processes), host_process_compare);
+	for (size_t i = 0; i < host->n_charges; i++)
+		if (host->charges[i].pinned)
+			host->users[host->n_users++] = (struct host_user){
+				.uid = host->charges[i].uid, .pinned = host->charges[i].pinned};
 	host_unite_users(host);
+	host_name_charges(host);
 	return 0;
 }
 

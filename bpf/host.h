@@ -24,6 +24,17 @@ struct host_holder {
 	char comm[HOST_COMM_MAX];
 };
 
+/* Whom the kernel charges for what is mapped through a context. */
+struct host_charge {
+	uint32_t pid; /* it may have exited; 0: of several processes */
+	uint32_t uid;
+	char comm[HOST_COMM_MAX]; /* "": not known */
+	uint64_t mapped; /* pages */
+	uint64_t pinned;
+	bool task; /* the process, else its user, … */
+	bool nobody; /* … or nobody: it was privileged */
+};
+
 /* A context of iommufd, or a container of VFIO's type1. Pages are the kernel's. */
 struct host_object {
 	uint64_t session; /* id; 0: nobody here handed it out */
@@ -36,6 +47,7 @@ struct host_object {
 	bool task; /* of a context: charges the process, not its user */
 	bool exact; /* nothing changed meanwhile, which is known of sessions only */
 	size_t first_holder, n_holders; /* in host.holders */
+	size_t first_charge, n_charges; /* in host.charges */
 };
 
 struct host_process {
@@ -49,14 +61,16 @@ struct host_process {
 struct host_user {
 	uint32_t uid;
 	uint64_t locked; /* pages: what RLIMIT_MEMLOCK is compared with in user mode */
+	uint64_t pinned; /* pages: its processes' through contexts, in either mode */
 };
 
 struct host {
-	struct host_object
-		*objects; /* owned, like the next three; sessions, contexts, containers */
+	struct host_object *objects; /* owned, like the next four; sessions, contexts, containers */
 	size_t n_objects;
 	struct host_holder *holders;
 	size_t n_holders;
+	struct host_charge *charges;
+	size_t n_charges;
 	struct host_process *processes; /* by pid; who shares memory is told once */
 	size_t n_processes;
 	struct host_user *users; /* by uid; who has no process is not seen */

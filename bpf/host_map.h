@@ -18,8 +18,22 @@ enum host_kind {
 #define HOST_READ (1U << 0) /* the figures are there; other files of the object have none */
 #define HOST_PART (1U << 1) /* and may not be all: it changed meanwhile, or is too large */
 
-/* iommufd_ctx.account_mode (enum iopt_pages_account_mode): with any other the user is charged. */
+/* enum iopt_pages_account_mode, of a context and of what is mapped through it. */
+#define HOST_ACCOUNT_NONE 0 /* whoever mapped it had CAP_IPC_LOCK */
+#define HOST_ACCOUNT_USER 1
 #define HOST_ACCOUNT_TASK 2
+
+#define HOST_PAYERS 8 /* told of each context; the last one stands for all others, too */
+
+/* To whom what is mapped through a context is charged. */
+struct host_payer {
+	__u64 pages; /* mapped; those in several areas once */
+	__u64 pinned;
+	__u32 pid; /* it may have exited; 0: no such payer, or several processes */
+	__u32 uid; /* of the user_struct */
+	__u32 accounting;
+	__u32 used; /* 0: no such payer */
+};
 
 /* A descriptor of a process. */
 struct host_file {
@@ -36,6 +50,7 @@ struct host_file {
 	__u32 accounting; /* of a context */
 	__u32 zero;
 	char comm[16];
+	struct host_payer payers[HOST_PAYERS];
 };
 
 /* A process with memory, if anything is locked or pinned in it or for its user. */

@@ -9,6 +9,7 @@
 #ifndef BPF_WALK_BPF_H
 #define BPF_WALK_BPF_H
 
+#include "bpf/host_map.h"
 #include "bpf/maps.bpf.h"
 
 #define WALK_STEPS (8U << 20) /* as many as bpf_loop() does */
@@ -16,6 +17,12 @@
 #define XA_RETRY ((256ULL << 2) | 2) /* include/linux/xarray.h: xa_mk_internal() */
 #define XA_NODE_MIN 4096 /* internal entries above it are nodes */
 #define XA_LEVELS 6 /* of 6 bits: ids have 31 */
+
+/* Who pays for it, where that is asked. In parts, as in struct gate_walk. */
+struct walk_payers {
+	__u64 orphaned; /* of those pinned: the process that mapped them is gone */
+	struct host_payer of[HOST_PAYERS];
+};
 
 static __always_inline __u64 walk_word(__u64 address, struct gate_walk *w)
 {
@@ -63,13 +70,40 @@ static __always_inline bool walk_orphaned(const struct iopt_pages *pages)
 	return !BPF_CORE_READ(pages, source_mm, mm_users.counter);
 }
 
-/* An area in whatever order. @orphaned: NULL: does not matter */
-static __always_inline void walk_area(struct gate_walk *w, __u64 node, __u64 *orphaned)
+/* Whose the pages are, in parts. The last place is for all that have none of their own. */
+static __always_inline void walk_pay(struct walk_payers *payers, const struct iopt_pages *pages,
+				     __u64 parts, __u64 pinned)
+{
+	__u32 pid = BPF_CORE_READ(pages, source_task, tgid);
+	__u32 uid = BPF_CORE_READ(pages, source_user, uid.val);
+	__u32 accounting = BPF_CORE_READ(pages, account_mode);
+
+	for (int i = 0; i < HOST_PAYERS; i++) {
+		struct host_payer *p = &payers->of[i];
+
+		if (!p->used) {
+			p->used = 1;
+			p->pid = i < HOST_PAYERS - 1 ? pid : 0;
+			p->uid = uid;
+			p->accounting = accounting;
+		} else if (i < HOST_PAYERS - 1 &&
+			   (p->pid != pid || p->uid != uid || p->accounting != accounting)) {
+			continue;
+		}
+		p->pages += parts;
+		p->pinned += pinned;
+		return;
+	}
+}
+
+/* An area in whatever order. @payers: NULL: does not matter */
+static __always_inline void walk_area(struct gate_walk *w, __u64 node, struct walk_payers *payers)
 {
 	struct iopt_area *area = (void *)(node - bpf_core_field_offset(struct iopt_area, node));
 	struct rb_node *rb = (void *)node;
 	struct iopt_pages *pages = BPF_CORE_READ(area, pages);
 	unsigned long npages = 0, npinned;
+	__u64 parts, pinned;
 	int refs;
 
 	walk_push(w, (__u64)BPF_CORE_READ(rb, rb_right));
@@ -83,10 +117,15 @@ static __always_inline void walk_area(struct gate_walk *w, __u64 node, __u64 *or
 	if (bpf_core_read(&npages, sizeof(npages), &pages->npages))
 		w->invalid = 1;
 	npinned = BPF_CORE_READ(pages, npinned);
-	w->parts += walk_share(w, npages, refs);
-	w->pinned_parts += walk_share(w, npinned, refs);
-	if (orphaned && npinned && walk_orphaned(pages))
-		*orphaned += walk_share(w, npinned, refs);
+	parts = walk_share(w, npages, refs);
+	pinned = walk_share(w, npinned, refs);
+	w->parts += parts;
+	w->pinned_parts += pinned;
+	if (!payers)
+		return;
+	if (npinned && walk_orphaned(pages))
+		payers->orphaned += pinned;
+	walk_pay(payers, pages, parts, pinned);
 }
 
 /* The next object with an index of at least w->index, 0: none is left. */
@@ -132,13 +171,13 @@ static __always_inline void walk_object(struct gate_walk *w)
 }
 
 /* Return: 1: that was all. */
-static __always_inline long walk_one(struct gate_walk *w, __u64 *orphaned)
+static __always_inline long walk_one(struct gate_walk *w, struct walk_payers *payers)
 {
 	__u32 depth = w->depth;
 
 	if (depth - 1 < GATE_STACK) {
 		w->depth = depth - 1;
-		walk_area(w, w->stack[depth - 1], orphaned);
+		walk_area(w, w->stack[depth - 1], payers);
 		return 0;
 	}
 	if (w->index > w->last) {

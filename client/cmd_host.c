@@ -28,7 +28,7 @@ static bool is_object(const struct pinbroker_holding *holding)
 static const char *session_text(const struct pinbroker_holding *holding,
 				char buf[static OUTPUT_TEXT_MAX])
 {
-	if (holding->kind != PINBROKER_HOLDING_CONTEXT)
+	if (holding->kind != PINBROKER_HOLDING_CONTEXT && holding->kind != PINBROKER_HOLDING_PAYER)
 		return "-";
 	if (!holding->session)
 		return "unmanaged";
@@ -84,7 +84,8 @@ static int add_row(const struct pinbroker_holding *holding, void *arg)
 	struct pinbroker_holder who = {.pid = holding->pid, .uid = holding->uid};
 	bool object = is_object(holding), user = holding->kind == PINBROKER_HOLDING_USER;
 	bool nobody = object && !holding->n_holders;
-	const char *comm = user || nobody ? "-" : holding->comm;
+	bool several = holding->kind == PINBROKER_HOLDING_PAYER && !holding->pid;
+	const char *comm = user || nobody || !*holding->comm ? "-" : holding->comm;
 	int err;
 
 	if (object && holding->n_holders) {
@@ -95,7 +96,7 @@ static int add_row(const struct pinbroker_holding *holding, void *arg)
 	const char *const cells[] = {
 		holding->kind_name,
 		session_text(holding, session),
-		user || nobody ? "-" : output_number((uint64_t)who.pid, pid),
+		user || nobody || several ? "-" : output_number((uint64_t)who.pid, pid),
 		nobody ? "-" : output_number(who.uid, uid),
 		comm,
 		output_size(holding->mapped, mapped),
@@ -152,9 +153,9 @@ static int print_text(const struct cmd_env *env, struct pinbroker *broker)
 	return output_finish(EX_OK);
 }
 
-/* The four lists of the object. */
+/* The lists of the object. */
 struct lists {
-	json_t *of[PINBROKER_HOLDING_USER + 1]; /* owned; by enum pinbroker_holding_kind */
+	json_t *of[PINBROKER_HOLDING_PAYER + 1]; /* owned; by enum pinbroker_holding_kind */
 };
 
 static void lists_fini(struct lists *lists)
@@ -230,20 +231,50 @@ static json_t *user_json(const struct pinbroker_holding *holding)
 {
 	const struct output_member members[] = {
 		{"uid", output_json_figure(holding->uid)},
+		{"pinned_bytes", output_json_figure(holding->pinned)},
 		{"locked_bytes", output_json_figure(holding->locked)},
 	};
 
 	return output_json_object(members, ARRAY_SIZE(members));
 }
 
+static json_t *payer_json(const struct pinbroker_holding *holding)
+{
+	bool privileged = holding->accounting == PINBROKER_ACCOUNTING_POLICY;
+	const struct output_member members[] = {
+		{"session", session_json(holding->session)},
+		{"pid", holding->pid ? output_json_figure((uint64_t)holding->pid) : json_null()},
+		{"uid", output_json_figure(holding->uid)},
+		{"comm", *holding->comm ? output_json_text(holding->comm) : json_null()},
+		{"accounting",
+		 privileged ? json_null() : json_string(cmd_accounting_name(holding->accounting))},
+		{"mapped_bytes", output_json_figure(holding->mapped)},
+		{"pinned_bytes", output_json_figure(holding->pinned)},
+	};
+
+	return output_json_object(members, ARRAY_SIZE(members));
+}
+
+static json_t *holding_json(const struct pinbroker_holding *holding)
+{
+	switch (holding->kind) {
+	case PINBROKER_HOLDING_PROCESS:
+		return process_json(holding);
+	case PINBROKER_HOLDING_USER:
+		return user_json(holding);
+	case PINBROKER_HOLDING_PAYER:
+		return payer_json(holding);
+	default:
+		return object_json(holding);
+	}
+}
+
 static int add_object(const struct pinbroker_holding *holding, void *arg)
 {
 	struct lists *lists = arg;
-	json_t *object = is_object(holding)                           ? object_json(holding)
-			 : holding->kind == PINBROKER_HOLDING_PROCESS ? process_json(holding)
-								      : user_json(holding);
 
-	return json_array_append_new(lists->of[holding->kind], object) < 0 ? -ENOMEM : 0;
+	return json_array_append_new(lists->of[holding->kind], holding_json(holding)) < 0 ? -ENOMEM
+											  : 0;
 }
 
 /* A list that could not be made is not empty. */
@@ -267,6 +298,7 @@ static json_t *host_json(const struct pinbroker_host *host, struct lists *lists)
 		{"explained_bytes", output_json_figure(host->explained)},
 		{"unexplained_bytes", rest_json(host)},
 		{"contexts", list_json(lists, PINBROKER_HOLDING_CONTEXT, host->kernel)},
+		{"payers", list_json(lists, PINBROKER_HOLDING_PAYER, host->kernel)},
 		{"containers", list_json(lists, PINBROKER_HOLDING_CONTAINER, host->kernel)},
 		{"processes", list_json(lists, PINBROKER_HOLDING_PROCESS, true)},
 		{"users", list_json(lists, PINBROKER_HOLDING_USER, host->kernel)},

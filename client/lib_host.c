@@ -11,6 +11,7 @@ static_assert(PINBROKER_HOLDING_CONTEXT == (int)PROTO_HOLDING_CONTEXT, "copied a
 static_assert(PINBROKER_HOLDING_CONTAINER == (int)PROTO_HOLDING_CONTAINER, "copied as it is");
 static_assert(PINBROKER_HOLDING_PROCESS == (int)PROTO_HOLDING_PROCESS, "copied as it is");
 static_assert(PINBROKER_HOLDING_USER == (int)PROTO_HOLDING_USER, "copied as it is");
+static_assert(PINBROKER_HOLDING_PAYER == (int)PROTO_HOLDING_PAYER, "copied as it is");
 static_assert(sizeof(((struct pinbroker_holder *)NULL)->comm) ==
 		      sizeof(((struct proto_holder *)NULL)->comm),
 	      "copied as it is");

@@ -162,7 +162,13 @@ enum pinbroker_holding_kind {
 	PINBROKER_HOLDING_CONTEXT, /* of iommufd: mapped, pinned, mappings */
 	PINBROKER_HOLDING_CONTAINER, /* of VFIO's type1: the same */
 	PINBROKER_HOLDING_PROCESS, /* pinned (VmPin), locked (VmLck) */
-	PINBROKER_HOLDING_USER, /* locked: what RLIMIT_MEMLOCK of its processes is held against */
+	/* locked: what RLIMIT_MEMLOCK of its processes is held against; pinned: through contexts */
+	PINBROKER_HOLDING_USER,
+	/*
+	 * Of the context before: whom the kernel charges for it. mapped, pinned; the process may
+	 * have exited, comm is "" then; pid 0: several.
+	 */
+	PINBROKER_HOLDING_PAYER,
 };
 
 /* A process that has a context or a container open. */
@@ -181,11 +187,12 @@ struct pinbroker_holding {
 	uint64_t pinned;
 	uint64_t mappings;
 	uint64_t locked;
-	enum pinbroker_accounting accounting; /* of a context */
+	/* Of a context or payer; POLICY: does not apply, or whoever mapped it was privileged. */
+	enum pinbroker_accounting accounting;
 	bool exact; /* of a session: nothing changed while it was read */
-	uid_t uid; /* of a process or user */
-	pid_t pid; /* of a process */
-	char comm[16]; /* of a process; may hold bytes to escape */
+	uid_t uid; /* of a process, user or payer */
+	pid_t pid; /* of a process or payer */
+	char comm[16]; /* likewise; may hold bytes to escape */
 	const struct pinbroker_holder *holders; /* of a context or container, by pid */
 	size_t n_holders; /* in holders: 256 at most */
 	size_t n_holders_all;
@@ -434,8 +441,8 @@ typedef int (*pinbroker_holding_fn)(const struct pinbroker_holding *holding, voi
  * @ret_host: filled before fn is called for the first time
  * @fn: NULL: only the sums are wanted
  *
- * Sessions, other contexts, containers, processes, users, in this order. What changes meanwhile may
- * be missing or told twice.
+ * Sessions, other contexts, each with its payers, containers, processes, users, in this order. What
+ * changes meanwhile may be missing or told twice.
  *
  * Return: 0; what fn returned; -EACCES: the caller is not root; -errno as pinbroker_open().
  */

@@ -361,6 +361,7 @@ enum proto_holding_kind {
 	PROTO_HOLDING_CONTAINER,
 	PROTO_HOLDING_PROCESS,
 	PROTO_HOLDING_USER,
+	PROTO_HOLDING_PAYER, /* of the context before */
 	PROTO_HOLDING_KINDS,
 };
 
@@ -369,20 +370,20 @@ enum proto_holding_kind {
 
 /* Followed by n_told of struct proto_holder. What does not apply to its kind is PROTO_UNKNOWN. */
 struct proto_holding {
-	uint64_t session; /* of a context; 0: nobody here handed it out */
+	uint64_t session; /* of a context or payer; 0: nobody here handed it out */
 	uint64_t mapped; /* bytes, as all but mappings */
 	uint64_t pinned;
 	uint64_t mappings;
 	uint64_t locked; /* of a process VmLck, of a user its sum */
 	uint32_t kind; /* enum proto_holding_kind */
 	uint32_t flags; /* PROTO_HOLDING_* */
-	uint32_t uid; /* of a process or user, else 0 */
-	uint32_t pid; /* of a process, else 0 */
-	uint32_t accounting; /* of a context TASK or USER, else 0 */
+	uint32_t uid; /* of a process, user or payer, else 0 */
+	uint32_t pid; /* of a process or payer, else 0; a payer that is several has 0 */
+	uint32_t accounting; /* of a context or payer TASK or USER, else 0 */
 	uint32_t n_holders; /* processes that have it open */
 	uint32_t n_told; /* at most PROTO_HOLDERS_MAX */
 	uint32_t zero;
-	char comm[16]; /* of a process, else "" */
+	char comm[16]; /* of a process, or of a payer that lives, else "" */
 };
 static_assert(sizeof(struct proto_holding) == 88, "wire format");
 

@@ -83,6 +83,27 @@ static uint32_t host_accounting(const struct host_page *page, const struct host_
 	return object->task ? PROTO_ACCOUNTING_TASK : PROTO_ACCOUNTING_USER;
 }
 
+static bool host_put_charge(struct host_page *page, uint64_t session,
+			    const struct host_charge *charge)
+{
+	struct proto_holding holding = {
+		.session = session,
+		.mapped = host_bytes(page, charge->mapped),
+		.pinned = host_bytes(page, charge->pinned),
+		.mappings = PROTO_UNKNOWN,
+		.locked = PROTO_UNKNOWN,
+		.kind = PROTO_HOLDING_PAYER,
+		.uid = charge->uid,
+		.pid = charge->pid,
+		.accounting = charge->nobody ? PROTO_ACCOUNTING_POLICY
+			      : charge->task ? PROTO_ACCOUNTING_TASK
+					     : PROTO_ACCOUNTING_USER,
+	};
+
+	proto_text_set(holding.comm, sizeof(holding.comm), charge->comm);
+	return host_put(page, &holding, NULL);
+}
+
 static bool host_put_object(struct host_page *page, const struct host_object *object)
 {
 	struct proto_holding holding = {
@@ -99,7 +120,13 @@ static bool host_put_object(struct host_page *page, const struct host_object *ob
 								: PROTO_HOLDERS_MAX,
 	};
 
-	return host_put(page, &holding, page->host->holders + object->first_holder);
+	if (!host_put(page, &holding, page->host->holders + object->first_holder))
+		return false;
+	for (size_t i = 0; i < object->n_charges; i++)
+		if (!host_put_charge(page, object->session,
+				     &page->host->charges[object->first_charge + i]))
+			return false;
+	return true;
 }
 
 static bool host_put_process(const struct procfs_process *process, void *arg)
@@ -125,7 +152,7 @@ static bool host_put_user(struct host_page *page, const struct host_user *user)
 {
 	const struct proto_holding holding = {
 		.mapped = PROTO_UNKNOWN,
-		.pinned = PROTO_UNKNOWN,
+		.pinned = host_bytes(page, user->pinned),
 		.mappings = PROTO_UNKNOWN,
 		.locked = host_bytes(page, user->locked),
 		.kind = PROTO_HOLDING_USER,

@@ -58,6 +58,9 @@ is "who has it" "$(jq -c '.contexts[0] | [.holders, (.processes | map(.pid))]' "
 exec 3>&- 4>&-
 is "who still has it" "$(shown ".contexts[0].processes")" \
 	"[{\"pid\":${held[root]},\"uid\":0,\"comm\":\"vmm\"}]"
+is "who is charged: nobody, as root is privileged" \
+	"$(shown '.payers[] | [.session, .pid, .uid, .comm, .accounting, .mapped_bytes, .pinned_bytes]')" \
+	"[null,${held[root]},0,\"vmm\",null,1118208,1118208]"
 is "its process" "$(shown ".processes[] | select(.pid == ${held[root]}) | .pinned_bytes")" \
 	"$(kib "${held[root]}" VmPin)"
 
@@ -67,6 +70,12 @@ hold session setpriv --reuid 1000 --regid 1000 --clear-groups \
 id=$("$pinbroker" list --json | jq -r '.[0].id')
 is "a session" "$(shown ".contexts[] | select(.session) | [.session, .accounting, .mapped_bytes, .pinned_bytes, .mappings]")" \
 	"[\"$id\",\"task\",131072,131072,1]"
+
+is "whom it is charged to" \
+	"$(shown '.payers[] | select(.session) | [.session, .pid, .uid, .comm, .accounting, .mapped_bytes, .pinned_bytes]')" \
+	"[\"$id\",${held[session]},1000,\"vmm\",\"task\",131072,131072]"
+is "what the user has pinned" "$(shown '.users[] | select(.uid == 1000) | [.pinned_bytes, .locked_bytes]')" \
+	"[131072,0]"
 
 hold mlock "$holder" mlock 40K
 is "mlock" "$(shown ".processes[] | select(.pid == ${held[mlock]}) | [.locked_bytes, .comm]")" \
@@ -92,6 +101,9 @@ if grep -q 'mock: ok' "$tmp/orphan"; then orphan=32768; fi
 is "mapped by one that is gone" \
 	"$(shown "[.contexts[] | select(.processes[0].pid == $$) | [.mapped_bytes, .pinned_bytes]]")" \
 	"[[32768,$orphan]]"
+
+is "charged to one that is gone" \
+	"$(shown '[.payers[] | select(.comm == null) | [.uid, .mapped_bytes]]')" "[[0,32768]]"
 
 # Everything together is what the kernel has counted; ours are all that pin here.
 sum=$((1118208 + 131072 + 524288 + 262144 + orphan))

@@ -391,9 +391,9 @@ static const struct {
 	struct proto_host head;
 	struct proto_holding session;
 	struct proto_holder holders[2];
-	struct proto_holding container, process, user;
+	struct proto_holding payer, container, process, user;
 } host_page = {
-	.head = {.held = 8192, .explained = 12288, .flags = PROTO_HOST_KERNEL, .n = 4},
+	.head = {.held = 8192, .explained = 12288, .flags = PROTO_HOST_KERNEL, .n = 5},
 	.session = {.session = ID,
 		    .mapped = 1U << 30,
 		    .pinned = 4096,
@@ -404,6 +404,16 @@ static const struct {
 		    .n_holders = 3,
 		    .n_told = 2},
 	.holders = {{.pid = 7, .uid = 1000, .comm = "a\n\x1b"}, {.pid = 8, .comm = "b"}},
+	/* One that has exited. */
+	.payer = {.session = ID,
+		  .mapped = 1U << 30,
+		  .pinned = 4096,
+		  .mappings = PROTO_UNKNOWN,
+		  .locked = PROTO_UNKNOWN,
+		  .kind = PROTO_HOLDING_PAYER,
+		  .accounting = PROTO_ACCOUNTING_TASK,
+		  .uid = 1000,
+		  .pid = 9},
 	.container = {.mapped = PROTO_UNKNOWN,
 		      .pinned = PROTO_UNKNOWN,
 		      .mappings = PROTO_UNKNOWN,
@@ -418,7 +428,7 @@ static const struct {
 		    .pid = 7,
 		    .comm = "a\xff"},
 	.user = {.mapped = PROTO_UNKNOWN,
-		 .pinned = PROTO_UNKNOWN,
+		 .pinned = 8192,
 		 .mappings = PROTO_UNKNOWN,
 		 .locked = 4096,
 		 .kind = PROTO_HOLDING_USER,
@@ -431,9 +441,10 @@ static const char host_text[] =
 	"context    1a         7  1000  a\\x0a\\x1b      1G      4K       -         3\n"
 	"                      8     0  b                                          \n"
 	"                               1 more                                     \n"
+	"payer      1a         9  1000  -              1G      4K       -         -\n"
 	"container  -          -     -  -               -       -       -         -\n"
 	"process    -          7  1000  a\\xff           -      4K       0         -\n"
-	"user       -          -  1000  -               -       -      4K         -\n";
+	"user       -          -  1000  -               -      8K      4K         -\n";
 
 static const char host_json[] =
 	"{\n  \"foll_pin_bytes\": 8192,\n  \"explained_bytes\": 12288,\n"
@@ -444,13 +455,17 @@ static const char host_json[] =
 	"      \"processes\": [\n        {\n          \"pid\": 7,\n          \"uid\": 1000,\n"
 	"          \"comm\": \"a\\n\\u001B\"\n        },\n        {\n          \"pid\": 8,\n"
 	"          \"uid\": 0,\n          \"comm\": \"b\"\n        }\n      ]\n    }\n  ],\n"
+	"  \"payers\": [\n    {\n      \"session\": \"1a\",\n      \"pid\": 9,\n"
+	"      \"uid\": 1000,\n      \"comm\": null,\n      \"accounting\": \"task\",\n"
+	"      \"mapped_bytes\": 1073741824,\n      \"pinned_bytes\": 4096\n    }\n  ],\n"
 	"  \"containers\": [\n    {\n      \"session\": null,\n      \"accounting\": null,\n"
 	"      \"mapped_bytes\": null,\n      \"pinned_bytes\": null,\n"
 	"      \"mappings\": null,\n      \"exact\": false,\n      \"holders\": 0,\n"
 	"      \"processes\": []\n    }\n  ],\n  \"processes\": [\n    {\n"
 	"      \"pid\": 7,\n      \"uid\": 1000,\n      \"comm\": \"a\\\\xff\",\n"
 	"      \"pinned_bytes\": 4096,\n      \"locked_bytes\": 0\n    }\n  ],\n"
-	"  \"users\": [\n    {\n      \"uid\": 1000,\n      \"locked_bytes\": 4096\n    }\n"
+	"  \"users\": [\n    {\n      \"uid\": 1000,\n      \"pinned_bytes\": 8192,\n"
+	"      \"locked_bytes\": 4096\n    }\n"
 	"  ]\n}\n";
 
 static const struct proto_host host_unknown = {.held = PROTO_UNKNOWN, .explained = PROTO_UNKNOWN};
@@ -462,7 +477,8 @@ static const char host_unknown_text[] =
 
 static const char host_unknown_json[] =
 	"{\n  \"foll_pin_bytes\": null,\n  \"explained_bytes\": null,\n"
-	"  \"unexplained_bytes\": null,\n  \"contexts\": null,\n  \"containers\": null,\n"
+	"  \"unexplained_bytes\": null,\n  \"contexts\": null,\n  \"payers\": null,\n"
+	"  \"containers\": null,\n"
 	"  \"processes\": [],\n  \"users\": null\n}\n";
 
 static void host(void)

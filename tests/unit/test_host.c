@@ -70,6 +70,51 @@ static void files_become_objects(void)
 	CU_ASSERT_EQUAL(host->explained, 7 + 3);
 }
 
+static void payers_are_told_with_their_context(void)
+{
+	static const struct host_file file = {
+		.kind = HOST_CONTEXT,
+		.flags = HOST_READ,
+		.pid = 10,
+		.object = CONTEXT,
+		.payers = {{.used = 1,
+			    .pid = 10,
+			    .uid = 5,
+			    .accounting = HOST_ACCOUNT_TASK,
+			    .pages = 4,
+			    .pinned = 3},
+			   {.used = 1,
+			    .pid = 11,
+			    .uid = 5,
+			    .accounting = HOST_ACCOUNT_USER,
+			    .pages = 2,
+			    .pinned = 1},
+			   {.used = 1, .accounting = HOST_ACCOUNT_NONE}},
+	};
+	static const struct host_task task = {.pid = 10,
+					      .uid = 5,
+					      .mm = 1,
+					      .pinned = 3,
+					      .user = 5,
+					      .user_locked = 1,
+					      .comm = "vmm"};
+	CLEANUP(host_freep) struct host *host = NULL;
+	const struct host_charge *c;
+
+	CU_ASSERT_EQUAL_FATAL(host_of_records(&file, 1, &task, 1, &host), 0);
+	CU_ASSERT_EQUAL_FATAL(host->n_objects, 1);
+	CU_ASSERT_EQUAL_FATAL(host->objects[0].n_charges, 3);
+	c = host->charges + host->objects[0].first_charge;
+	CU_ASSERT_TRUE(c[0].task && !c[0].nobody && c[0].mapped == 4 && c[0].pinned == 3);
+	CU_ASSERT_STRING_EQUAL(c[0].comm, "vmm");
+	CU_ASSERT_TRUE(!c[1].task && !c[1].nobody && c[1].pid == 11);
+	CU_ASSERT_STRING_EQUAL(c[1].comm, ""); /* it has exited */
+	CU_ASSERT_TRUE(c[2].nobody);
+	CU_ASSERT_EQUAL_FATAL(host->n_users, 1);
+	CU_ASSERT_TRUE(host->users[0].uid == 5 && host->users[0].pinned == 4);
+	CU_ASSERT_EQUAL(host->users[0].locked, 1);
+}
+
 static void without_figures_is_not_known(void)
 {
 	static const struct host_file file = {
@@ -169,6 +214,7 @@ static void memory_runs_out(void)
 
 static const CU_TestInfo tests[] = {
 	{"files become contexts and containers, each once", files_become_objects},
+	{"payers are told with their context", payers_are_told_with_their_context},
 	{"a context that nobody could read is not zero", without_figures_is_not_known},
 	{"tasks become processes and users, each once", tasks_become_processes_and_users},
 	{"sessions of the gate are added, each once", sessions_of_the_gate_are_added},
