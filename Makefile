@@ -65,7 +65,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	loop_uring.c memlock.c order.c owner.c payer.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c warden.c) \
-	$(addprefix bpf/,gate.c gate_index.c gate_load.c host.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
+	$(addprefix bpf/,gate.c gate_index.c gate_load.c host.c hunter.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
 	common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/sys.c
@@ -117,8 +117,8 @@ scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \
 	$(filter-out bpf/core_types.h %.bpf.h,$(wildcard bpf/*.h))
-bpf := $(addprefix bpf/,gate.bpf.c host.bpf.c trace.bpf.c) $(wildcard bpf/*.bpf.h) bpf/core_types.h \
-	bpf/gate_map.h bpf/host_map.h bpf/trace_event.h
+bpf := $(addprefix bpf/,gate.bpf.c host.bpf.c hunt.bpf.c trace.bpf.c) $(wildcard bpf/*.bpf.h) bpf/core_types.h \
+	bpf/gate_map.h bpf/host_map.h bpf/hunt_map.h bpf/trace_event.h
 
 all: $(B)/pinbrokerd $(B)/pinbroker $(B)/$(soname)
 
@@ -193,7 +193,7 @@ $(B)/gate.skel.h: $(B)/gate.bpf.o
 	$(call say,SKEL)
 	$(Q)$(BPFTOOL) gen skeleton $< name gate_bpf >$@
 
-$(B)/bpf/gate.o $(B)/bpf/gate_load.o $(B)/bpf/tracer.o $(B)/tests/bench/gate_lab.o: $(B)/gate.skel.h
+$(B)/bpf/gate.o $(B)/bpf/gate_load.o $(B)/bpf/hunter.o $(B)/bpf/tracer.o $(B)/tests/bench/gate_lab.o: $(B)/gate.skel.h
 
 # A suite may include the file it tests to reach its static functions.
 $(B)/%.o: %.c

@@ -66,6 +66,13 @@ struct pid {
 	__u64 ino;
 } CORE;
 
+struct core_state;
+
+struct signal_struct {
+	unsigned int flags;
+	struct core_state *core_state;
+} CORE;
+
 struct task_struct {
 	unsigned int flags;
 	int pid, tgid;
@@ -74,6 +81,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	const struct cred *real_cred;
 	struct files_struct *files;
+	struct signal_struct *signal;
 	char comm[16];
 } CORE;
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * What the programs that hunt share with the daemon. Fixed widths, no holes. It outlives the
+ * daemon: a change of struct hunt_marks is a change of GATE_ABI.
+ */
+#ifndef BPF_HUNT_MAP_H
+#define BPF_HUNT_MAP_H
+
+#include <linux/types.h>
+
+#define HUNT_SLOTS 16384 /* more than there are sessions */
+#define HUNT_MARK(uid) (1ULL << 32 | (uid))
+#define HUNT_USERS 1024 /* a power of two */
+#define HUNT_USER(uid) ((uid) & (HUNT_USERS - 1))
+
+/* Mapped by both. */
+struct hunt_marks {
+	__u64 until_ns; /* CLOCK_MONOTONIC: when a look is to pause */
+	__u64 spared; /* the daemon, by the inode of its pidfd */
+	__u64 hunted[HUNT_SLOTS]; /* by slot: HUNT_MARK() of whose processes die; 0: not hunted */
+	__u32 users[HUNT_USERS]; /* by HUNT_USER(): of how many sessions; never too few */
+};
+
+/* A descriptor of a session that is hunted. */
+struct hunt_holder {
+	__u64 inode; /* of the process's pidfd: a pid may be another's by the time it is used */
+	__u32 pid; /* of the process */
+	__u32 uid; /* real, in the initial namespace */
+	__u32 slot;
+	__u32 dying; /* it exits, or was killed before */
+};
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "bpf/hunter.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <gate.skel.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bpf/gate.h"
+#include "bpf/hunt_map.h"
+#include "common/cleanup.h"
+
+#define HUNTER_AT_ONCE 64 /* records; the kernel keeps the others until they are read */
+
+struct hunter {
+	const struct gate *gate; /* borrowed */
+	struct hunt_marks *marks; /* mapped */
+	struct bpf_link *link; /* owned; NULL: the programs are those of a daemon before */
+};
+
+static uint64_t hunter_now_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* A pid may be one of a namespace; the kernel's programs know none. */
+static int hunter_spare_self(struct hunter *hunter)
+{
+	CLEANUP(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	struct stat st;
+
+	if (pidfd < 0 || fstat(pidfd, &st) < 0)
+		return -errno;
+	hunter->marks->spared = st.st_ino;
+	return 0;
+}
+
+int hunter_open(struct gate *gate, struct hunter **ret_hunter)
+{
+	CLEANUP(hunter_closep) struct hunter *hunter = calloc(1, sizeof(*hunter));
+	const struct gate_bpf *skel = gate_skeleton(gate);
+	void *marks;
+	int err;
+
+	if (!hunter)
+		return -ENOMEM;
+	hunter->gate = gate;
+	marks = mmap(NULL, sizeof(*hunter->marks), PROT_READ | PROT_WRITE, MAP_SHARED,
+		     bpf_map__fd(skel->maps.hunt_marks), 0);
+	if (marks == MAP_FAILED)
+		return -errno;
+	hunter->marks = marks;
+	err = hunter_spare_self(hunter);
+	if (err)
+		return err;
+	if (bpf_program__fd(skel->progs.hunt_holders) >= 0) {
+		hunter->link = bpf_program__attach_iter(skel->progs.hunt_holders, NULL);
+		if (!hunter->link)
+			return -errno;
+	}
+	*ret_hunter = STEAL(hunter);
+	return 0;
+}
+
+void hunter_close(struct hunter *hunter)
+{
+	if (!hunter)
+		return;
+	if (hunter->marks)
+		(void)munmap(hunter->marks, sizeof(*hunter->marks));
+	(void)bpf_link__destroy(hunter->link); /* NULL is fine */
+	free(hunter);
+}
+
+void hunter_closep(struct hunter **hunter)
+{
+	hunter_close(*hunter);
+}
+
+bool hunter_is_self(const struct hunter *hunter, const struct hunt_holder *holder)
+{
+	return holder->inode == hunter->marks->spared;
+}
+
+/* The user is counted first: the programs look at that first. */
+static void hunter_set(struct hunter *hunter, uint32_t slot, uint64_t mark)
+{
+	struct hunt_marks *marks = hunter->marks;
+	uint64_t before;
+
+	if (mark)
+		__atomic_add_fetch(&marks->users[HUNT_USER(mark)], 1, __ATOMIC_SEQ_CST);
+	before = __atomic_exchange_n(&marks->hunted[slot], mark, __ATOMIC_SEQ_CST);
+	if (before)
+		__atomic_sub_fetch(&marks->users[HUNT_USER(before)], 1, __ATOMIC_SEQ_CST);
+}
+
+int hunter_mark(struct hunter *hunter, uint32_t slot, uid_t uid)
+{
+	if (slot >= HUNT_SLOTS)
+		return -ERANGE;
+	hunter_set(hunter, slot, HUNT_MARK((uint64_t)uid));
+	return 0;
+}
+
+void hunter_unmark(struct hunter *hunter, uint32_t slot)
+{
+	if (slot < HUNT_SLOTS)
+		hunter_set(hunter, slot, 0);
+}
+
+/* A daemon that was killed may have left users that are counted once too often: that costs time. */
+void hunter_keep(struct hunter *hunter, hunter_keep_fn fn, void *arg)
+{
+	for (uint32_t slot = 0; slot < HUNT_SLOTS; slot++)
+		if (hunter->marks->hunted[slot] && !fn(slot, arg))
+			hunter_unmark(hunter, slot);
+}
+
+int hunter_look(struct hunter *hunter, int *ret_fd)
+{
+	int fd;
+
+	if (!hunter->link)
+		return gate_open_iterator(hunter->gate, "hunt_holders", ret_fd);
+	fd = bpf_iter_create(bpf_link__fd(hunter->link));
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+int hunter_read(struct hunter *hunter, int fd, unsigned int ms, hunter_fn fn, void *arg)
+{
+	const uint64_t until_ns = hunter_now_ns() + ms * 1000000ULL;
+	struct hunt_holder holders[HUNTER_AT_ONCE];
+
+	__atomic_store_n(&hunter->marks->until_ns, until_ns, __ATOMIC_SEQ_CST);
+	do {
+		ssize_t n = read(fd, holders, sizeof(holders));
+
+		if (n == 0)
+			return 0;
+		/* EAGAIN: our time is over, or there was no record in a million descriptors. */
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(*holders); i++)
+			fn(&holders[i], arg);
+	} while (hunter_now_ns() < until_ns);
+	return 1;
+}
