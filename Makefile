@@ -96,6 +96,8 @@ killer := tests/integration/killer.c
 manager := tests/integration/manager.c accounting/size.c client/placeholder.c client/setting.c \
 	$(library)
 noise := tests/integration/noise.c
+pace := tests/integration/pace.c $(library)
+prey := tests/integration/prey.c common/fdmsg.c common/sys.c
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
 # A kernel, its processes, a loop and a log of its own stand in for the real ones.
@@ -112,7 +114,7 @@ bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c) bpf/gate.c b
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/confined.bash integration/gate.bash \
-	integration/lib.bash run uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 \
+	integration/lib.bash integration/prey.bash run uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 \
 	vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \
@@ -143,8 +145,11 @@ $(B)/tests/inject: LDLIBS += $(DAEMON_LIBS)
 $(B)/tests/killer: $(call obj,$(killer))
 $(B)/tests/manager: $(call obj,$(manager))
 $(B)/tests/noise: $(call obj,$(noise))
+$(B)/tests/pace: $(call obj,$(pace))
+$(B)/tests/prey: $(call obj,$(prey))
+$(B)/tests/prey: LDLIBS += $(DAEMON_LIBS)
 test_programs := $(addprefix $(B)/tests/,activate attack client flood gate holder inject killer manager \
-	noise vmm)
+	noise pace prey vmm)
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
@@ -274,7 +279,7 @@ vm-shell: all $(test_programs)
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
-	$(gate) $(holder) $(inject) $(killer) $(manager) $(noise))
+	$(gate) $(holder) $(inject) $(killer) $(manager) $(noise) $(pace) $(prey))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
 	$(call say,LINT)

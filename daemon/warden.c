@@ -115,7 +115,7 @@ int warden_start(struct broker *broker)
 		log_warning("the kernel does not keep the limits of sessions exactly: %s",
 			    broker->gate_reason);
 	warden_reload(broker);
-	return 0;
+	return hunts_init(broker);
 }
 
 /* --- what a session has there */
@@ -358,6 +358,7 @@ int warden_resume(struct broker *broker)
 		return 0;
 	while ((slot = gate_next(broker->gate, slot, &id)) != GATE_NO_SLOT)
 		warden_adopt(broker, slot, id);
+	hunts_resume(broker);
 	return loop_watch(broker->loop, gate_event_fd(broker->gate), POLLIN, warden_ready, broker,
 			  &broker->gate_watch);
 }
