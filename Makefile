@@ -113,8 +113,9 @@ bare := tests/bench/bare.c common/proto.c
 bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c) bpf/gate.c bpf/gate_index.c
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
-	check-layers check-library demo deps fuzz/run integration/confined.bash integration/gate.bash \
-	integration/lib.bash integration/prey.bash run uapi-check uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 \
+	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
+	integration/gate.bash integration/lib.bash integration/prey.bash run uapi-check \
+	uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 \
 	vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \

@@ -27,7 +27,7 @@ if grep -q 'refused: device-busy' "$tmp/next"; then
 	wait "$next" || true
 	kill "$keeper"
 	sessions_end
-	broker_stop
+	gate_stop
 	exit
 fi
 
@@ -42,4 +42,4 @@ file_wait "$tmp/next" '^attach' || fail "nothing of the next one: $(cat "$tmp/ne
 echo "the next one: $(grep ^bind "$tmp/next")"
 kill "$next"
 attack_end
-broker_stop
+gate_stop

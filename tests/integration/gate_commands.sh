@@ -23,4 +23,4 @@ attack narrow
 is "MAP of a 32-bit program" "$(fact map)" ENOTTY
 verdict "BIND of a 32-bit program" "$(said bind ok)" \
 	"$(fact bind), ATTACH $(fact attach)"
-broker_stop
+gate_stop

@@ -57,4 +57,4 @@ setcap cap_ipc_lock=ep "$tmp/capable"
 like "file capabilities without run" "$(as "$uid" "$tmp/capable" - status)" ' cap_eff=0000000000004000 '
 like "file capabilities under run" "$(as "$uid" "$pinbroker" run -- "$tmp/capable" - status)" \
 	' cap_eff=0000000000000000 no_new_privs=1'
-broker_stop
+gate_stop

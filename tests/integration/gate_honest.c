@@ -2,12 +2,16 @@
 /*
  * Honest load: --threads threads of one process map and unmap 4 to 64 KiB in random order, --count
  * operations together. Each has its share of --level percent of --slots and --limit and stays
- * within it at every moment, so all of it fits and nothing may be refused. Facts: seed, maps,
- * unmaps, refused, again (of those: EAGAIN), error (of the last), live_slots, live_pages.
+ * within it at every moment, so all of it fits and nothing may be refused. --count 0: until the end
+ * of standard input; mode calm: the same, and mostly idle. Facts: seed, maps, unmaps, refused,
+ * again (of those: EAGAIN), error (of the last), live_slots, live_pages.
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "tests/integration/gate.h"
@@ -15,6 +19,7 @@
 
 #define THREADS_MAX 64
 #define PAGES_MAX 16 /* of a mapping */
+#define CALM_MS 20 /* between two operations */
 
 struct mapping {
 	uint64_t iova;
@@ -25,7 +30,8 @@ struct load {
 	const struct gate *gate;
 	const void *memory; /* borrowed, PAGES_MAX pages: mapped by all */
 	uint64_t random;
-	uint64_t ops;
+	uint64_t ops; /* 0: until the end of standard input */
+	int pause_ms;
 	uint64_t slots_max, pages_max; /* the share */
 	struct mapping *mappings; /* owned, slots_max */
 	uint64_t slots, pages; /* live */
@@ -64,12 +70,19 @@ static int load_unmap(struct load *load)
 	return 0;
 }
 
+static bool load_is_over(const struct load *load, uint64_t n_ops)
+{
+	struct pollfd end = {.fd = STDIN_FILENO, .events = POLLIN};
+
+	return load->ops ? n_ops >= load->ops : poll(&end, 1, load->pause_ms) != 0;
+}
+
 /* Maps wherever it may, so that what is live stays where the share ends. */
 static void *load_run(void *arg)
 {
 	struct load *load = arg;
 
-	for (uint64_t i = 0; i < load->ops; i++) {
+	for (uint64_t i = 0; !load_is_over(load, i); i++) {
 		uint64_t n_pages = 1 + gate_random(&load->random) % PAGES_MAX;
 		bool fits =
 			load->slots < load->slots_max && load->pages + n_pages <= load->pages_max;
@@ -87,11 +100,13 @@ static void *load_run(void *arg)
 static int load_init(struct load *load, const struct gate *gate, const void *memory)
 {
 	const struct gate_options *options = &gate->options;
+	bool calm = strcmp(options->mode, "calm") == 0;
 
 	*load = (struct load){
 		.gate = gate,
 		.memory = memory,
-		.ops = options->count / options->threads,
+		.ops = calm ? 0 : options->count / options->threads,
+		.pause_ms = calm ? CALM_MS : 0,
 		.slots_max = options->slots * options->level / 100 / options->threads,
 		.pages_max = options->limit / GATE_PAGE * options->level / 100 / options->threads,
 	};

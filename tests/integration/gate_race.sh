@@ -41,4 +41,4 @@ for mode in first second; do
 		"$(fact filled_pages) pages meanwhile ($(fact fill_error)), then MAP $(fact late)"
 	is "the kernel agrees" "$(fact unmapped_pages)" "$(fact mapped_pages)"
 done
-broker_stop
+gate_stop

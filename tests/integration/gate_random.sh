@@ -44,4 +44,4 @@ is "all of them lived" "$(fact died)" 0
 [[ $level != none ]] || is "refused without a gate" "$(fact map_refused)" 0
 echo "seed $(fact seed), $(fact ops) operations, at most $worst mappings at a pause"
 grep -E '_(ok|refused|again|other) ' "$tmp/child" | paste -sd' ' | fold -sw 100
-broker_stop
+gate_stop

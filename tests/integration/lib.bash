@@ -131,12 +131,14 @@ broker_settle() {
 	"$pinbroker" list >/dev/null
 }
 
-# Until no session is left: exits, and the kernel's notices, are on their way.
+# Until no session is left, or as many as sessions_beside says: exits, and the kernel's notices, are
+# on their way.
+sessions_beside=0
 sessions_end() {
-	local list=
+	local n=
 
-	until [[ $list == '[]' ]]; do
-		list=$("$pinbroker" list --json) || {
+	until [[ $n == "$sessions_beside" ]]; do
+		n=$("$pinbroker" list --json | jq length) || {
 			fail "the broker does not list its sessions"
 			return
 		}

@@ -5,6 +5,7 @@
  * first call, and in the end how many there were.
  */
 #include <err.h>
+#include <errno.h>
 #include <linux/bpf.h>
 #include <poll.h>
 #include <stdint.h>
@@ -42,14 +43,20 @@ static int map_create(enum bpf_map_type type)
 	return (int)bpf_call(BPF_MAP_CREATE, &attr);
 }
 
+/* All of it written, and read. */
 static void map_batch(int map)
 {
+	static uint32_t next[2]; /* where the next reading would go on */
 	union bpf_attr attr = {.batch = {.keys = (uintptr_t)keys,
 					 .values = (uintptr_t)values,
 					 .count = ENTRIES,
 					 .map_fd = (uint32_t)map}};
 
 	(void)bpf_call(BPF_MAP_UPDATE_BATCH, &attr);
+	attr.batch.out_batch = (uintptr_t)next;
+	attr.batch.count = ENTRIES;
+	if (syscall(SYS_bpf, BPF_MAP_LOOKUP_BATCH, &attr, sizeof(attr)) < 0 && errno != ENOENT)
+		err(1, "bpf(%d)", BPF_MAP_LOOKUP_BATCH); /* ENOENT: that was all */
 }
 
 static void map_update(int map)
