@@ -28,6 +28,7 @@ struct gate_options {
 	uint64_t level; /* percent */
 	uint64_t seed; /* 0: another each time */
 	uint64_t quiet; /* operations between two quiet points */
+	uint64_t hold; /* how long what flips stays; at least 1 */
 	uint64_t wait_ms;
 	const char *mode; /* a variant of the attack */
 	const char *peer; /* an abstract socket's name */

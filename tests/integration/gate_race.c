@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * MAP's length flipped by a second thread between what fits and what does not, while a first one
- * maps: who decides by what it read of it decides about another mapping.
+ * maps: who decides by what it read of it decides about another mapping. Each value stays for up to
+ * --hold turns of a loop, at random: the longer, the more tries there are before one is won.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "tests/integration/gate.h"
 #include "tests/integration/gate_call.h"
@@ -14,14 +16,18 @@
 
 static struct uapi_iommu_ioas_map argument;
 
-static void *race_flipper(void *unused)
+/* Until the process ends. */
+static void *race_flipper(void *arg)
 {
+	const struct gate *gate = arg;
+	uint64_t random = (uint64_t)getpid();
 	volatile uapi_u64 *length = &argument.length;
 
-	(void)unused;
-	/* Until the process ends. Each value stays for as long as the other one. */
-	for (uint64_t n = 0;; n++)
+	for (uint64_t n = 0;; n++) {
 		*length = n % 2 ? WATCH_LARGE : WATCH_SMALL;
+		for (uint64_t i = gate_random(&random) % gate->options.hold; i > 0; i--)
+			__asm__ volatile("" ::: "memory");
+	}
 	return NULL;
 }
 
@@ -51,14 +57,15 @@ static void race_map(struct gate *gate, struct watch *watch)
 		.length = WATCH_SMALL,
 		.iova = WATCH_IOVA,
 	};
-	if (!argument.user_va || pthread_create(&flipper, NULL, race_flipper, NULL))
+	if (!argument.user_va || pthread_create(&flipper, NULL, race_flipper, gate))
 		return;
 	while (*(volatile uapi_u64 *)&argument.length != WATCH_LARGE)
 		; /* until it runs */
 	for (uint64_t i = 0; (on || !won) && i < gate->options.count; i++) {
-		int err = call(gate->iommufd, UAPI_IOMMU_IOAS_MAP, &argument);
+		int err;
 
-		atomic_fetch_add(&watch->tries, 1);
+		atomic_fetch_add(&watch->tries, 1); /* it may be the last */
+		err = call(gate->iommufd, UAPI_IOMMU_IOAS_MAP, &argument);
 		if (err) {
 			atomic_fetch_add(&watch->refused, 1);
 			atomic_store(&watch->error, err);

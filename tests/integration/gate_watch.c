@@ -71,9 +71,9 @@ static int watch_wait(const struct gate *gate, pid_t pid, int over)
 
 	(void)poll(fds, 2, -1);
 	since = now_ms();
-	if (fds[1].revents & POLLIN)
-		(void)poll(fds, 1, (int)gate->options.wait_ms);
-	else
+	/* Its end of the pipe goes before it is dead. */
+	(void)poll(fds, 1, fds[1].revents & POLLIN ? (int)gate->options.wait_ms : -1);
+	if (!(fds[1].revents & POLLIN))
 		since = now_ms();
 	(void)close(fds[0].fd);
 	fact("after_ms", now_ms() - since);
