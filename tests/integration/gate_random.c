@@ -5,9 +5,10 @@
  * and the sums of the models are said: "quiet K mappings M pages P pinned Q ioas I". They go on
  * with the next line of standard input, or at its end. Facts: seed, worker (a pid, each), ops, and
  * for each operation NAME_ok, NAME_refused (ENOSPC or ENOMEM), NAME_again (EAGAIN), NAME_other;
- * died (0 or 1: then nothing else).
+ * died (0 or 1: then nothing else); samples, and the most pages pinned in any of them.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,6 +20,7 @@
 #include "tests/integration/gate_call.h"
 #include "tests/integration/gate_model.h"
 
+#define SAMPLE_MS 10
 #define MEMORY_MAX (MODEL_PAGES_MAX * GATE_PAGE)
 
 enum result { RESULT_OK, RESULT_REFUSED, RESULT_AGAIN, RESULT_OTHER, RESULTS };
@@ -334,6 +336,8 @@ struct pool {
 	struct report *reports; /* shared with the workers */
 	int controls[MODEL_PROCESSES];
 	uint64_t n;
+	int64_t pinned_before, pinned_most; /* pages; the latter is above the former */
+	uint64_t samples;
 };
 
 static int pool_add(struct pool *pool, uint64_t seed)
@@ -365,12 +369,27 @@ static int pool_add(struct pool *pool, uint64_t seed)
 	return 0;
 }
 
+/* Meanwhile the kernel's count of what is pinned is looked at. */
+static void pool_sample(struct pool *pool, uint64_t i)
+{
+	struct pollfd answer = {.fd = pool->controls[i], .events = POLLIN};
+	int64_t pinned;
+
+	while (poll(&answer, 1, SAMPLE_MS) == 0) {
+		pinned = gate_pinned_pages() - pool->pinned_before;
+		pool->samples++;
+		if (pinned > pool->pinned_most)
+			pool->pinned_most = pinned;
+	}
+}
+
 /* Until all have stopped. Return: 0; -EOWNERDEAD: one is dead. */
-static int pool_wait(const struct pool *pool)
+static int pool_wait(struct pool *pool)
 {
 	char c;
 
 	for (uint64_t i = 0; i < pool->n; i++) {
+		pool_sample(pool, i);
 		if (read(pool->controls[i], &c, 1) != 1)
 			return -EOWNERDEAD;
 	}
@@ -411,7 +430,7 @@ static void pool_say_results(const struct pool *pool)
 }
 
 /* Return: 0; -EOWNERDEAD. */
-static int pool_run(const struct pool *pool)
+static int pool_run(struct pool *pool)
 {
 	uint64_t done = 0, turn = 0, per_turn = worker_turn(pool->gate) * pool->n;
 	char c = 0;
@@ -437,7 +456,7 @@ static int pool_run(const struct pool *pool)
 int random_load(struct gate *gate)
 {
 	uint64_t n = gate->options.threads, seed = gate_seed(gate);
-	struct pool pool = {.gate = gate};
+	struct pool pool = {.gate = gate, .pinned_before = gate_pinned_pages()};
 	int err;
 
 	if (!n || n > MODEL_PROCESSES || !gate->options.quiet)
@@ -452,5 +471,7 @@ int random_load(struct gate *gate)
 		return err;
 	fact("died", pool_run(&pool) != 0);
 	pool_say_results(&pool);
+	fact("samples", pool.samples);
+	fact("most_pinned", (uint64_t)pool.pinned_most);
 	return 0;
 }
