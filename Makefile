@@ -114,7 +114,7 @@ bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c) bpf/gate.c b
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
-	integration/gate.bash integration/lib.bash integration/prey.bash run uapi-check \
+	integration/gate.bash integration/lib.bash integration/prey.bash run soak uapi-check \
 	uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 \
 	vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
@@ -264,9 +264,9 @@ bench-gate: $(B)/bench/gate
 demo:
 	$(Q)tests/demo
 
-# The big numbers; takes as long as it takes.
+# The big numbers; takes hours. K=6.12 for one kernel.
 soak: all $(test_programs)
-	$(Q)SOAK=1 tests/run $(tests)
+	$(Q)tests/soak $(addprefix -k ,$(K))
 
 # The lab: its tests (make vm-test T=tests/integration/run.sh K=6.12), and a prompt in it.
 T ?= $(tests)
