@@ -45,7 +45,8 @@ CLIENT_LIBS := $(shell $(PKG_CONFIG) --libs $(CLIENT_PKGS))
 TEST_LIBS := $(shell $(PKG_CONFIG) --libs $(TEST_PKGS))
 
 defines = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPINBROKER_VERSION=\"$(VERSION)\" \
-	-DPINBROKER_SYSCONFDIR=\"$(sysconfdir)\" -I. -isystem $(B)
+	-DPINBROKER_SYSCONFDIR=\"$(sysconfdir)\" -I. -isystem $(skeleton)
+skeleton = $(B)
 ours = -std=gnu11 $(filter-out -I.,$(defines)) -iquote . $(PKG_CFLAGS) $(WARN) $(pic) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,$(HARD)) \
 	$(if $(WERROR),-Werror)
@@ -156,6 +157,17 @@ $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(call say,LINK)
 	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The same daemon with another object, as a newer version's is: tests/integration/gate_restart.sh
+next := $(patsubst $(B)/bpf/%,$(B)/next/bpf/%,$(call obj,$(daemon)))
+$(B)/next/pinbrokerd: $(next)
+$(B)/next/pinbrokerd: LDLIBS += $(DAEMON_LIBS)
+$(B)/next/%.o: skeleton = $(B)/next
+test_programs += $(B)/next/pinbrokerd
+$(B)/next/pinbrokerd:
+	$(Q)mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # What the library has of common/ is hidden: the version script exports pinbroker_* alone.
 $(B)/$(soname): $(patsubst %.c,$(B)/pic/%.o,$(library)) client/libpinbroker.map
 	$(call say,LINK)
@@ -184,7 +196,8 @@ $(fuzz_programs) $(bench_programs):
 # The programs in the kernel: one object, in the daemon as a skeleton. Where linux/types.h needs
 # asm/, that is the host's, which clang does not look for when it compiles for BPF.
 bpf_objects := $(patsubst %.c,$(B)/%.o,$(filter %.bpf.c,$(bpf)))
-$(bpf_objects): $(B)/%.o: %.c $(bpf)
+bpf_next := $(B)/tests/integration/gate_next.bpf.o
+$(bpf_objects) $(bpf_next): $(B)/%.o: %.c $(bpf)
 	$(call say,BPF)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
@@ -195,14 +208,25 @@ $(B)/gate.bpf.o: $(bpf_objects)
 	$(call say,LINK)
 	$(Q)$(BPFTOOL) gen object $@ $^
 
-$(B)/gate.skel.h: $(B)/gate.bpf.o
+$(B)/next/gate.bpf.o: $(bpf_objects) $(bpf_next)
+	$(call say,LINK)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(B)/gate.skel.h $(B)/next/gate.skel.h: %.skel.h: %.bpf.o
 	$(call say,SKEL)
 	$(Q)$(BPFTOOL) gen skeleton $< name gate_bpf >$@
 
 $(B)/bpf/gate.o $(B)/bpf/gate_load.o $(B)/bpf/hunter.o $(B)/bpf/tracer.o $(B)/tests/bench/gate_lab.o: $(B)/gate.skel.h
+$(filter $(B)/next/%,$(next)): $(B)/next/gate.skel.h
 
 # A suite may include the file it tests to reach its static functions.
 $(B)/%.o: %.c
+	$(call say,CC)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ours) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/next/%.o: %.c
 	$(call say,CC)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ours) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<

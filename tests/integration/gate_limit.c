@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The limits themselves: exactly up to them, and not one more, by whatever means. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/integration/gate.h"
 #include "tests/integration/gate_call.h"
@@ -142,12 +144,19 @@ int limit_copy(struct gate *gate)
 struct full {
 	struct gate *gate;
 	const void *memory; /* borrowed */
-	uint64_t tries; /* of one thread */
+	uint64_t tries; /* of one thread; 0: until the end of standard input */
 	atomic_uint_fast64_t through;
 	atomic_uint_fast64_t refused;
 	atomic_uint_fast64_t again; /* EAGAIN: come back later */
 	atomic_int error; /* another one than a limit's */
 };
+
+static bool full_is_over(const struct full *full, uint64_t n)
+{
+	struct pollfd end = {.fd = STDIN_FILENO, .events = POLLIN};
+
+	return full->tries ? n >= full->tries : poll(&end, 1, 0) != 0;
+}
 
 static void *full_thread(void *arg)
 {
@@ -155,7 +164,7 @@ static void *full_thread(void *arg)
 	struct gate *gate = full->gate;
 	uint64_t iova = 0;
 
-	for (uint64_t i = 0; i < full->tries; i++) {
+	for (uint64_t i = 0; !full_is_over(full, i); i++) {
 		int err = call_map(gate->iommufd, gate->ioas[0], full->memory, GATE_PAGE, &iova);
 
 		if (!err) {
@@ -192,7 +201,8 @@ static int full_fill(struct gate *gate, const void *memory)
 
 /*
  * Threads at the last slot (mode slots) or the last byte (mode bytes), where nothing is left:
- * --count tries by all of them together. Facts: through, refused, again, error.
+ * --count tries by all of them together; 0: until the end of standard input. Says "full" first.
+ * Facts: through, refused, again, error.
  */
 int limit_full(struct gate *gate)
 {
@@ -207,6 +217,7 @@ int limit_full(struct gate *gate)
 
 	if (err)
 		return err;
+	puts("full");
 	for (uint64_t i = 0; i < n; i++) {
 		if (pthread_create(&threads[i], NULL, full_thread, &full))
 			return -EAGAIN;
