@@ -11,7 +11,7 @@
 #define CORE __attribute__((preserve_access_index))
 
 struct pt_regs {
-	unsigned long dx, si, di, orig_ax, ip;
+	unsigned long dx, si, di, orig_ax, ip, sp;
 } CORE;
 
 struct file_operations;

@@ -78,6 +78,7 @@ static __always_inline int enter_reserve(struct gate_session *s, struct gate_op 
 	if (atomic_cas(&s->frozen, 0, 1))
 		return -EAGAIN; /* another reads */
 	ret = -EAGAIN;
+	wait_quiet(enter->slot, enter->number);
 	if (recount(enter->slot, enter->number, 1))
 		ret = READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
 	atomic_set(&s->frozen, 0);
@@ -135,6 +136,7 @@ static long enter_try(__u32 i, void *arg)
 		atomic_set(&s->shared, 1);
 	if (!enter->used && !enter->objects) {
 		if (READ(s->suspect) && !atomic_cas(&s->frozen, 0, 1)) {
+			wait_quiet(enter->slot, enter->number);
 			recount(enter->slot, enter->number, 1);
 			atomic_set(&s->frozen, 0);
 		}

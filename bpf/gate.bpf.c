@@ -477,6 +477,7 @@ static long spin_freeze(__u32 i, void *arg)
 	struct spin *spin = arg;
 	struct gate_session *s = session_at(spin->slot);
 
+	give_way(i);
 	if (!s)
 		return 1;
 	spin->inside = atomic_cas(&s->frozen, 0, 1);
@@ -501,6 +502,8 @@ int gate_read(struct gate_call *call)
 	if (spin.inside)
 		return 0;
 	call->err = 0;
+	if (call->wait)
+		wait_quiet(call->slot, 0);
 	call->exact = recount(call->slot, 0, call->wait);
 	if (!call->exact && !(READ(s->bits) & GATE_CLOSED))
 		walk_session(call->slot);

@@ -17,6 +17,7 @@
 #define SIGKILL 9
 #define EIGHTY_NS (10000 * NSEC_PER_MSEC)
 #define SPIN_STEPS (8U << 20)
+#define GIVE_WAY_MASK 63 /* of so many looks the last one */
 #define FROZEN_WAIT_NS (100 * NSEC_PER_MSEC)
 #define MOMENT_NS (10 * NSEC_PER_MSEC)
 #define QUIET_WAIT_NS (50 * NSEC_PER_MSEC)
@@ -48,6 +49,24 @@ __noinline int walk_session(__u32 slot)
 	return 0;
 }
 
+/*
+ * Others get the processor. A kernel that preempts does that by itself; where it does not, whoever
+ * is waited for may be waiting for this processor. Then a byte of the thread's own stack is read:
+ * get_user_pages() looks whether somebody else should run (cond_resched()). Only what sleeps may
+ * do that, so not the fallback, and nothing that a timer calls.
+ */
+static __always_inline void give_way(__u32 i)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	char byte;
+
+	if (gate_skippable || (i & GIVE_WAY_MASK) != GIVE_WAY_MASK)
+		return;
+	bpf_copy_from_user_task(&byte, sizeof(byte), (const void *)BPF_CORE_READ(regs, sp), task,
+				0);
+}
+
 struct spin {
 	__u64 until_ns;
 	__u64 besides; /* spin_inside: the caller's operation */
@@ -60,6 +79,7 @@ static long spin_frozen(__u32 i, void *arg)
 	const struct spin *spin = arg;
 	const struct gate_session *s = session_at(spin->slot);
 
+	give_way(i);
 	return !s || !READ(s->frozen) || bpf_ktime_get_ns() > spin->until_ns;
 }
 
@@ -76,10 +96,10 @@ static __always_inline void wait_unfrozen(__u32 slot, const struct gate_session 
 
 static long spin_time(__u32 i, void *arg)
 {
+	give_way(i);
 	return bpf_ktime_get_ns() > ((const struct spin *)arg)->until_ns;
 }
 
-/* Others get the processor meanwhile, where the kernel preempts. */
 static __always_inline void wait_a_moment(void)
 {
 	struct spin spin = {.until_ns = bpf_ktime_get_ns() + MOMENT_NS};
@@ -91,8 +111,19 @@ static long spin_inside(__u32 i, void *arg)
 {
 	struct spin *spin = arg;
 
+	give_way(i);
 	spin->inside = op_inside(spin->slot, spin->besides);
 	return !spin->inside || bpf_ktime_get_ns() > spin->until_ns;
+}
+
+/* Until nobody else is inside, or for too long. The caller holds frozen: nobody comes meanwhile. */
+__noinline int wait_quiet(__u32 slot, __u64 besides)
+{
+	struct spin spin = {
+		.slot = slot, .besides = besides, .until_ns = bpf_ktime_get_ns() + QUIET_WAIT_NS};
+
+	bpf_loop(SPIN_STEPS, spin_inside, &spin, 0);
+	return 0;
 }
 
 /* More is mapped than was reserved, or a device is bound elsewhere: somebody raced. */
@@ -178,9 +209,8 @@ static __always_inline int reading_void(struct gate_session *s)
 	return 0;
 }
 
-static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait)
+static __always_inline int recount_now(__u32 slot, __u64 besides)
 {
-	struct spin spin = {.slot = slot, .besides = besides};
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
 	__u32 breaks, suspect, dirty;
@@ -190,9 +220,7 @@ static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait)
 	if (!s || !body)
 		return 0;
 	breaks = READ(s->breaks);
-	spin.until_ns = bpf_ktime_get_ns() + (wait ? QUIET_WAIT_NS : 0);
-	bpf_loop(SPIN_STEPS, spin_inside, &spin, 0);
-	if (spin.inside) {
+	if (op_inside(slot, besides)) {
 		atomic_add(&s->busy, 1);
 		return 0;
 	}
@@ -243,14 +271,14 @@ static __always_inline int recount_now(__u32 slot, __u64 besides, __u32 wait)
 /*
  * Sets what is reserved to what is there. The caller holds frozen.
  * @besides: the caller's own operation, which has reserved nothing yet
- * @wait: for others to leave; else one look
+ * @asked: by a thread that waits for it, after wait_quiet(); else it is the timer's
  *
  * Return: 1; 0: somebody was inside, nothing changed.
  */
-__noinline int recount(__u32 slot, __u64 besides, __u32 wait)
+__noinline int recount(__u32 slot, __u64 besides, __u32 asked)
 {
 	__u64 began = trace_begin(), mappings = TRACE_UNKNOWN;
-	int counted = recount_now(slot, besides, wait);
+	int counted = recount_now(slot, besides);
 	const struct gate_session *s;
 
 	if (!began)
@@ -258,7 +286,7 @@ __noinline int recount(__u32 slot, __u64 besides, __u32 wait)
 	s = session_at(slot);
 	if (counted && s)
 		mappings = GATE_USED_MAPPINGS(s->read_used);
-	trace_tell(slot, TRACE_RECOUNT | (wait ? 0 : TRACE_NOBODY), counted ? 0 : -EBUSY, mappings,
+	trace_tell(slot, TRACE_RECOUNT | (asked ? 0 : TRACE_NOBODY), counted ? 0 : -EBUSY, mappings,
 		   bpf_ktime_get_ns() - began);
 	return counted;
 }

@@ -7,14 +7,19 @@
 # shellcheck source=tests/integration/gate.bash
 . tests/integration/gate.bash
 gate_start
-ops=20000
+ops=${OPERATIONS:-20000}
 [[ $gate_as != bare ]] || ops=2000 # each takes a reading
 [[ ! ${SOAK:-} ]] || ops=$((ops * 10))
 
 # honest WHAT OPTION...
 honest() {
 	attack honest --threads 4 --count "$ops" "${@:2}"
-	is "$1: refused" "$(fact refused)" 0
+	if [[ $gate_as == bare ]]; then # readings one after the other: that may take a second
+		is "$1: refused, but for EAGAIN" $(($(fact refused) - $(fact again))) 0
+		(($(fact again) <= ops / 200)) || fail "$1: $(fact again) times EAGAIN"
+	else
+		is "$1: refused" "$(fact refused)" 0
+	fi
 	is "$1: exit status" "$status" 0
 	is "$1: the kernel agrees" "$(fact unmapped_pages)" "$(fact live_pages)"
 	echo "$1: $(fact maps) mapped, $(fact unmaps) unmapped, $(fact refused) refused ($(fact again) EAGAIN, \

@@ -42,7 +42,10 @@ static bool race_won(const struct gate *gate)
 	return false;
 }
 
-/* Until --count tries are over; in the modes sleep and spin until the first one that is won. */
+/*
+ * Until --count tries are over that began with what fits; in the modes sleep and spin until the
+ * first one that is won.
+ */
 static void race_map(struct gate *gate, struct watch *watch)
 {
 	bool on = strcmp(gate->options.mode, "unmap") == 0;
@@ -61,7 +64,7 @@ static void race_map(struct gate *gate, struct watch *watch)
 		return;
 	while (*(volatile uapi_u64 *)&argument.length != WATCH_LARGE)
 		; /* until it runs */
-	for (uint64_t i = 0; (on || !won) && i < gate->options.count; i++) {
+	for (uint64_t i = 0; (on || !won) && i < gate->options.count;) {
 		int err;
 
 		atomic_fetch_add(&watch->tries, 1); /* it may be the last */
@@ -69,8 +72,11 @@ static void race_map(struct gate *gate, struct watch *watch)
 		if (err) {
 			atomic_fetch_add(&watch->refused, 1);
 			atomic_store(&watch->error, err);
+			if (err == -EPERM)
+				return; /* found out, and about to be killed */
 			continue;
 		}
+		i++;
 		won = race_won(gate);
 		if (won)
 			atomic_fetch_add(&watch->larger, 1);
