@@ -73,6 +73,12 @@ struct signal_struct {
 	struct core_state *core_state;
 } CORE;
 
+struct sigpending {
+	struct {
+		unsigned long sig[1];
+	} signal;
+} CORE;
+
 struct task_struct {
 	unsigned int flags;
 	int pid, tgid;
@@ -81,6 +87,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	const struct cred *real_cred;
 	struct files_struct *files;
+	struct sigpending pending;
 	struct signal_struct *signal;
 	char comm[16];
 } CORE;

@@ -497,13 +497,13 @@ int gate_read(struct gate_call *call)
 	if (!s || !body)
 		return 0;
 	call->err = -EBUSY;
-	spin.until_ns = bpf_ktime_get_ns() + (call->wait ? QUIET_WAIT_NS : 0);
+	spin.until_ns = bpf_ktime_get_ns() + (call->wait ? QUIET_READ_NS : 0);
 	bpf_loop(SPIN_STEPS, spin_freeze, &spin, 0);
 	if (spin.inside)
 		return 0;
 	call->err = 0;
 	if (call->wait)
-		wait_quiet(call->slot, 0);
+		wait_quiet(call->slot, 0, QUIET_READ_NS);
 	call->exact = recount(call->slot, 0, call->wait);
 	if (!call->exact && !(READ(s->bits) & GATE_CLOSED))
 		walk_session(call->slot);

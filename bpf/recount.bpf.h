@@ -20,7 +20,9 @@
 #define GIVE_WAY_MASK 63 /* of so many looks the last one */
 #define FROZEN_WAIT_NS (100 * NSEC_PER_MSEC)
 #define MOMENT_NS (10 * NSEC_PER_MSEC)
-#define QUIET_WAIT_NS (50 * NSEC_PER_MSEC)
+/* Of a thread whose ioctl needs it, and of the daemon, for which everybody waits. */
+#define QUIET_WAIT_NS (500 * NSEC_PER_MSEC)
+#define QUIET_READ_NS (20 * NSEC_PER_MSEC)
 
 static long walk_step(__u32 i, void *arg)
 {
@@ -117,10 +119,10 @@ static long spin_inside(__u32 i, void *arg)
 }
 
 /* Until nobody else is inside, or for too long. The caller holds frozen: nobody comes meanwhile. */
-__noinline int wait_quiet(__u32 slot, __u64 besides)
+__noinline int wait_quiet(__u32 slot, __u64 besides, __u64 ns)
 {
 	struct spin spin = {
-		.slot = slot, .besides = besides, .until_ns = bpf_ktime_get_ns() + QUIET_WAIT_NS};
+		.slot = slot, .besides = besides, .until_ns = bpf_ktime_get_ns() + ns};
 
 	bpf_loop(SPIN_STEPS, spin_inside, &spin, 0);
 	return 0;
