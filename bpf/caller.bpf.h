@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Who calls: each process is told of once, at its first ioctl and so before it maps anything, as
- * the kernel will compare what it maps with a limit of its own.
+ * Who calls: each process is told of once, at its first ioctl, which in a VMM maps nothing: the
+ * kernel will compare what it maps with a limit of its own.
  */
 #ifndef BPF_CALLER_BPF_H
 #define BPF_CALLER_BPF_H
 
 #include "bpf/maps.bpf.h"
+
+#define CROWD_NS (1000 * NSEC_PER_MSEC)
 
 static __always_inline __u64 caller_inode(void)
 {
@@ -16,7 +18,17 @@ static __always_inline __u64 caller_inode(void)
 	return bpf_core_field_exists(pid->ino) ? BPF_CORE_READ(pid, ino) : 0;
 }
 
-/* With no room left nobody is told: it comes again when the daemon has made some. */
+/* No room: the daemon is told now and then, to make some where processes have exited. */
+static __always_inline void caller_crowd(__u32 slot, struct gate_session *s)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	if (now_ns - READ(s->crowd_ns) < CROWD_NS)
+		return;
+	s->crowd_ns = now_ns;
+	event_send(slot, s, GATE_EVENT_CALLER);
+}
+
 static __always_inline void caller_see(__u32 slot, struct gate_session *s)
 {
 	__u32 pid = bpf_get_current_pid_tgid() >> 32;
@@ -33,6 +45,7 @@ static __always_inline void caller_see(__u32 slot, struct gate_session *s)
 		event_send(slot, s, GATE_EVENT_CALLER);
 		return;
 	}
+	caller_crowd(slot, s);
 }
 
 #endif

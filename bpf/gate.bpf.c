@@ -513,23 +513,3 @@ int gate_read(struct gate_call *call)
 	atomic_set(&s->frozen, 0);
 	return 0;
 }
-
-/* Who has a descriptor of a session. In flight between processes, or in a ring, it is not seen. */
-SEC("iter/task_file")
-int gate_holders(struct bpf_iter__task_file *ctx)
-{
-	const struct file *file = ctx->file;
-	struct task_struct *task = ctx->task;
-	const struct gate_file *known;
-	struct gate_holder holder;
-
-	if (!file || !task)
-		return 0; /* the end of the list */
-	known = file_known(file);
-	if (!known)
-		return 0;
-	holder.slot = known->slot;
-	holder.pid = (__u32)task->tgid;
-	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
-	return 0;
-}

@@ -246,24 +246,6 @@ int gate_read(struct gate *gate, uint32_t slot, bool wait, struct gate_figures *
 	return 0;
 }
 
-int gate_holders(const struct gate *gate, uint32_t slot, gate_holder_fn fn, void *arg)
-{
-	CLEANUP(fd_closep) int fd = bpf_iter_create(bpf_link__fd(gate->holders));
-	struct gate_holder holders[64];
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	/* EAGAIN: after a million files that say nothing the kernel takes a rest; it goes on there.
-	 */
-	while ((n = read(fd, holders, sizeof(holders))) > 0 ||
-	       (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(*holders); i++)
-			if (holders[i].slot == slot)
-				fn(holders[i].pid, arg);
-	return n < 0 ? -errno : 0;
-}
-
 bool gate_slipped(struct gate *gate, uint32_t slot)
 {
 	return __atomic_fetch_and(&gate->sessions[slot].bits, ~GATE_SLIPPED, __ATOMIC_SEQ_CST) &
@@ -400,9 +382,6 @@ int gate_serve(struct gate *gate)
 	gate->ring = ring_buffer__new(bpf_map__fd(gate->skel->maps.gate_events), gate_ring_event,
 				      gate, NULL);
 	if (!gate->ring)
-		return -errno;
-	gate->holders = bpf_program__attach_iter(gate->skel->progs.gate_holders, NULL);
-	if (!gate->holders)
 		return -errno;
 	gate_renew_sessions(gate);
 	return 0;

@@ -150,10 +150,6 @@ void gate_revoke(struct gate *gate, uint32_t slot);
 /* As gate_reserve(), the slot of the self-test. */
 int gate_reserve_test(struct gate *gate, const struct gate_limits *limits, uint32_t *ret_slot);
 
-/* Calls fn for each descriptor of a session that some process has. Return: 0; -errno. */
-typedef void (*gate_holder_fn)(uint32_t pid, void *arg);
-int gate_holders(const struct gate *gate, uint32_t slot, gate_holder_fn fn, void *arg);
-
 /*
  * The processes that have made an ioctl of a session, as many as are remembered, until they are
  * forgotten: only then there is room for others. Return: how many.

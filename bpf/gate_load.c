@@ -46,7 +46,6 @@ void gate_close(struct gate *gate)
 	if (!gate)
 		return;
 	ring_buffer__free(gate->ring);
-	(void)bpf_link__destroy(gate->holders); /* NULL is fine */
 	if (gate->control)
 		(void)munmap(gate->control, gate_page_up(sizeof(*gate->control)));
 	if (gate->sessions)
@@ -241,11 +240,10 @@ static bool gate_section_is(const struct bpf_program *program, const char *prefi
 }
 
 /* Attached for good, unlike those that the daemon runs or attaches itself. */
-static bool gate_program_is_pinned(const struct gate *gate, const struct bpf_program *program)
+static bool gate_program_is_pinned(const struct bpf_program *program)
 {
 	return !gate_program_is_traced(bpf_program__name(program)) &&
-	       bpf_program__type(program) != BPF_PROG_TYPE_SYSCALL &&
-	       program != gate->skel->progs.gate_holders;
+	       bpf_program__type(program) != BPF_PROG_TYPE_SYSCALL;
 }
 
 /* LSM programs or those in their place, never both: each ioctl would count twice. */
@@ -261,7 +259,7 @@ static void gate_choose(const struct gate *gate)
 			(void)bpf_program__set_autoload(program, !gate->fallback);
 		if (gate_section_is(program, "fmod_ret/") || gate_section_is(program, "fentry/"))
 			(void)bpf_program__set_autoload(program, gate->fallback);
-		if (gate->kept && gate_program_is_pinned(gate, program))
+		if (gate->kept && gate_program_is_pinned(program))
 			(void)bpf_program__set_autoload(program, false);
 	}
 }
@@ -345,7 +343,7 @@ static int gate_pin_links(const struct gate *gate, const char *dir)
 		return -errno;
 	bpf_object__for_each_program(program, gate->skel->obj)
 	{
-		if (!gate_program_is_pinned(gate, program) || !bpf_program__autoload(program))
+		if (!gate_program_is_pinned(program) || !bpf_program__autoload(program))
 			continue;
 		err = gate_pin_link(program, path);
 		if (err)

@@ -74,6 +74,7 @@ struct gate_session {
 	__u64 n_enrolled; /* daemon: files, also those that are released */
 	__u64 eighty_ns; /* programs: when that was told last */
 	__u64 large_ns; /* likewise, GATE_EVENT_LARGE */
+	__u64 crowd_ns; /* likewise, GATE_EVENT_CALLER without room for one more */
 	struct gate_seen callers[GATE_CALLERS];
 };
 
@@ -140,12 +141,6 @@ struct gate_call {
 	__u64 used;
 	__u64 pinned; /* pages */
 	__u64 objects;
-};
-
-/* What gate_holders says: one for each descriptor. */
-struct gate_holder {
-	__u32 slot;
-	__u32 pid; /* of the process */
 };
 
 #endif

@@ -28,7 +28,6 @@ struct gate {
 	uint64_t n_files; /* that were reserved */
 	uint64_t lost; /* of the events, when they were looked at last */
 	struct ring_buffer *ring; /* owned */
-	struct bpf_link *holders; /* owned */
 	enum gate_level level;
 	uint32_t generation;
 	uint64_t build; /* gate_control.build of this object */

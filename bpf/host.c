@@ -102,7 +102,8 @@ static void host_add_charges(struct host *host, struct host_object *object,
 
 		host->charges[host->n_charges++] = (struct host_charge){
 			.pid = payer->pid,
-			.uid = payer->uid,
+			.uid = payer->used == HOST_PAYER_OTHERS ? UINT32_MAX : payer->uid,
+			.gone = payer->used != HOST_PAYER_LIVES,
 			.mapped = payer->pages,
 			.pinned = payer->pinned,
 			.task = payer->accounting == HOST_ACCOUNT_TASK,
@@ -239,9 +240,10 @@ static void host_name_charges(struct host *host)
 		struct host_charge *charge = &host->charges[i];
 		const struct host_process key = {.pid = charge->pid}, *process;
 
-		process = host->n_processes ? bsearch(&key, host->processes, host->n_processes,
-						      sizeof(key), host_process_compare)
-					    : NULL;
+		process = host->n_processes && !charge->gone
+				  ? bsearch(&key, host->processes, host->n_processes, sizeof(key),
+					    host_process_compare)
+				  : NULL;
 		if (process)
 			memcpy(charge->comm, process->comm, sizeof(charge->comm));
 	}
@@ -266,7 +268,7 @@ static int host_add_tasks(struct host *host, struct host_task *tasks, size_t n_t
 	}
 	qsort(host->processes, host->n_processes, sizeof(*host->processes), host_process_compare);
 	for (size_t i = 0; i < host->n_charges; i++)
-		if (host->charges[i].pinned)
+		if (host->charges[i].pinned && host->charges[i].uid != UINT32_MAX)
 			host->users[host->n_users++] = (struct host_user){
 				.uid = host->charges[i].uid, .pinned = host->charges[i].pinned};
 	host_unite_users(host);

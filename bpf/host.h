@@ -27,12 +27,13 @@ struct host_holder {
 /* Whom the kernel charges for what is mapped through a context. */
 struct host_charge {
 	uint32_t pid; /* it may have exited; 0: of several processes */
-	uint32_t uid;
-	char comm[HOST_COMM_MAX]; /* "": not known */
+	uint32_t uid; /* UINT32_MAX: of several */
+	char comm[HOST_COMM_MAX]; /* "": it has exited */
 	uint64_t mapped; /* pages */
 	uint64_t pinned;
 	bool task; /* the process, else its user, … */
-	bool nobody; /* … or nobody: it was privileged */
+	bool nobody; /* … or nobody: it was privileged; or several, and not known */
+	bool gone; /* it has exited: its pid may be another's */
 };
 
 /* A context of iommufd, or a container of VFIO's type1. Pages are the kernel's. */

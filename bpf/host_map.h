@@ -25,6 +25,13 @@ enum host_kind {
 
 #define HOST_PAYERS 8 /* told of each context; the last one stands for all others, too */
 
+enum host_payer_kind {
+	HOST_PAYER_NONE,
+	HOST_PAYER_LIVES,
+	HOST_PAYER_GONE, /* it has exited: its pid may be another's */
+	HOST_PAYER_OTHERS, /* all that have no place of their own: uid and accounting say nothing */
+};
+
 /* To whom what is mapped through a context is charged. */
 struct host_payer {
 	__u64 pages; /* mapped; those in several areas once */
@@ -32,7 +39,7 @@ struct host_payer {
 	__u32 pid; /* it may have exited; 0: no such payer, or several processes */
 	__u32 uid; /* of the user_struct */
 	__u32 accounting;
-	__u32 used; /* 0: no such payer */
+	__u32 used; /* enum host_payer_kind */
 };
 
 /* A descriptor of a process. */

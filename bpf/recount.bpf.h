@@ -61,12 +61,15 @@ static __always_inline void give_way(__u32 i)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	const void *sp;
 	char byte;
 
 	if (gate_skippable || (i & GIVE_WAY_MASK) != GIVE_WAY_MASK)
 		return;
-	bpf_copy_from_user_task(&byte, sizeof(byte), (const void *)BPF_CORE_READ(regs, sp), task,
-				0);
+	sp = (const void *)BPF_CORE_READ(regs, sp);
+	/* Only what is there: to fetch it may take as long as its owner likes. */
+	if (!bpf_probe_read_user(&byte, sizeof(byte), sp))
+		bpf_copy_from_user_task(&byte, sizeof(byte), sp, task, 0);
 }
 
 struct spin {
@@ -121,8 +124,7 @@ static long spin_inside(__u32 i, void *arg)
 /* Until nobody else is inside, or for too long. The caller holds frozen: nobody comes meanwhile. */
 __noinline int wait_quiet(__u32 slot, __u64 besides, __u64 ns)
 {
-	struct spin spin = {
-		.slot = slot, .besides = besides, .until_ns = bpf_ktime_get_ns() + ns};
+	struct spin spin = {.slot = slot, .besides = besides, .until_ns = bpf_ktime_get_ns() + ns};
 
 	bpf_loop(SPIN_STEPS, spin_inside, &spin, 0);
 	return 0;

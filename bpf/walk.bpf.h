@@ -77,17 +77,20 @@ static __always_inline void walk_pay(struct walk_payers *payers, const struct io
 	__u32 pid = BPF_CORE_READ(pages, source_task, tgid);
 	__u32 uid = BPF_CORE_READ(pages, source_user, uid.val);
 	__u32 accounting = BPF_CORE_READ(pages, account_mode);
+	__u32 used = walk_orphaned(pages) ? HOST_PAYER_GONE : HOST_PAYER_LIVES;
 
 	for (int i = 0; i < HOST_PAYERS; i++) {
 		struct host_payer *p = &payers->of[i];
 
-		if (!p->used) {
-			p->used = 1;
-			p->pid = i < HOST_PAYERS - 1 ? pid : 0;
+		if (i == HOST_PAYERS - 1) {
+			p->used = HOST_PAYER_OTHERS;
+		} else if (!p->used) {
+			p->used = used;
+			p->pid = pid;
 			p->uid = uid;
 			p->accounting = accounting;
-		} else if (i < HOST_PAYERS - 1 &&
-			   (p->pid != pid || p->uid != uid || p->accounting != accounting)) {
+		} else if (p->pid != pid || p->uid != uid || p->accounting != accounting ||
+			   p->used != used) {
 			continue;
 		}
 		p->pages += parts;

@@ -97,7 +97,7 @@ static int add_row(const struct pinbroker_holding *holding, void *arg)
 		holding->kind_name,
 		session_text(holding, session),
 		user || nobody || several ? "-" : output_number((uint64_t)who.pid, pid),
-		nobody ? "-" : output_number(who.uid, uid),
+		nobody || several ? "-" : output_number(who.uid, uid),
 		comm,
 		output_size(holding->mapped, mapped),
 		output_size(holding->pinned, pinned),
@@ -244,7 +244,7 @@ static json_t *payer_json(const struct pinbroker_holding *holding)
 	const struct output_member members[] = {
 		{"session", session_json(holding->session)},
 		{"pid", holding->pid ? output_json_figure((uint64_t)holding->pid) : json_null()},
-		{"uid", output_json_figure(holding->uid)},
+		{"uid", holding->pid ? output_json_figure(holding->uid) : json_null()},
 		{"comm", *holding->comm ? output_json_text(holding->comm) : json_null()},
 		{"accounting",
 		 privileged ? json_null() : json_string(cmd_accounting_name(holding->accounting))},

@@ -207,11 +207,13 @@ void memlock_inherit(struct owner *owner, const struct owner *from)
 	if (owner->changed || owner->exempt || !from->changed || memlock_read(owner, &now) ||
 	    !memlock_equal(&now, &from->ours))
 		return;
-	owner->original = from->original;
+	/* Never more than it has: it may have lowered its limit to just that by itself. */
+	owner->original.rlim_cur = memlock_lesser(from->original.rlim_cur, now.rlim_cur);
+	owner->original.rlim_max = memlock_lesser(from->original.rlim_max, now.rlim_max);
 	owner->ours = from->ours;
 	owner->changed = true;
-	body->original_cur = from->original.rlim_cur;
-	body->original_max = from->original.rlim_max;
+	body->original_cur = owner->original.rlim_cur;
+	body->original_max = owner->original.rlim_max;
 	body->ours = body->next = from->ours.rlim_cur;
 	record_barrier();
 	body->changed = true;

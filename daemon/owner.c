@@ -243,6 +243,8 @@ int owner_move_session(struct session *session, struct owner *owner)
 	payers_promote(session, owner);
 	if (!old)
 		return 0;
+	/* If it maps again it is told again. */
+	warden_forget_caller(old->broker, session, old->inode);
 	if (!owner_is_idle(old)) {
 		owner_limit(old, true);
 	} else {
@@ -302,8 +304,10 @@ static void owner_exited(uint32_t events, void *arg)
 	if (!procfs_exited(owner->pidfd)) /* a poll that failed: it is armed anew */
 		return;
 	payers_exited(owner);
-	while (owner->sessions)
+	while (owner->sessions) {
+		warden_forget_caller(owner->broker, owner->sessions, owner->inode);
 		owner_leave_session(owner, owner->sessions);
+	}
 	record_drop(owner->broker->record, &owner->slot);
 	owner_free(owner);
 }

@@ -15,6 +15,7 @@
 #include "daemon/owner.h"
 #include "daemon/process.h"
 #include "daemon/session.h"
+#include "daemon/warden.h"
 
 #define PAYER_LINE_MS 10000 /* between lines about one session that it can cause */
 
@@ -81,7 +82,8 @@ static void payer_audit(const struct broker *broker, struct session *session,
 	told->payers_left_out = 0;
 }
 
-static int payer_take(struct broker *broker, struct session *session, const struct process *process)
+static int payer_take(struct broker *broker, struct session *session, const struct process *process,
+		      bool limit)
 {
 	struct owner_plan plan = {
 		.pidfd = process->pidfd,
@@ -101,7 +103,7 @@ static int payer_take(struct broker *broker, struct session *session, const stru
 	err = payer_link(session, owner, &payer);
 	if (!err && session->owner)
 		memlock_inherit(owner, session->owner);
-	if (!err)
+	if (!err && limit)
 		err = memlock_limit(owner, false);
 	if (err) {
 		if (owner->payments && owner->payments->session == session)
@@ -109,7 +111,8 @@ static int payer_take(struct broker *broker, struct session *session, const stru
 		owner_put(owner);
 		return err;
 	}
-	payer_audit(broker, session, process);
+	if (limit)
+		payer_audit(broker, session, process);
 	return 0;
 }
 
@@ -118,7 +121,7 @@ static int payer_take(struct broker *broker, struct session *session, const stru
  * one with CAP_IPC_LOCK needs none.
  */
 static void payer_meet(struct broker *broker, struct session *session,
-		       const struct gate_caller *caller)
+		       const struct gate_caller *caller, bool limit)
 {
 	const struct proto_process named = {.pid = caller->pid, .inode = caller->inode};
 	CLEANUP(process_fini) struct process process = PROCESS_INIT;
@@ -128,14 +131,14 @@ static void payer_meet(struct broker *broker, struct session *session,
 		gate_forget_caller(broker->gate, session->gate, caller->inode);
 	if (err || process.uid != session->uid)
 		return;
-	err = payer_take(broker, session, &process);
+	err = payer_take(broker, session, &process, limit);
 	if (err && err != -ESRCH)
 		log_warning("session %llx: RLIMIT_MEMLOCK of process %d, which maps through it, "
 			    "cannot be set: %s",
 			    (unsigned long long)session->id, (int)process.pid, strerror(-err));
 }
 
-void payers_look(struct broker *broker, struct session *session)
+static void payers_meet(struct broker *broker, struct session *session, bool limit)
 {
 	struct gate_caller callers[GATE_CALLERS_MAX];
 	size_t n;
@@ -145,7 +148,17 @@ void payers_look(struct broker *broker, struct session *session)
 	n = gate_callers(broker->gate, session->gate, callers);
 	for (size_t i = 0; i < n; i++)
 		if (!payer_is_known(session, callers[i].inode))
-			payer_meet(broker, session, &callers[i]);
+			payer_meet(broker, session, &callers[i], limit);
+}
+
+void payers_look(struct broker *broker, struct session *session)
+{
+	payers_meet(broker, session, true);
+}
+
+void payers_link(struct broker *broker, struct session *session)
+{
+	payers_meet(broker, session, false);
 }
 
 void payers_limit(const struct session *session, bool force)
@@ -160,8 +173,7 @@ void payers_leave(struct broker *broker, struct session *session)
 		struct owner *owner = session->payers->owner;
 
 		payer_free(session->payers);
-		if (broker->gate)
-			gate_forget_caller(broker->gate, session->gate, owner->inode);
+		warden_forget_caller(broker, session, owner->inode);
 		if (owner_is_idle(owner))
 			owner_put(owner);
 		else
@@ -176,8 +188,7 @@ void payers_exited(struct owner *owner)
 	while (owner->payments) {
 		const struct session *session = owner->payments->session;
 
-		if (broker->gate)
-			gate_forget_caller(broker->gate, session->gate, owner->inode);
+		warden_forget_caller(broker, session, owner->inode);
 		payer_free(owner->payments);
 	}
 }

@@ -5,7 +5,8 @@
  * compares that with its own RLIMIT_MEMLOCK, which is kept right as the owner's is
  * (daemon/owner.h).
  *
- * The gate tells of a process at its first ioctl, before it maps. Without a gate there are none.
+ * The gate tells of a process at its first ioctl, which in a VMM maps nothing; whose first one does
+ * may come too early. Without a gate there are no payers.
  */
 #ifndef DAEMON_PAYER_H
 #define DAEMON_PAYER_H
@@ -25,6 +26,9 @@ struct payer {
 
 /* Whoever has called since it was looked last, and may have what the session has, gets it. */
 void payers_look(struct broker *broker, struct session *session);
+
+/* The same at a start: limits stay as they are until owner_revived(). */
+void payers_link(struct broker *broker, struct session *session);
 
 /* The session's numbers have changed, or it was revoked. @force: as in owner_give_up() */
 void payers_limit(const struct session *session, bool force);

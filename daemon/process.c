@@ -38,9 +38,9 @@ int process_open(const struct proto_process *named, struct process *ret_process)
 	struct stat st;
 	int err;
 
-	/* -EINVAL: a thread that is no process. */
+	/* -EINVAL, -ENOENT: a thread that is no process. */
 	if (pidfd < 0)
-		return errno == EINVAL ? -ESRCH : -errno;
+		return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
 	if (fstat(pidfd, &st) < 0)
 		return -errno;
 	if (st.st_ino != named->inode)

@@ -163,6 +163,13 @@ void warden_revoke(const struct broker *broker, const struct session *session)
 		gate_revoke(broker->gate, session->gate);
 }
 
+void warden_forget_caller(const struct broker *broker, const struct session *session,
+			  uint64_t inode)
+{
+	if (warden_has(broker, session))
+		gate_forget_caller(broker->gate, session->gate, inode);
+}
+
 void warden_forget(struct broker *broker, struct session *session)
 {
 	hunt_stop(broker, session);
@@ -337,7 +344,7 @@ static void warden_adopt(struct broker *broker, uint32_t slot, uint64_t id)
 		warden_limit(broker, session);
 		if (session->state == SESSION_REVOKED)
 			warden_revoke(broker, session); /* of a daemon that was killed meanwhile */
-		payers_look(broker, session);
+		payers_link(broker, session);
 		warden_act(broker, slot, session);
 		return;
 	}

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct broker;
 struct gate_figures;
@@ -46,6 +47,10 @@ void warden_unenrol(const struct broker *broker, const struct session *session);
 /* The session's numbers have changed, or it was revoked. */
 void warden_limit(const struct broker *broker, const struct session *session);
 void warden_revoke(const struct broker *broker, const struct session *session);
+
+/* A process that has called has exited, or is to be told of when it calls again. */
+void warden_forget_caller(const struct broker *broker, const struct session *session,
+			  uint64_t inode);
 
 /* The session ends. */
 void warden_forget(struct broker *broker, struct session *session);

@@ -104,7 +104,7 @@ void lab_attach(struct lab *lab, const char *names)
 	bpf_object__for_each_program(program, lab->gate->skel->obj)
 	{
 		/* Others of the object look at the host, or at events. */
-		if (!gate_program_is_pinned(lab->gate, program) ||
+		if (!gate_program_is_pinned(program) ||
 		    strncmp(bpf_program__name(program), "gate_", 5) != 0 ||
 		    !bpf_program__autoload(program) || !name_wanted(names, program))
 			continue;

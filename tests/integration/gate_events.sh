@@ -64,4 +64,4 @@ for order in close revoke; do
 done
 left=$(($(pins) - pins_before))
 ((left < 256 && left > -256)) || fail "$left pages more are pinned after it than before"
-broker_stop
+gate_stop

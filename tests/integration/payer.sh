@@ -97,9 +97,9 @@ over
 # Many that come and go: each has what it needs, and none of them is kept.
 fds=$(broker_fds)
 start task "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-	(ulimit -l 64; exec $vmm {iommufd} {device:0} alloc-ioas); done; exec $vmm - hold"
-child_wait '^alloc-ioas: ok' 60
-broker_fds_are "payers that have exited" "$(printf '%s\n' "$fds" 'anon_inode:[pidfd]' | sed 's/\[[0-9]*\]//' | sort)"
+	(ulimit -l 64; exec $vmm {iommufd} {device:0} alloc-ioas); done; ulimit -l 64; $operations"
+memlock_wait "after many" "$payer" "53248 53248"
+broker_fds_are "payers that have exited" "$(printf '%s\n' "$fds" 'anon_inode:[pidfd]' 'anon_inode:[pidfd]' | sed 's/\[[0-9]*\]//' | sort)"
 over
 
 # Another user's process: its limit is none of the session's.
