@@ -113,7 +113,7 @@ bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/pro
 bare := tests/bench/bare.c common/proto.c
 bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c) bpf/gate.c bpf/gate_index.c
 tests := $(sort $(wildcard tests/integration/*.sh))
-scripts := $(tests) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
+scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
 	integration/gate.bash integration/lib.bash integration/prey.bash run soak uapi-check \
 	uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 \

@@ -169,12 +169,22 @@ gate_start() {
 	file_wait "$tmp/neighbour.out" ^seed || fail "no neighbour: $(cat "$tmp/neighbour.out")"
 }
 
+# beside_is_served NAME: an honest one was refused nothing. A crowded machine may keep its threads in
+# the kernel for longer than one of them waits for a reading: now and then that is EAGAIN.
+beside_is_served() {
+	local again
+
+	again=$(beside_fact "$1" again)
+	is "what the $1 was refused, but for EAGAIN" $(($(beside_fact "$1" refused) - again)) 0
+	((again <= $(beside_fact "$1" maps) / 1000)) || fail "the $1 was told EAGAIN $again times"
+}
+
 # Stops it. The neighbour has not noticed anything, and is not what did not work anyway.
 gate_stop() {
 	beside_end neighbour
 	sessions_beside=0
 	is "exit status of the neighbour" "$status" 0
-	is "what the neighbour was refused" "$(beside_fact neighbour refused)" 0
+	beside_is_served neighbour
 	like "what the neighbour mapped" "$(beside_fact neighbour maps)" '^[1-9]'
 	is "what the neighbour had at last" "$(beside_fact neighbour unmapped_pages)" \
 		"$(beside_fact neighbour live_pages)"
