@@ -25,6 +25,7 @@ for way in "bomb 500" "hop 8"; do
 	prey "$user" $way
 	prey_hunt "$way"
 	prey_dead "$way"
-	((ms <= 2000)) || fail "it took $ms ms"
+	# They have the lowest priority, and to die one must run.
+	((ms <= 15000)) || fail "it took $ms ms"
 done
 broker_stop
