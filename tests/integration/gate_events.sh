@@ -6,7 +6,7 @@
 # all the time, and the log does not grow with it.
 # shellcheck source=tests/integration/gate.bash
 . tests/integration/gate.bash
-echo 'policy "many" { users = {"1005"} accounting = "task" limit = "1M" max-sessions = 4000 }' >>"$config"
+echo 'policy "many" { users = {"1006"} accounting = "task" limit = "1M" max-sessions = 4000 }' >>"$config"
 ulimit -n 65536
 gate_start
 [[ $level == exact ]] || { echo "no gate"; exit 4; }
@@ -36,7 +36,7 @@ wait "$listener" || true
 attack_end
 
 # More ends than fit between two looks of the daemon: it finds them all the same, and says so.
-background as 1005 "$here/tests/client" -k 2500 1M
+background as 1006 "$here/tests/client" -k 2500 1M
 child_wait '^granted 2500' 600
 kill -STOP "$daemon"
 child_end
