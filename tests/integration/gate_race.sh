@@ -8,7 +8,7 @@
 . tests/integration/gate.bash
 gate_start
 run_options=(--device "$device")
-tries=200 # of each kind, that began with what fits
+tries=40 # of each kind, that began with what fits
 [[ ! ${SOAK:-} ]] || tries=35000
 
 # raced WHAT: whether it lives and has, or had, more than the limit. $n tries so far, by $racers.
