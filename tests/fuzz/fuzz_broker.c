@@ -109,7 +109,10 @@ static int start(struct broker *broker)
 	FUZZ_CHECK(record_open_fd(fd, FUZZ_BOOT_ID, &cleared, &broker->record) == 0);
 	FUZZ_CHECK(session_table_new(broker->ledger, broker->record, &broker->sessions) == 0);
 	FUZZ_CHECK(owner_table_new(broker, &broker->owners) == 0);
-	return restore_sessions(broker);
+	int err = restore_sessions(broker);
+	if (!err)
+		owner_revived(broker->owners);
+	return err;
 }
 
 struct broker *fuzz_broker_new(void)
