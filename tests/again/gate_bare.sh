@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # vm: MEM=6144
-# vm: QEMU=10
 # vm: TMO=1800
 # vm: APPEND=preempt=full
 # Everything that the kernel may skip is skipped, always: attacks, honest load and the figures.

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# vm: QEMU=10
 # vm: TMO=1200
 # The broker is killed and started again while sessions map, by itself or by another build of it:
 # each keeps its id and its figures, no cap is missed for a moment, and nothing is left behind.
