@@ -108,13 +108,15 @@ int gate_reserve(struct gate *gate, uint64_t id, const struct gate_limits *limit
 	uint32_t slot = gate->n_free_from > 1 ? gate->n_free_from : 1;
 	int err;
 
-	while (slot < gate->n_sessions && gate->sessions[slot].id)
+	while (slot < gate->n_shown && gate->sessions[slot].id)
 		slot++;
 	gate->n_free_from = slot;
 	if (slot == gate->n_sessions ||
 	    gate->n_files + n_files > (uint64_t)gate->n_sessions * GATE_FILES_PER_SESSION)
 		return -ENOSPC;
-	err = gate_fill(gate, slot, id, limits);
+	err = slot < gate->n_shown ? 0 : gate_show(gate, slot + 1);
+	if (!err)
+		err = gate_fill(gate, slot, id, limits);
 	if (err)
 		return err;
 	*ret_slot = slot;
@@ -181,7 +183,7 @@ uint32_t gate_next(const struct gate *gate, uint32_t slot, uint64_t *ret_id)
 {
 	if (!gate)
 		return GATE_NO_SLOT;
-	for (slot = slot == GATE_NO_SLOT ? 1 : slot + 1; slot < gate->n_sessions; slot++) {
+	for (slot = slot == GATE_NO_SLOT ? 1 : slot + 1; slot < gate->n_shown; slot++) {
 		*ret_id = gate->sessions[slot].id;
 		if (*ret_id)
 			return slot;
@@ -362,16 +364,20 @@ uint64_t gate_fired(const struct gate *gate)
 /* --- for bpf/gate_load.c */
 
 /* Sessions of before: what they have of the capacity, and whose program their timer calls. */
-static void gate_renew_sessions(struct gate *gate)
+static int gate_renew_sessions(struct gate *gate)
 {
-	for (uint32_t i = 1; i < gate->n_sessions; i++) {
+	uint32_t end = 1; /* of those in use */
+
+	for (uint32_t i = 1; i < gate->n_shown; i++) {
 		struct gate_call call = {.slot = i};
 
 		if (!gate->sessions[i].id)
 			continue;
 		gate->n_files += gate->sessions[i].n_enrolled;
 		(void)gate_call(gate->skel->progs.gate_renew, &call); /* a slot in range */
+		end = i + 1;
 	}
+	return gate_show(gate, end);
 }
 
 int gate_serve(struct gate *gate)
@@ -383,8 +389,7 @@ int gate_serve(struct gate *gate)
 				      gate, NULL);
 	if (!gate->ring)
 		return -errno;
-	gate_renew_sessions(gate);
-	return 0;
+	return gate_renew_sessions(gate);
 }
 
 /* --- for bpf/host.c */

@@ -28,6 +28,7 @@
 #include "common/cleanup.h"
 
 #define GATE_BPF_FS_MAGIC 0xcafe4a11
+#define GATE_SHOWN_STEP ((size_t)128 << 10) /* bytes: a multiple of a page */
 
 static size_t gate_page_up(size_t n)
 {
@@ -36,9 +37,20 @@ static size_t gate_page_up(size_t n)
 	return (n + page - 1) & ~(page - 1);
 }
 
-static size_t gate_sessions_size(const struct gate *gate)
+/* The bytes that are mapped for the slots below @n. */
+static size_t gate_shown_size(const struct gate *gate, uint32_t n)
 {
-	return gate_page_up((size_t)gate->n_sessions * sizeof(struct gate_session));
+	size_t whole = gate_page_up((size_t)gate->n_sessions * sizeof(struct gate_session));
+	size_t size = (size_t)n * sizeof(struct gate_session) + GATE_SHOWN_STEP - 1;
+
+	size -= size % GATE_SHOWN_STEP;
+	return size < whole ? size : whole;
+}
+
+static void gate_unmap_sessions(struct gate *gate)
+{
+	if (gate->sessions)
+		(void)munmap(gate->sessions, gate_shown_size(gate, gate->n_shown));
 }
 
 void gate_close(struct gate *gate)
@@ -48,8 +60,7 @@ void gate_close(struct gate *gate)
 	ring_buffer__free(gate->ring);
 	if (gate->control)
 		(void)munmap(gate->control, gate_page_up(sizeof(*gate->control)));
-	if (gate->sessions)
-		(void)munmap(gate->sessions, gate_sessions_size(gate));
+	gate_unmap_sessions(gate);
 	if (gate->skel)
 		gate_bpf__destroy(gate->skel);
 	for (size_t i = 0; i < gate->n_kept; i++)
@@ -296,6 +307,24 @@ static void *gate_map_memory(struct bpf_map *map, size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+int gate_show(struct gate *gate, uint32_t n)
+{
+	size_t size = gate_shown_size(gate, n);
+	struct gate_session *sessions;
+
+	if (gate->sessions && size == gate_shown_size(gate, gate->n_shown))
+		return 0;
+	sessions = gate_map_memory(gate->skel->maps.gate_sessions, size);
+	if (!sessions)
+		return -errno;
+	gate_unmap_sessions(gate);
+	gate->sessions = sessions;
+	gate->n_shown = (uint32_t)(size / sizeof(*sessions));
+	if (gate->n_shown > gate->n_sessions)
+		gate->n_shown = gate->n_sessions;
+	return 0;
+}
+
 static int gate_load(struct gate *gate)
 {
 	int err;
@@ -311,8 +340,7 @@ static int gate_load(struct gate *gate)
 	if (err)
 		return err;
 	gate->control = gate_map_memory(gate->skel->maps.gate_control, sizeof(*gate->control));
-	gate->sessions = gate_map_memory(gate->skel->maps.gate_sessions, gate_sessions_size(gate));
-	return gate->control && gate->sessions ? 0 : -errno;
+	return gate->control ? gate_show(gate, gate->n_sessions) : -errno;
 }
 
 static int gate_pin_link(struct bpf_program *program, const char *dir)

@@ -21,9 +21,10 @@ struct gate {
 	struct gate_bpf *skel; /* owned */
 	int dir_fd; /* owned; locked: one daemon at a time */
 	struct gate_control *control; /* mapped */
-	struct gate_session *sessions; /* mapped */
+	struct gate_session *sessions; /* by slot; mapped up to n_shown */
 	struct gate_figures *near; /* owned; by slot: what was read without a quiet moment */
 	uint32_t n_sessions;
+	uint32_t n_shown; /* from there on slots are free, and cannot be looked at */
 	uint32_t n_free_from; /* no slot below it is free */
 	uint64_t n_files; /* that were reserved */
 	uint64_t lost; /* of the events, when they were looked at last */
@@ -41,6 +42,16 @@ struct gate {
 	void *arg;
 	unsigned int left; /* events that it may still take */
 };
+
+/**
+ * gate_show() - have the slots below @n mapped, few others, and somewhere else than before
+ *
+ * The kernel puts all of a mapped array into the page tables at once and counts it as memory of
+ * the daemon: 4 MiB, of which few hosts ever need a tenth.
+ *
+ * Return: 0; -errno, and all is as it was.
+ */
+int gate_show(struct gate *gate, uint32_t n);
 
 /**
  * gate_serve() - from here on there are events, figures and room in a gate that is loaded

@@ -25,7 +25,7 @@ static void sessions_are_found_by_id(void)
 {
 	CLEANUP(gate_index_freep) struct gate_index *index = NULL;
 	CLEANUP(freep) struct gate_session *sessions = calloc(SLOTS, sizeof(*sessions));
-	const struct gate gate = {.sessions = sessions, .n_sessions = SLOTS};
+	const struct gate gate = {.sessions = sessions, .n_sessions = SLOTS, .n_shown = SLOTS};
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(sessions);
 	for (uint32_t slot = 0; slot < SLOTS; slot++)

@@ -165,7 +165,8 @@ static void sessions_of_the_gate_are_added(void)
 	CLEANUP(host_freep) struct host *host = NULL;
 	struct gate_figures near[LAST + 1] = {{.mapped = 0}};
 	struct gate_session sessions[LAST + 1] = {{.id = UINT64_MAX}};
-	const struct gate gate = {.sessions = sessions, .near = near, .n_sessions = LAST + 1};
+	const struct gate gate = {
+		.sessions = sessions, .near = near, .n_sessions = LAST + 1, .n_shown = LAST + 1};
 	struct host_file read[2 * N];
 
 	/* As many contexts of no session come behind all others. */
