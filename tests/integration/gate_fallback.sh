@@ -18,7 +18,7 @@ background as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 8M map 
 child_wait ^ready
 like "what fits is mapped, and what does not is not" "$(cat "$tmp/child")" \
 	$'map 8M: ok[^\n]*\nmap 16M: ok[^\n]*\nmap 48M: ENOMEM[^\n]*\nmap 1M: ok'
-is "figures" "$("$pinbroker" list --json | jq -c '.[0] | [.mapped_bytes, .mappings, .denied, .exact]')" \
+is "figures" "$(list_exact | jq -c '.[0] | [.mapped_bytes, .mappings, .denied, .exact]')" \
 	"[$((25 << 20)),3,1,true]"
 
 # Killed: what is in the kernel goes on.
@@ -27,7 +27,7 @@ wait "$daemon" 2>/dev/null || true
 kill "$child"
 child_wait 'map 1M: ENOSPC'
 broker_start
-is "the session, after a restart" "$("$pinbroker" list --json | jq -c '.[0] | [.mapped_bytes, .mappings, .denied]')" \
+is "the session, after a restart" "$(list_exact | jq -c '.[0] | [.mapped_bytes, .mappings, .denied]')" \
 	"[$((26 << 20)),4,2]"
 is "generations that are left" "$(find "$pins" -mindepth 1 -maxdepth 1 -type d | wc -l)" 1
 kill "$child"

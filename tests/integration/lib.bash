@@ -131,6 +131,15 @@ broker_settle() {
 	"$pinbroker" list >/dev/null
 }
 
+# The list, once all of it was read exactly: on a busy host a reading may find no quiet moment, and
+# what is shown is that of a moment before.
+list_exact() {
+	local list
+
+	until list=$("$pinbroker" list --json) && jq -e 'all(.exact)' <<<"$list" >/dev/null; do :; done
+	echo "$list"
+}
+
 # Until no session is left, or as many as sessions_beside says: exits, and the kernel's notices, are
 # on their way.
 sessions_beside=0

@@ -21,7 +21,7 @@ background as 1000 "$pinbroker" run --name vm1 --memory 128M --device 0000:00:05
 # It maps, unmaps and maps again while it starts; it answers once its machine is complete.
 printf '%s\n' '{"execute":"qmp_capabilities"}' '{"execute":"query-status"}' >&8
 child_wait '"prelaunch"' 300
-json=$("$pinbroker" list --json)
+json=$(list_exact)
 is "the session" "$(jq -c '.[] | [.name, .uid, .pid, .accounting, .limit_bytes, .devices, .state]' <<<"$json")" \
 	"[\"vm1\",1000,$child,\"task\",268435456,[\"0000:00:05.0\"],\"active\"]"
 is "pinned: 131,328 KiB" "$(jq '.[0].pinned_bytes / 1024' <<<"$json")" 131328

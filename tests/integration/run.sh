@@ -35,7 +35,7 @@ like "no_new_privs and RLIMIT_MEMLOCK" "$said" 'no_new_privs=1'
 is "RLIMIT_MEMLOCK of the owner" \
 	"$(awk '/^Max locked memory/ {print $4, $5}' "/proc/$child/limits")" "67108864 67108864"
 
-json=$("$pinbroker" list --json)
+json=$(list_exact)
 is "one session" "$(jq length <<<"$json")" 1
 is "fields" "$(jq -c '.[0] | keys_unsorted | sort' <<<"$json")" \
 	'["accounting","cgroup","denied","devices","exact","id","limit_bytes","mapped_bytes","mappings","max_mappings","name","pid","pinned_bytes","pinned_peak_bytes","policy","state","uid"]'
