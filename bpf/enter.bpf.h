@@ -66,7 +66,7 @@ static __always_inline int enter_take(struct gate_session *s, struct gate_op *op
 
 /* With room for it, or after a reading that made room; frozen is not held. */
 static __always_inline int enter_reserve(struct gate_session *s, struct gate_op *op,
-					 struct enter *enter)
+					 struct enter *enter, bool sleeps)
 {
 	int ret = -EAGAIN;
 
@@ -78,7 +78,7 @@ static __always_inline int enter_reserve(struct gate_session *s, struct gate_op 
 	if (atomic_cas(&s->frozen, 0, 1))
 		return -EAGAIN; /* another reads */
 	ret = -EAGAIN;
-	wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS);
+	wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS, sleeps);
 	if (recount(enter->slot, enter->number, 1))
 		ret = READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
 	atomic_set(&s->frozen, 0);
@@ -106,9 +106,8 @@ static __always_inline bool enter_is_last(struct enter *enter, __u32 i)
 	return now_ns > enter->until_ns || i == ENTER_TRIES - 1 || is_dying();
 }
 
-static long enter_try(__u32 i, void *arg)
+static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
 {
-	struct enter *enter = arg;
 	struct gate_session *s = session_at(enter->slot);
 	struct gate_body *body = body_at(enter->slot);
 	struct gate_op *op;
@@ -116,12 +115,12 @@ static long enter_try(__u32 i, void *arg)
 
 	if (!s || !body)
 		return 1;
-	wait_unfrozen(enter->slot, s);
+	wait_unfrozen(enter->slot, s, sleeps);
 	last = enter_is_last(enter, i);
 	enter->number = op_begin(enter->slot, enter->cmd, enter->used, enter->objects);
 	if (!enter->number) {
 		op_inside(enter->slot, 0); /* ends whose end was not seen: there is room */
-		wait_a_moment();
+		wait_a_moment(sleeps);
 		return last;
 	}
 	op = op_at(body, enter->number);
@@ -144,17 +143,27 @@ static long enter_try(__u32 i, void *arg)
 		atomic_set(&s->shared, 1);
 	if (!enter->used && !enter->objects) {
 		if (READ(s->suspect) && !atomic_cas(&s->frozen, 0, 1)) {
-			wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS);
+			wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS, sleeps);
 			recount(enter->slot, enter->number, 1);
 			atomic_set(&s->frozen, 0);
 		}
 		enter->ret = 0;
 		return 1;
 	}
-	enter->ret = enter_reserve(s, op, enter);
+	enter->ret = enter_reserve(s, op, enter, sleeps);
 	if (enter->ret)
 		op_abandon(s, op, enter->number);
 	return last || enter->ret != -EAGAIN;
+}
+
+static long enter_try_giving_way(__u32 i, void *arg)
+{
+	return enter_try(i, arg, true);
+}
+
+static long enter_try_on(__u32 i, void *arg)
+{
+	return enter_try(i, arg, false);
 }
 
 static __always_inline void denied(__u32 slot, struct gate_session *s, enum trace_why why, int err,
@@ -181,8 +190,8 @@ static __always_inline void enter_denied(const struct enter *enter, struct gate_
 	denied(enter->slot, s, why, enter->ret, bytes);
 }
 
-/* Return: the operation's number: go on; -errno: refused, and counted. */
-__noinline long session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen)
+static __always_inline long enter_with(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen,
+				       bool sleeps)
 {
 	struct enter enter = {.slot = slot,
 			      .cmd = cmd,
@@ -195,13 +204,35 @@ __noinline long session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects, 
 
 	if (!s || !body)
 		return -EPERM;
-	bpf_loop(ENTER_TRIES, enter_try, &enter, 0);
+	bpf_loop(ENTER_TRIES, sleeps ? enter_try_giving_way : enter_try_on, &enter, 0);
 	timer_start(s, body, TIMER_NS);
 	atomic_add(&s->changes, 1);
 	if (!enter.ret)
 		return (long)enter.number;
 	enter_denied(&enter, s);
 	return enter.ret;
+}
+
+__noinline long enter_giving_way(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen)
+{
+	return enter_with(slot, cmd, used, objects, seen, true);
+}
+
+__noinline long enter_on(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen)
+{
+	return enter_with(slot, cmd, used, objects, seen, false);
+}
+
+/*
+ * @sleeps: the program may; see SPIN()
+ *
+ * Return: the operation's number: go on; -errno: refused, and counted.
+ */
+static __always_inline long session_enter(__u32 slot, __u32 cmd, __u64 used, __u32 objects,
+					  __u32 seen, bool sleeps)
+{
+	return sleeps ? enter_giving_way(slot, cmd, used, objects, seen)
+		      : enter_on(slot, cmd, used, objects, seen);
 }
 
 #endif

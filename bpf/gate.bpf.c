@@ -69,7 +69,7 @@ static __always_inline long session_refuse(__u32 slot, struct gate_session *s, e
 /* Decides about an ioctl that changes something. */
 static __always_inline long session_ioctl(__u32 slot, struct gate_session *s,
 					  struct gate_mine *mine, __u32 cmd, enum gate_class class,
-					  const struct gate_argument *argument)
+					  const struct gate_argument *argument, bool sleeps)
 {
 	long number;
 	__u64 used;
@@ -87,12 +87,12 @@ static __always_inline long session_ioctl(__u32 slot, struct gate_session *s,
 	for (int i = 0; !mine && i < MINE_TRIES; i++) {
 		/* Another thread was preempted on this processor while it took storage of its own.
 		 */
-		wait_a_moment();
+		wait_a_moment(sleeps);
 		mine = mine_of_thread();
 	}
 	if (!mine)
 		return session_refuse(slot, s, TRACE_WHY_BUSY, -EAGAIN);
-	number = session_enter(slot, cmd, used, objects, argument->unread ? OP_UNREAD : 0);
+	number = session_enter(slot, cmd, used, objects, argument->unread ? OP_UNREAD : 0, sleeps);
 	if (number < 0)
 		return number;
 	mine->slot = slot;
@@ -171,7 +171,7 @@ static __always_inline long file_ioctl(const struct file *file, __u32 cmd, __u64
 		return ret;
 	if (argument_read(ioctl.class, arg, sleeps, &argument))
 		return -EFAULT;
-	return session_ioctl(ioctl.slot, ioctl.s, ioctl.mine, cmd, ioctl.class, &argument);
+	return session_ioctl(ioctl.slot, ioctl.s, ioctl.mine, cmd, ioctl.class, &argument, sleeps);
 }
 
 SEC("lsm.s/file_ioctl")
@@ -503,7 +503,7 @@ int gate_read(struct gate_call *call)
 		return 0;
 	call->err = 0;
 	if (call->wait)
-		wait_quiet(call->slot, 0, QUIET_READ_NS);
+		wait_quiet(call->slot, 0, QUIET_READ_NS, true);
 	call->exact = recount(call->slot, 0, call->wait);
 	if (!call->exact && !(READ(s->bits) & GATE_CLOSED))
 		walk_session(call->slot);

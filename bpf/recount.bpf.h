@@ -54,8 +54,7 @@ __noinline int walk_session(__u32 slot)
 /*
  * Others get the processor. A kernel that preempts does that by itself; where it does not, whoever
  * is waited for may be waiting for this processor. Then a byte of the thread's own stack is read:
- * get_user_pages() looks whether somebody else should run (cond_resched()). Only what sleeps may
- * do that, so not the fallback, and nothing that a timer calls.
+ * get_user_pages() looks whether somebody else should run (cond_resched()).
  */
 static __always_inline void give_way(__u32 i)
 {
@@ -64,7 +63,7 @@ static __always_inline void give_way(__u32 i)
 	const void *sp;
 	char byte;
 
-	if (gate_skippable || (i & GIVE_WAY_MASK) != GIVE_WAY_MASK)
+	if ((i & GIVE_WAY_MASK) != GIVE_WAY_MASK)
 		return;
 	sp = (const void *)BPF_CORE_READ(regs, sp);
 	/* Only what is there: to fetch it may take as long as its owner likes. */
@@ -79,55 +78,86 @@ struct spin {
 	__u32 inside;
 };
 
-static long spin_frozen(__u32 i, void *arg)
+static __always_inline long spin_frozen(const struct spin *spin)
 {
-	const struct spin *spin = arg;
 	const struct gate_session *s = session_at(spin->slot);
 
-	give_way(i);
 	return !s || !READ(s->frozen) || bpf_ktime_get_ns() > spin->until_ns;
 }
 
+static __always_inline long spin_time(const struct spin *spin)
+{
+	return bpf_ktime_get_ns() > spin->until_ns;
+}
+
+static __always_inline long spin_inside(struct spin *spin)
+{
+	spin->inside = op_inside(spin->slot, spin->besides);
+	return !spin->inside || bpf_ktime_get_ns() > spin->until_ns;
+}
+
+/*
+ * Each as two programs: one that gives way, and one for the fallback, which must not sleep. The
+ * verifier wants no function in a program of the fallback that could, be it never called.
+ */
+#define SPIN(what)                                        \
+	static long what##_giving_way(__u32 i, void *arg) \
+	{                                                 \
+		give_way(i);                              \
+		return what(arg);                         \
+	}                                                 \
+	static long what##_on(__u32 i, void *arg)         \
+	{                                                 \
+		return what(arg);                         \
+	}
+
+SPIN(spin_frozen)
+SPIN(spin_time)
+SPIN(spin_inside)
+
 /* A reading takes a moment; it never waits for one who waits here. */
-static __always_inline void wait_unfrozen(__u32 slot, const struct gate_session *s)
+static __always_inline void wait_unfrozen(__u32 slot, const struct gate_session *s, bool sleeps)
 {
 	struct spin spin = {.slot = slot};
 
 	if (!READ(s->frozen))
 		return;
 	spin.until_ns = bpf_ktime_get_ns() + FROZEN_WAIT_NS;
-	bpf_loop(SPIN_STEPS, spin_frozen, &spin, 0);
+	bpf_loop(SPIN_STEPS, sleeps ? spin_frozen_giving_way : spin_frozen_on, &spin, 0);
 }
 
-static long spin_time(__u32 i, void *arg)
-{
-	give_way(i);
-	return bpf_ktime_get_ns() > ((const struct spin *)arg)->until_ns;
-}
-
-static __always_inline void wait_a_moment(void)
+static __always_inline void wait_a_moment(bool sleeps)
 {
 	struct spin spin = {.until_ns = bpf_ktime_get_ns() + MOMENT_NS};
 
-	bpf_loop(SPIN_STEPS, spin_time, &spin, 0);
+	bpf_loop(SPIN_STEPS, sleeps ? spin_time_giving_way : spin_time_on, &spin, 0);
 }
 
-static long spin_inside(__u32 i, void *arg)
-{
-	struct spin *spin = arg;
-
-	give_way(i);
-	spin->inside = op_inside(spin->slot, spin->besides);
-	return !spin->inside || bpf_ktime_get_ns() > spin->until_ns;
-}
-
-/* Until nobody else is inside, or for too long. The caller holds frozen: nobody comes meanwhile. */
-__noinline int wait_quiet(__u32 slot, __u64 besides, __u64 ns)
+static __always_inline int wait_inside(__u32 slot, __u64 besides, __u64 ns, bool sleeps)
 {
 	struct spin spin = {.slot = slot, .besides = besides, .until_ns = bpf_ktime_get_ns() + ns};
 
-	bpf_loop(SPIN_STEPS, spin_inside, &spin, 0);
+	bpf_loop(SPIN_STEPS, sleeps ? spin_inside_giving_way : spin_inside_on, &spin, 0);
 	return 0;
+}
+
+__noinline int wait_quiet_giving_way(__u32 slot, __u64 besides, __u64 ns)
+{
+	return wait_inside(slot, besides, ns, true);
+}
+
+__noinline int wait_quiet_on(__u32 slot, __u64 besides, __u64 ns)
+{
+	return wait_inside(slot, besides, ns, false);
+}
+
+/* Until nobody else is inside, or for too long. The caller holds frozen: nobody comes meanwhile. */
+static __always_inline void wait_quiet(__u32 slot, __u64 besides, __u64 ns, bool sleeps)
+{
+	if (sleeps)
+		wait_quiet_giving_way(slot, besides, ns);
+	else
+		wait_quiet_on(slot, besides, ns);
 }
 
 /* More is mapped than was reserved, or a device is bound elsewhere: somebody raced. */
