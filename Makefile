@@ -116,7 +116,7 @@ tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
 	integration/gate.bash integration/lib.bash integration/prey.bash run soak uapi-check \
-	uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 \
+	uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 vm/selftest \
 	vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \

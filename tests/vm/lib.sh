@@ -47,6 +47,22 @@ space() {
 		"free some, or set PINBROKER_CACHE"
 }
 
+# kernel_source SERIES: the package with a lab kernel's source, once tests/vm/kernel has got it.
+kernel_source() {
+	local name
+	name=linux-source-$(<"$cache/kernel/$1.series") &&
+		find "$cache/kernel" -maxdepth 1 -name "${name}_*.deb" | grep .
+}
+
+# kernel_unpack PACKAGE DIRECTORY PATH...: these paths of that source.
+kernel_unpack() {
+	local deb=$1 dir=$2 name=${1##*/}
+	name=${name%%_*}
+	shift 2
+	dpkg-deb --fsys-tarfile "$deb" | tar -xO "./usr/src/$name.tar.xz" |
+		tar -xJ -C "$dir" --strip-components=1 "${@/#/$name/}"
+}
+
 # mirrors: the base addresses this machine gets Debian itself from. apt knows
 # them, whatever the format of its sources, and needs no lists for it.
 mirrors() {
