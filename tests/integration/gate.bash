@@ -76,13 +76,6 @@ preempt_is() {
 	preempt=$on
 }
 
-# What the kernel has pinned, in pages: every processor's part of it.
-pins() {
-	cat /proc/sys/vm/stat_refresh # whose reading gathers them
-	awk '/^nr_foll_pin_acquired/ {n += $2} /^nr_foll_pin_released/ {n -= $2} END {print n}' \
-		/proc/vmstat
-}
-
 # beside_begin NAME COMMAND...: a program beside the test until beside_end, with its standard input
 # held open and its output in $tmp/NAME.out. What holds it open is a process, which nobody inherits.
 declare -A beside_pid=() beside_holder=()

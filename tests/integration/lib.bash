@@ -166,6 +166,13 @@ broker_fds_are() {
 	fail "$1: descriptors $(broker_fds | uniq -c | tr '\n' ' ')"
 }
 
+# What the kernel has pinned, in pages: every processor's part of it.
+pins() {
+	cat /proc/sys/vm/stat_refresh # whose reading gathers them
+	awk '/^nr_foll_pin_acquired/ {n += $2} /^nr_foll_pin_released/ {n -= $2} END {print n}' \
+		/proc/vmstat
+}
+
 # background COMMAND...: a program with its standard input held open by us; its pid is $child, its
 # output $tmp/child. It ends at child_end, or when killed.
 background() {

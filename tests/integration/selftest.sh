@@ -62,5 +62,5 @@ is "what the session had at last" "$(fact unmapped_pages)" "$(fact live_pages)"
 seen=$((runs - $(fact maps) - $(fact unmaps)))
 ((seen > 1000)) || fail "the gate has seen only $seen ioctls of the test"
 echo "$seen ioctls of it have passed the gate, beside $(fact maps) maps of the session"
-is "pages left pinned" "$(awk '/nr_foll_pin_acquired/ {a = $2} /nr_foll_pin_released/ {r = $2} END {print a - r}' /proc/vmstat)" 0
+is "pages left pinned" "$(pins)" 0
 broker_stop
