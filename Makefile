@@ -111,7 +111,7 @@ fuzz_record := tests/fuzz/fuzz_record.c $(fuzz_world) $(fuzz_daemon)
 fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c seeds_record.c) common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
-bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c) bpf/gate.c bpf/gate_index.c
+bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c script.c) bpf/gate.c bpf/gate_index.c
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
