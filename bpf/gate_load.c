@@ -151,6 +151,26 @@ void gate_drop(struct gate *gate)
 	gate_close(gate);
 }
 
+/* Who else may have descriptors of the links is not known: their programs have to stop, too. */
+static void gate_disarm(int dir_fd)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct gate_control *control;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/gate_control", dir_fd);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return;
+	control = mmap(NULL, gate_page_up(sizeof(*control)), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		       0);
+	if (control == MAP_FAILED)
+		return;
+	__atomic_store_n(&control->generation, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&control->before, 0, __ATOMIC_SEQ_CST);
+	(void)munmap(control, gate_page_up(sizeof(*control)));
+}
+
 int gate_purge(const char *dir)
 {
 	CLEANUP(fd_closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -159,6 +179,7 @@ int gate_purge(const char *dir)
 		return errno == ENOENT ? 0 : -errno;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return -errno;
+	gate_disarm(fd);
 	return gate_remove_tree(AT_FDCWD, dir);
 }
 
