@@ -66,7 +66,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	loop_uring.c memlock.c order.c owner.c payer.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c warden.c) \
-	$(addprefix bpf/,gate.c gate_index.c gate_load.c host.c hunter.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
+	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_spare.c host.c hunter.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
 	common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/sys.c
@@ -77,7 +77,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	faults.c \
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
-	conffile connection device fdmsg gate_index glob grant host host_report iommu ledger lib_host lib_order lib_status \
+	conffile connection device fdmsg gate_index gate_spare glob grant host host_report iommu ledger lib_host lib_order lib_status \
 	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
 	record request restore sandbox screen session setting size trace) \

@@ -77,8 +77,7 @@ void gate_closep(struct gate **gate)
 
 /* --- the directory */
 
-/* Only root's, and only one daemon's. */
-static int gate_open_dir(const char *dir, int *ret_fd)
+int gate_open_dir(const char *dir, int *ret_fd)
 {
 	CLEANUP(fd_closep) int fd = -1;
 	struct statfs fs;
@@ -318,6 +317,16 @@ static int gate_probe(struct gate *gate)
 	btf__free(btf.iommufd);
 	btf__free(btf.kernel);
 	return 0;
+}
+
+uint32_t gate_control_id(const struct gate *gate)
+{
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(bpf_map__fd(gate->skel->maps.gate_control), &info, &len)
+		       ? 0
+		       : info.id;
 }
 
 static void *gate_map_memory(struct bpf_map *map, size_t size)

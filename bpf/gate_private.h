@@ -54,6 +54,18 @@ struct gate {
 int gate_show(struct gate *gate, uint32_t n);
 
 /**
+ * gate_open_dir() - the directory of the pins: only root's, and only one daemon's
+ * @dir: made with mode 0700
+ *
+ * Return: 0 with a descriptor that is locked; -EMEDIUMTYPE: not on bpffs; -EWOULDBLOCK: another
+ * daemon has it; -errno.
+ */
+int gate_open_dir(const char *dir, int *ret_fd);
+
+/* The kernel's id of its map gate_control; 0: it does not say. */
+uint32_t gate_control_id(const struct gate *gate);
+
+/**
  * gate_serve() - from here on there are events, figures and room in a gate that is loaded
  *
  * Return: 0; -errno: gate_close() it.
