@@ -62,7 +62,7 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
 	common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
-	config.c explain.c grant.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
+	config.c explain.c fdstore.c grant.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c order.c owner.c payer.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c warden.c) \
@@ -77,7 +77,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	faults.c \
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
-	conffile connection device fdmsg gate_index gate_spare glob grant host host_report iommu ledger lib_host lib_order lib_status \
+	conffile connection device fdmsg fdstore gate_index gate_spare glob grant host host_report iommu ledger lib_host lib_order lib_status \
 	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
 	record request restore sandbox screen session setting size trace) \
@@ -99,6 +99,7 @@ manager := tests/integration/manager.c accounting/size.c client/placeholder.c cl
 noise := tests/integration/noise.c
 pace := tests/integration/pace.c $(library)
 prey := tests/integration/prey.c common/fdmsg.c common/sys.c
+store := tests/integration/store.c
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
 # A kernel, its processes, a loop and a log of its own stand in for the real ones.
@@ -150,8 +151,10 @@ $(B)/tests/noise: $(call obj,$(noise))
 $(B)/tests/pace: $(call obj,$(pace))
 $(B)/tests/prey: $(call obj,$(prey))
 $(B)/tests/prey: LDLIBS += $(DAEMON_LIBS)
+$(B)/tests/store: $(call obj,$(store))
+$(B)/tests/store: LDLIBS += $(DAEMON_LIBS)
 test_programs := $(addprefix $(B)/tests/,activate attack client flood gate holder inject killer manager \
-	noise pace prey vmm)
+	noise pace prey store vmm)
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
@@ -304,7 +307,7 @@ vm-shell: all $(test_programs)
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(client) $(flood) \
-	$(gate) $(holder) $(inject) $(killer) $(manager) $(noise) $(pace) $(prey))
+	$(gate) $(holder) $(inject) $(killer) $(manager) $(noise) $(pace) $(prey) $(store))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
 	$(call say,LINT)

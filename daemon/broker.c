@@ -24,6 +24,7 @@
 #include "daemon/budget.h"
 #include "daemon/closer.h"
 #include "daemon/config.h"
+#include "daemon/fdstore.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
 #include "daemon/owner.h"
@@ -187,10 +188,22 @@ static int broker_new_petition(struct broker *broker)
 	return broker->petition ? 0 : -ENOMEM;
 }
 
+static int broker_take_passed(struct broker *broker)
+{
+	int err = fdstore_new(&broker->fdstore);
+
+	if (err == -EINVAL)
+		log_error("the service manager passed more than one socket, or no number of them "
+			  "in LISTEN_FDS");
+	return err;
+}
+
 static int broker_init(struct broker *broker)
 {
-	int err = broker_check_pidfs();
+	int err = broker_take_passed(broker);
 
+	if (!err)
+		err = broker_check_pidfs();
 	if (!err)
 		err = broker_new_petition(broker);
 	if (!err)
@@ -347,6 +360,7 @@ void broker_free(struct broker *broker)
 		loop_cancel(broker->loop, &broker->gate_watch);
 	}
 	gate_close(broker->gate);
+	fdstore_free(broker->fdstore);
 	loop_free(broker->loop);
 	fd_closep(&broker->signal_fd);
 	fd_closep(&broker->sysfs_fd);

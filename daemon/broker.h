@@ -14,6 +14,7 @@
 
 struct budget;
 struct closer;
+struct fdstore;
 struct gate;
 struct ledger;
 struct listener;
@@ -42,6 +43,7 @@ struct broker {
 	struct owner_table *owners;
 	struct listener *listener;
 	struct closer *closer;
+	struct fdstore *fdstore; /* NULL: nothing was passed */
 	struct gate *gate; /* NULL: nothing keeps limits in the kernel */
 	bool gate_unseen; /* one of before acts, and what it knows of sessions cannot be read */
 	uint64_t gate_watch;

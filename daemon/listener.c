@@ -16,6 +16,7 @@
 #include "daemon/broker.h"
 #include "daemon/bucket.h"
 #include "daemon/closer.h"
+#include "daemon/fdstore.h"
 #include "daemon/loop.h"
 #include "daemon/peer.h"
 #include "iommufd/uapi.h"
@@ -271,31 +272,25 @@ static int listener_bind(const char *path, bool *ret_sealed, int *ret_fd)
 	return 0;
 }
 
-static int listener_inherit(int *ret_fd)
+static int listener_inherit(int fd, bool *ret_sealed)
 {
-	int fd = SD_LISTEN_FDS_START, flags;
+	int flags;
 
 	if (sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
 		return -EINVAL;
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
-	*ret_fd = fd;
-	return 0;
+	return listener_set_options(fd, ret_sealed);
 }
 
 static int listener_open(struct listener *listener, const char *path)
 {
-	int n = sd_listen_fds(1), err;
+	int err;
 
-	if (n < 0)
-		return n;
-	if (n > 1)
-		return -EINVAL;
-	if (n == 1) {
-		err = listener_inherit(&listener->fd);
-		return err ? err : listener_set_options(listener->fd, &listener->sealed);
-	}
+	listener->fd = fdstore_take_socket(listener->broker->fdstore);
+	if (listener->fd >= 0)
+		return listener_inherit(listener->fd, &listener->sealed);
 	err = listener_bind(path, &listener->sealed, &listener->fd);
 	if (err)
 		return err;

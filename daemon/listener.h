@@ -11,12 +11,12 @@ struct listener;
 
 /**
  * listener_new() - listen and serve whoever connects
- * @path: of the socket, unless systemd passed one (LISTEN_FDS); borrowed
+ * @path: of the socket, unless broker->fdstore has one of systemd's; borrowed
  *
  * A socket file that a dead daemon left is replaced; one that somebody answers is not.
  *
  * Return: 0; -EADDRINUSE: another daemon serves the path; -EINVAL: what systemd passed is no
- * listening SOCK_SEQPACKET unix socket, or there is more than one; -errno. All logged.
+ * listening SOCK_SEQPACKET unix socket; -errno. All logged.
  */
 int listener_new(struct broker *broker, const char *path, struct listener **ret_listener);
 

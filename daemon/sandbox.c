@@ -56,8 +56,8 @@ const struct sandbox_capability sandbox_start_capabilities[] = {
 
 /* What a variable may be called; all others are forgotten. */
 static const char *const sandbox_environment[] = {
-	"JOURNAL_STREAM=", "LISTEN_FDNAMES=", "LISTEN_FDS=", "LISTEN_PID=",
-	"LISTEN_PIDFDID=", "NOTIFY_SOCKET=",  "PINBROKER_",
+	"FDSTORE=",    "JOURNAL_STREAM=", "LISTEN_FDNAMES=", "LISTEN_FDS=",
+	"LISTEN_PID=", "LISTEN_PIDFDID=", "NOTIFY_SOCKET=",  "PINBROKER_",
 };
 
 /* For "return sandbox_fault(...)": err, with the sentence that goes with it. */

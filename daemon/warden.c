@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "daemon/audit.h"
 #include "daemon/broker.h"
+#include "daemon/fdstore.h"
 #include "daemon/hunt.h"
 #include "daemon/loop.h"
 #include "daemon/owner.h"
@@ -53,10 +54,12 @@ static int warden_try(struct broker *broker, bool fallback)
 		broker->gate = NULL;
 		return err;
 	}
+	fdstore_fill(broker->fdstore, broker->gate);
 	err = gate_commit(broker->gate);
 	if (err)
 		log_warning("programs of a daemon before cannot be removed from " GATE_DIR ": %s",
 			    strerror(-err));
+	fdstore_clear(broker->fdstore);
 	return 0;
 }
 
@@ -102,8 +105,12 @@ void warden_reload(const struct broker *broker)
 
 int warden_start(struct broker *broker)
 {
+	int err;
+
+	fdstore_restore(broker->fdstore, GATE_DIR);
+	broker->gate_unseen = fdstore_is_unseen(broker->fdstore);
 	/* Not tried first where it must fail: at a restart the fallback would stop meanwhile. */
-	int err = warden_try(broker, !selftest_lsm_active());
+	err = warden_try(broker, !selftest_lsm_active());
 
 	if (err == -ENOSYS) /* programs that are never called */
 		err = warden_try(broker, true);

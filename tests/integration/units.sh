@@ -48,6 +48,20 @@ is "the record's mode" "$(stat -c '%a %U' "$socket.record")" "600 root"
 record=$(stat -c %i "$socket.record")
 systemctl restart "$service"
 served
+
+# The service manager keeps the gate, whatever becomes of its pins.
+pinned=/sys/fs/bpf/pinbroker
+pins() { find $pinned -mindepth 1 -type f | sort; }
+n_kept() { systemctl show -P NFileDescriptorStore "$service"; }
+pins_were=$(pins)
+[[ $pins_were ]] || fail "nothing is pinned"
+is "descriptors that are kept" "$(n_kept)" "$(wc -l <<<"$pins_were")"
+rm -r $pinned
+systemctl restart "$service"
+served
+is "the pins, after they were removed" "$(pins)" "$pins_were"
+journal_has "why" 'pins of the gate were gone'
+is "descriptors that are kept then" "$(n_kept)" "$(wc -l <<<"$pins_were")"
 systemctl stop "$service"
 is "the record after a restart and a stop" "$(stat -c %i "$socket.record")" "$record"
 is "who comes next starts it again" "$(as 1000 "$pinbroker" list --json)" '[]'

@@ -27,7 +27,7 @@ static const struct suite *const suites[] = {
 	&suite_policy_match, &suite_procfs,      &suite_proto,       &suite_record,
 	&suite_request,      &suite_restore,     &suite_sandbox,     &suite_session,
 	&suite_setting,      &suite_size,        &suite_trace,       &suite_lib_trace,
-	&suite_screen,       &suite_gate_index,  &suite_gate_spare,
+	&suite_screen,       &suite_gate_index,  &suite_fdstore,     &suite_gate_spare,
 };
 
 static unsigned int n_skipped; /* CUnit has no word for it */

@@ -28,6 +28,7 @@ extern const struct suite suite_conffile;
 extern const struct suite suite_connection;
 extern const struct suite suite_device;
 extern const struct suite suite_fdmsg;
+extern const struct suite suite_fdstore;
 extern const struct suite suite_gate_index;
 extern const struct suite suite_gate_spare;
 extern const struct suite suite_glob;

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/fdstore.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "bpf/gate_spare.h"
+#include "common/cleanup.h"
+#include "common/log.h"
+
+#define FDSTORE_NAME_MAX 256 /* a longer one the service manager does not take */
+
+/* What is kept under one name. */
+struct fdstore_entry {
+	const char *name; /* borrowed from fdstore.names; with the prefix */
+	int fd; /* owned; -1: it has been looked at */
+	enum gate_spare_state state;
+	bool wanted; /* it is of the gate that acts */
+	bool gone; /* the service manager was told to close it */
+};
+
+struct fdstore {
+	int socket_fd; /* owned; -1: none */
+	char **names; /* owned, with what is in it; NULL: none were passed */
+	struct fdstore_entry *entries; /* owned */
+	size_t n_entries;
+	unsigned int n_added;
+	unsigned int n_room; /* descriptors that it keeps at most; UINT_MAX: it does not say */
+	bool full;
+};
+
+void fdstore_free(struct fdstore *store)
+{
+	if (!store)
+		return;
+	for (size_t i = 0; i < store->n_entries; i++)
+		fd_closep(&store->entries[i].fd);
+	free(store->entries);
+	for (char **name = store->names; name && *name; name++)
+		free(*name);
+	free(store->names);
+	fd_closep(&store->socket_fd);
+	free(store);
+}
+
+void fdstore_freep(struct fdstore **store)
+{
+	fdstore_free(*store);
+}
+
+/* --- what was passed */
+
+static bool fdstore_is_ours(const char *name)
+{
+	return strncmp(name, FDSTORE_PREFIX, strlen(FDSTORE_PREFIX)) == 0;
+}
+
+/* Whether it is the socket to listen on is the listener's question: a wrong one is an error. */
+static int fdstore_take_one(struct fdstore *store, int passed_fd, const char *name)
+{
+	CLEANUP(fd_closep) int fd = passed_fd;
+	struct stat st;
+
+	if (name && fdstore_is_ours(name)) {
+		store->entries[store->n_entries++] =
+			(struct fdstore_entry){.name = name, .fd = STEAL_FD(fd)};
+		return 0;
+	}
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISSOCK(st.st_mode)) {
+		log_warning("the service manager passed descriptor %d, \"%s\", which is neither a "
+			    "socket nor known here: closed",
+			    fd, name ? name : "");
+		return 0;
+	}
+	if (store->socket_fd >= 0)
+		return -EINVAL;
+	store->socket_fd = STEAL_FD(fd);
+	return 0;
+}
+
+/* systemd says it since 254. */
+static unsigned int fdstore_room(void)
+{
+	const char *text = getenv("FDSTORE");
+	unsigned long room = text ? strtoul(text, NULL, 10) : 0;
+
+	return room && room < UINT_MAX ? (unsigned int)room : UINT_MAX;
+}
+
+static int fdstore_take(struct fdstore *store, int n)
+{
+	int err = 0, one;
+
+	store->entries = calloc((size_t)n, sizeof(*store->entries));
+	if (!store->entries)
+		return -ENOMEM;
+	for (int i = 0; i < n; i++) {
+		one = fdstore_take_one(store, SD_LISTEN_FDS_START + i,
+				       store->names ? store->names[i] : NULL);
+		err = err ? err : one; /* all of them are ours to close */
+	}
+	return err;
+}
+
+int fdstore_new(struct fdstore **ret_store)
+{
+	CLEANUP(fdstore_freep) struct fdstore *store = calloc(1, sizeof(*store));
+	int n, err = 0;
+
+	if (!store)
+		return -ENOMEM;
+	store->socket_fd = -1;
+	store->n_room = fdstore_room();
+	n = sd_listen_fds_with_names(0, &store->names);
+	/* Not as many names as descriptors: those are as good as none. The environment goes. */
+	if (n >= 0)
+		(void)sd_listen_fds(1);
+	else
+		n = sd_listen_fds(1);
+	if (n > 0)
+		err = fdstore_take(store, n);
+	if (n < 0 || err)
+		return n < 0 ? n : err;
+	*ret_store = STEAL(store);
+	return 0;
+}
+
+int fdstore_take_socket(struct fdstore *store)
+{
+	return store ? STEAL_FD(store->socket_fd) : -1;
+}
+
+/* --- pins that are gone */
+
+static void fdstore_report(const struct fdstore *store)
+{
+	size_t n_restored = 0;
+
+	for (size_t i = 0; i < store->n_entries; i++) {
+		const struct fdstore_entry *entry = &store->entries[i];
+
+		if (entry->state == GATE_SPARE_BAD)
+			log_warning("the service manager kept \"%s\", and what it passed is no "
+				    "such thing: closed",
+				    entry->name);
+		if (entry->state == GATE_SPARE_RESTORED)
+			n_restored++;
+	}
+	if (n_restored)
+		log_warning("%zu pins of the gate were gone, and are made again from what the "
+			    "service manager kept: limits were kept meanwhile",
+			    n_restored);
+}
+
+void fdstore_restore(struct fdstore *store, const char *dir)
+{
+	CLEANUP(freep) struct gate_spare *spares = NULL;
+	int err;
+
+	if (!store || !store->n_entries)
+		return;
+	spares = calloc(store->n_entries, sizeof(*spares));
+	for (size_t i = 0; spares && i < store->n_entries; i++)
+		spares[i] = (struct gate_spare){
+			.name = store->entries[i].name + strlen(FDSTORE_PREFIX),
+			.fd = store->entries[i].fd,
+		};
+	err = spares ? gate_spare_restore(dir, spares, store->n_entries) : -ENOMEM;
+	for (size_t i = 0; i < store->n_entries; i++) {
+		store->entries[i].state = spares ? spares[i].state : GATE_SPARE_UNTRIED;
+		fd_closep(&store->entries[i].fd); /* who passed it has another */
+	}
+	fdstore_report(store);
+	if (err)
+		log_error("what the service manager kept of the gate cannot be pinned in %s: %s",
+			  dir, strerror(-err));
+}
+
+bool fdstore_is_unseen(const struct fdstore *store)
+{
+	for (size_t i = 0; store && i < store->n_entries; i++)
+		if (store->entries[i].state == GATE_SPARE_UNTRIED)
+			return true;
+	return false;
+}
+
+/* --- what is kept */
+
+static void fdstore_remove(struct fdstore_entry *entry)
+{
+	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", entry->name);
+	entry->gone = true; /* if not, it is there at the next start, and looked at again */
+}
+
+/* One that is there, and good; others of that name go with it. */
+static bool fdstore_has(struct fdstore *store, const char *name)
+{
+	struct fdstore_entry *found = NULL;
+	size_t n = 0, n_good = 0;
+
+	for (size_t i = 0; i < store->n_entries; i++) {
+		struct fdstore_entry *entry = &store->entries[i];
+
+		if (entry->gone || strcmp(entry->name, name) != 0)
+			continue;
+		found = entry;
+		n++;
+		if (entry->state == GATE_SPARE_PINNED || entry->state == GATE_SPARE_RESTORED)
+			n_good++;
+	}
+	if (n == 1 && n_good == 1) {
+		found->wanted = true;
+		return true;
+	}
+	if (found)
+		fdstore_remove(found);
+	for (size_t i = 0; i < store->n_entries; i++)
+		if (strcmp(store->entries[i].name, name) == 0)
+			store->entries[i].gone = true;
+	return false;
+}
+
+static int fdstore_add(const char *name, int fd, void *arg)
+{
+	struct fdstore *store = arg;
+	char full[FDSTORE_NAME_MAX], message[FDSTORE_NAME_MAX + 64];
+	int err;
+
+	if (snprintf(full, sizeof(full), FDSTORE_PREFIX "%s", name) >= (int)sizeof(full))
+		return -ENAMETOOLONG;
+	if (fdstore_has(store, full))
+		return 0;
+	store->full = store->full || store->n_entries + store->n_added >= store->n_room;
+	if (store->full)
+		return 0;
+	/* A link can be polled, and there is nothing to wait for. */
+	(void)snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", full);
+	err = sd_pid_notify_with_fds(0, 0, message, &fd, 1);
+	store->n_added += err > 0;
+	return err < 0 ? err : 0;
+}
+
+void fdstore_fill(struct fdstore *store, const struct gate *gate)
+{
+	int err;
+
+	if (!store || !getenv("NOTIFY_SOCKET"))
+		return;
+	err = gate_spare_each(gate, fdstore_add, store);
+	if (err)
+		log_warning(
+			"the service manager does not keep the gate (%s): it goes where somebody "
+			"removes its pins",
+			strerror(-err));
+	if (store->full)
+		log_warning("the service manager keeps %u descriptors, too few for the gate: raise "
+			    "FileDescriptorStoreMax= of the unit",
+			    store->n_room);
+}
+
+void fdstore_clear(struct fdstore *store)
+{
+	for (size_t i = 0; store && i < store->n_entries; i++)
+		if (!store->entries[i].wanted && !store->entries[i].gone &&
+		    store->entries[i].state != GATE_SPARE_UNTRIED)
+			fdstore_remove(&store->entries[i]);
+}

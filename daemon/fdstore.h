@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the service manager passes at the start: its listening socket, and from its descriptor store
+ * (FileDescriptorStoreMax= of systemd.service(5)) what a daemon before had it keep.
+ *
+ * That is the gate: whoever has descriptors of its links and maps keeps its programs in the kernel,
+ * also while no daemon runs, and whatever becomes of their pins in bpffs. Without a service
+ * manager, or with one that keeps nothing, the pins alone do, and everything here does nothing.
+ *
+ * A name in the store is FDSTORE_PREFIX and a name of bpf/gate_spare.h.
+ */
+#ifndef DAEMON_FDSTORE_H
+#define DAEMON_FDSTORE_H
+
+#include <stdbool.h>
+
+struct fdstore;
+struct gate;
+
+#define FDSTORE_PREFIX "pinbroker-gate/" /* no ':', which ends a name in $LISTEN_FDNAMES */
+
+/**
+ * fdstore_new() - take what was passed: the environment does not say it any more
+ *
+ * What is neither a socket nor kept for us is said and closed.
+ *
+ * Return: 0; -EINVAL: there is more than one socket, or $LISTEN_FDS is no number; -ENOMEM; -errno.
+ */
+int fdstore_new(struct fdstore **ret_store);
+
+/* NULL is fine, here and in what follows: nothing was passed, and nobody keeps anything. */
+void fdstore_free(struct fdstore *store);
+void fdstore_freep(struct fdstore **store);
+
+/* Whatever socket was passed, once; owned by the caller. -1: none. */
+int fdstore_take_socket(struct fdstore *store);
+
+/**
+ * fdstore_restore() - pin again what is kept and not pinned any more, before the gate is opened
+ * @dir: of the pins
+ *
+ * What it does, and what is wrong, is logged. The descriptors are closed.
+ */
+void fdstore_restore(struct fdstore *store, const char *dir);
+
+/* Whether a gate is kept that could not be pinned: it acts, and nobody can look into it. */
+bool fdstore_is_unseen(const struct fdstore *store);
+
+/*
+ * Has everything of the gate kept that is not yet, before what it replaces is given up; and then
+ * has the service manager close what is not of this gate. Failures are logged. What
+ * is unseen stays.
+ */
+void fdstore_fill(struct fdstore *store, const struct gate *gate);
+void fdstore_clear(struct fdstore *store);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* What a service manager passes, each in a process of its own: descriptors 3 and up are its to
+ * fill. */
+#include "daemon/fdstore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "tests/unit/captured.h"
+#include "tests/unit/child.h"
+#include "tests/unit/suite.h"
+
+#define FIRST 3 /* SD_LISTEN_FDS_START */
+
+/* One letter for each descriptor: s a socket, n /dev/null. */
+static const struct passed {
+	const char *name;
+	const char *kinds;
+	const char *n; /* LISTEN_FDS; NULL: as many as there are */
+	const char *names; /* LISTEN_FDNAMES; NULL: not set */
+	int err;
+	int socket; /* that is the listener's; -1: none */
+	size_t said; /* lines of the log */
+	const char *kept; /* what is left open besides */
+} cases[] = {
+	{"nothing", "", NULL, NULL, 0, -1, 0, ""},
+	{"a socket", "s", NULL, NULL, 0, 3, 0, ""},
+	{"a socket of a unit", "s", NULL, "pinbrokerd.socket", 0, 3, 0, ""},
+	{"a socket behind what is kept", "nns", NULL,
+	 FDSTORE_PREFIX "1/gate_control:" FDSTORE_PREFIX "1/1/gate_ioctl:pinbrokerd.socket", 0, 5,
+	 0, "34"},
+	{"two sockets", "ss", NULL, "a:b", -EINVAL, -1, 0, ""},
+	{"a stranger", "n", NULL, "stored", 0, -1, 1, ""},
+	{"a stranger and a socket", "ns", NULL, "stored:x", 0, 4, 1, ""},
+	{"a stranger whose name begins like ours", "n", NULL, "pinbroker-gat", 0, -1, 1, ""},
+	{"a name of ours that says nothing", "n", NULL, FDSTORE_PREFIX, 0, -1, 0, "3"},
+	{"two of one name", "nn", NULL, FDSTORE_PREFIX "1/x:" FDSTORE_PREFIX "1/x", 0, -1, 0, "34"},
+	{"more names than descriptors", "s", NULL, "a:b", 0, 3, 0, ""},
+	{"fewer names, one of them ours", "ns", NULL, FDSTORE_PREFIX "1/x", 0, 4, 1, ""},
+	{"no number", "s", "x", NULL, -EINVAL, -1, 0, "3"},
+	{"more than there are", "s", "2", NULL, -EBADF, -1, 0, "3"},
+};
+
+static int place(char kind, int at)
+{
+	int fd = kind == 's' ? socket(AF_UNIX, SOCK_SEQPACKET, 0) : open("/dev/null", O_RDONLY);
+
+	return fd == at ? 0 : dup2(fd, at) == at && close(fd) == 0 ? 0 : -1;
+}
+
+static int pass(const char *kinds, const char *n, const char *names)
+{
+	char pid[16], count[24];
+
+	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	(void)snprintf(count, sizeof(count), "%zu", strlen(kinds));
+	if (close_range(FIRST, ~0U, 0) < 0)
+		return -1;
+	for (size_t i = 0; kinds[i]; i++)
+		if (place(kinds[i], FIRST + (int)i))
+			return -1;
+	if (names && setenv("LISTEN_FDNAMES", names, 1))
+		return -1;
+	if (!*kinds)
+		return 0;
+	return setenv("LISTEN_PID", pid, 1) || setenv("LISTEN_FDS", n ? n : count, 1) ? -1 : 0;
+}
+
+/* Which of the descriptors 3 to 9 are open, but for one. */
+static void open_ones(int but, char ret_open[static 8])
+{
+	size_t n = 0;
+
+	for (int fd = FIRST; fd < 10; fd++)
+		if (fd != but && fcntl(fd, F_GETFD) >= 0)
+			ret_open[n++] = (char)('0' + fd);
+	ret_open[n] = '\0';
+}
+
+static int take(void *arg)
+{
+	const struct passed *c = arg;
+	struct fdstore *store = NULL;
+	char open[8];
+	int fd = -1;
+
+	if (pass(c->kinds, c->n, c->names))
+		return 2;
+	if (fdstore_new(&store) != c->err || getenv("LISTEN_FDS") || getenv("LISTEN_FDNAMES"))
+		return 3;
+	if (!c->err)
+		fd = fdstore_take_socket(store);
+	if (fd != c->socket || fdstore_take_socket(store) != -1)
+		return 4;
+	open_ones(fd, open);
+	if (strcmp(open, c->kept) != 0)
+		return 5;
+	fdstore_free(store);
+	open_ones(fd, open);
+	return c->err || !*open ? 0 : 6;
+}
+
+static void what_is_passed_has_its_place(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct passed c = cases[i];
+		struct child child;
+
+		captured_begin();
+		child_run(&child, take, &c);
+		CHECK(c.name, child_end(&child) == 0);
+		CHECK(c.name, captured_lines() == c.said);
+		captured_end();
+	}
+}
+
+/* What it is told to keep or close, a line each. */
+static size_t notices(int fd, char *ret_text, size_t size)
+{
+	size_t n = 0, len = 0;
+	ssize_t got;
+
+	while ((got = recv(fd, ret_text + len, size - len - 1, MSG_DONTWAIT)) > 0) {
+		len += (size_t)got;
+		n++;
+	}
+	ret_text[len] = '\0';
+	return n;
+}
+
+static int notify_socket(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "@pinbroker-unit-%d", (int)getpid());
+	memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
+	if (bind(fd, (struct sockaddr *)&address,
+		 (socklen_t)(sizeof(address.sun_family) + strlen(name))) ||
+	    setenv("NOTIFY_SOCKET", name, 1))
+		return -1;
+	return fd;
+}
+
+/* Nothing could be pinned: who keeps the gate goes on, and is not told to close anything. */
+static int restore_nowhere(void *arg)
+{
+	char text[4096];
+	struct fdstore *store = NULL;
+	int fd;
+
+	(void)arg;
+	if (pass("n", NULL, FDSTORE_PREFIX "1/gate_control"))
+		return 2;
+	fd = notify_socket();
+	if (fd < 0 || fdstore_new(&store))
+		return 3;
+	if (fdstore_is_unseen(store) != true) /* nobody has looked */
+		return 4;
+	fdstore_restore(store, "/tmp");
+	if (!fdstore_is_unseen(store))
+		return 5;
+	if (fcntl(FIRST, F_GETFD) >= 0)
+		return 6;
+	fdstore_clear(store);
+	if (notices(fd, text, sizeof(text)))
+		return 7;
+	fdstore_free(store);
+	return 0;
+}
+
+static void without_bpffs_all_stays_where_it_is(void)
+{
+	struct child child;
+
+	captured_begin();
+	child_run(&child, restore_nowhere, NULL);
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	CU_ASSERT_EQUAL(captured_count("cannot be pinned in /tmp"), 1);
+	CU_ASSERT_EQUAL(captured_lines(), 1);
+	captured_end();
+}
+
+static void without_a_service_manager_nothing_happens(void)
+{
+	CU_ASSERT_EQUAL(fdstore_take_socket(NULL), -1);
+	CU_ASSERT_FALSE(fdstore_is_unseen(NULL));
+	fdstore_restore(NULL, "/nowhere");
+	fdstore_fill(NULL, NULL);
+	fdstore_clear(NULL);
+	fdstore_free(NULL);
+}
+
+static const CU_TestInfo tests[] = {
+	{"what is passed has its place, or is said and closed", what_is_passed_has_its_place},
+	{"without bpffs all stays where it is", without_bpffs_all_stays_where_it_is},
+	{"without a service manager nothing happens", without_a_service_manager_nothing_happens},
+	CU_TEST_INFO_NULL,
+};
+
+const struct suite suite_fdstore = {"fdstore", tests};
