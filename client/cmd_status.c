@@ -43,6 +43,18 @@ static int add_row(const struct pinbroker_share *share, void *arg)
 	return err;
 }
 
+/* "-" is not known, as there is no tracer; an empty list is "none". */
+static void print_missing(const struct pinbroker_status *status)
+{
+	char text[512] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < status->n_trace_missing && len < sizeof(text); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i ? ", " : "",
+					status->trace_missing[i]);
+	output_line("trace-missing", "%s", !status->traced ? "-" : len ? text : "none");
+}
+
 static void print_lines(const struct pinbroker_status *status)
 {
 	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX];
@@ -61,6 +73,7 @@ static void print_lines(const struct pinbroker_status *status)
 			    size_text(status->host_limit, a), size_text(status->host_sum, b));
 	output_line("lost-events", "%s", output_number(status->lost_events, a));
 	output_line("recursion-misses", "%s", output_number(status->recursion_misses, a));
+	print_missing(status);
 }
 
 static int print_text(const struct cmd_env *env, struct pinbroker *broker)
@@ -102,6 +115,17 @@ static int add_object(const struct pinbroker_share *share, void *arg)
 		       : 0;
 }
 
+/* NULL: out of memory. */
+static json_t *missing_json(const struct pinbroker_status *status)
+{
+	CLEANUP(json_decrefp) json_t *array = status->traced ? json_array() : json_null();
+
+	for (size_t i = 0; array && i < status->n_trace_missing; i++)
+		if (json_array_append_new(array, output_json_text(status->trace_missing[i])) < 0)
+			return NULL;
+	return STEAL(array);
+}
+
 /* Takes users over. */
 static json_t *status_json(const struct pinbroker_status *status, json_t *users)
 {
@@ -118,6 +142,7 @@ static json_t *status_json(const struct pinbroker_status *status, json_t *users)
 		{"mem_total_bytes", output_json_figure(status->mem_total)},
 		{"lost_events", output_json_figure(status->lost_events)},
 		{"recursion_misses", output_json_figure(status->recursion_misses)},
+		{"trace_missing", missing_json(status)},
 		{"users", users},
 	};
 

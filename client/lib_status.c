@@ -8,6 +8,16 @@
 
 static_assert(PINBROKER_UNKNOWN == PROTO_UNKNOWN, "copied as it is");
 static_assert(PINBROKER_UNLIMITED == PROTO_UNLIMITED, "copied as it is");
+static_assert(PROTO_EVENT_KINDS <= PINBROKER_TRACE_KINDS_MAX, "room for each");
+
+/* Kinds that only a newer broker knows have no name here. */
+static void copy_missing(uint64_t missing, struct pinbroker_status *to)
+{
+	to->traced = missing != PROTO_UNKNOWN;
+	for (uint32_t kind = 0; to->traced && kind < PROTO_EVENT_KINDS; kind++)
+		if (missing & 1ULL << kind)
+			to->trace_missing[to->n_trace_missing++] = proto_event_name(kind);
+}
 
 static void copy_status(const struct proto_status *from, struct pinbroker_status *to)
 {
@@ -25,6 +35,7 @@ static void copy_status(const struct proto_status *from, struct pinbroker_status
 	proto_text_set(to->kernel, sizeof(to->kernel), from->kernel);
 	proto_text_set(to->loop, sizeof(to->loop), from->loop);
 	proto_text_set(to->gate_reason, sizeof(to->gate_reason), from->gate_reason);
+	copy_missing(from->trace_missing, to);
 }
 
 static void copy_share(const struct proto_share *from, struct pinbroker_share *to)

@@ -120,6 +120,8 @@ struct pinbroker_limits {
 
 #define PINBROKER_REVOKE_KILL 1U /* the owner gets SIGKILL */
 
+#define PINBROKER_TRACE_KINDS_MAX 64
+
 /* How the broker is. */
 struct pinbroker_status {
 	uint64_t mem_total; /* bytes */
@@ -134,6 +136,9 @@ struct pinbroker_status {
 	char kernel[72]; /* uname -r */
 	char loop[24]; /* "io_uring", "epoll" */
 	char gate_reason[256]; /* why the gate is not exact, one line; "": it is */
+	bool traced; /* trace tells what the kernel does, not only what the broker does */
+	size_t n_trace_missing; /* kinds of events that it cannot tell: none, unless traced */
+	const char *trace_missing[PINBROKER_TRACE_KINDS_MAX]; /* static; as in pinbroker_event */
 };
 
 /* What the sessions of one uid under one policy have of the sums. */

@@ -278,6 +278,7 @@ struct proto_status {
 	uint64_t n_sessions;
 	uint64_t lost_events; /* PROTO_UNKNOWN, as the next */
 	uint64_t recursion_misses;
+	uint64_t trace_missing; /* 1 << enum proto_event_kind; PROTO_UNKNOWN: no tracer */
 	uint32_t gate; /* enum proto_gate */
 	uint32_t pid; /* of the broker */
 	uint32_t n; /* records that follow */
@@ -287,7 +288,7 @@ struct proto_status {
 	char loop[24]; /* "io_uring", "epoll" */
 	char gate_reason[256]; /* one line; "": nothing is missing */
 };
-static_assert(sizeof(struct proto_status) == 64 + 32 + 72 + 24 + 256, "wire format");
+static_assert(sizeof(struct proto_status) == 72 + 32 + 72 + 24 + 256, "wire format");
 
 #define PROTO_SHARE_POLICY 1U /* the policy is still there, and the limits are known */
 
@@ -431,6 +432,8 @@ enum proto_event_kind {
 	PROTO_EVENT_KILL, /* SIGKILL, also by revoke */
 	PROTO_EVENT_KINDS,
 };
+static_assert(PROTO_EVENT_KINDS < 64,
+	      "proto_status.trace_missing has a bit for each, and is known");
 
 /* From here on there are events. */
 struct proto_traced {

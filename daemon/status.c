@@ -16,6 +16,7 @@
 #include "daemon/peer.h"
 #include "daemon/request.h"
 #include "daemon/session.h"
+#include "daemon/trace.h"
 
 /* A page in the making: records go into the broker's packet. */
 struct status_page {
@@ -84,6 +85,7 @@ static void status_fill(const struct broker *broker, struct proto_status *ret_st
 		.n_sessions = session_count(broker->sessions),
 		.lost_events = broker->gate ? gate_lost(broker->gate) : PROTO_UNKNOWN,
 		.recursion_misses = broker->gate ? gate_misses(broker->gate) : PROTO_UNKNOWN,
+		.trace_missing = trace_missing(broker->trace),
 		.gate = status_gates[gate_level(broker->gate)],
 		.pid = (uint32_t)getpid(),
 	};

@@ -563,15 +563,31 @@ void trace_refusal(const struct peer *peer, enum refusal refusal)
 
 /* --- beginning and end */
 
-/* A kernel may lack the function that an event comes from. */
-static void trace_say_missing(const struct trace *trace)
+/* A kernel may lack the function that an event comes from, or have it built into another. */
+uint64_t trace_kinds_missing(uint32_t have)
 {
-	uint32_t have = tracer_kinds(trace->tracer);
+	uint64_t missing = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(trace_kinds); i++)
 		if (!(have & BIT(i)))
+			missing |= 1ULL << trace_kinds[i];
+	return missing;
+}
+
+uint64_t trace_missing(const struct trace *trace)
+{
+	return trace && trace->tracer ? trace_kinds_missing(tracer_kinds(trace->tracer))
+				      : PROTO_UNKNOWN;
+}
+
+static void trace_say_missing(const struct trace *trace)
+{
+	uint64_t missing = trace_missing(trace);
+
+	for (uint32_t kind = 0; kind < PROTO_EVENT_KINDS; kind++)
+		if (missing & 1ULL << kind)
 			log_notice("trace: no %s events: this kernel has no function for them",
-				   proto_event_name(trace_kinds[i]));
+				   proto_event_name(kind));
 }
 
 static int trace_open_tracer(struct trace *trace)

@@ -11,6 +11,7 @@
 #define DAEMON_TRACE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "accounting/admission.h"
 #include "common/proto.h"
@@ -53,6 +54,13 @@ void trace_request(const struct peer *peer);
  */
 void trace_audit(const struct broker *broker, const char *word, const struct session *session,
 		 const struct peer *peer);
+
+/*
+ * 1 << enum proto_event_kind: those that this kernel has no function for; PROTO_UNKNOWN: there are
+ * only the broker's own events.
+ */
+uint64_t trace_missing(const struct trace *trace);
+uint64_t trace_kinds_missing(uint32_t have); /* of tracer_kinds() */
 
 void trace_refusal(const struct peer *peer, enum refusal refusal);
 

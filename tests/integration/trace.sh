@@ -58,6 +58,28 @@ kinds() {
 	awk -v id="$2" '$2 == id { print $3 }' "$1" | sort -u | tr '\n' ' '
 }
 
+# missing: what the kernel has no function for, as it says itself. One of each line will do.
+missing() {
+	local kind names
+
+	while read -r kind names; do
+		grep -qE "^(${names// /|})( |\$)" /sys/kernel/tracing/available_filter_functions || echo "$kind"
+	done <<-'EOF'
+		open iommufd_fops_open
+		map iommufd_ioas_map
+		copy iommufd_ioas_copy
+		unmap iommufd_ioas_unmap
+		charge iopt_pages_update_pinned do_update_pinned
+		uncharge iopt_pages_update_pinned do_update_pinned
+		bind vfio_df_ioctl_bind_iommufd
+		attach vfio_df_ioctl_attach_pt
+		release iommufd_fops_release
+	EOF
+}
+is "events that this kernel cannot give" \
+	"$("$pinbroker" status --json | jq -r '.trace_missing | join(" ")')" "$(missing | paste -sd ' ')"
+is "those that the log names" "$(sed -n 's/.*trace: no \([a-z]*\) events.*/\1/p' "$log")" "$(missing)"
+
 is "programs attached before anybody listens" "$(links)" 0
 
 # Who sees what.

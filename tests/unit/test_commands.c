@@ -332,6 +332,7 @@ static const struct {
 	 .n_sessions = 2,
 	 .lost_events = 0,
 	 .recursion_misses = PROTO_UNKNOWN,
+	 .trace_missing = 1ULL << PROTO_EVENT_MAP | 1ULL << PROTO_EVENT_CHARGE,
 	 .pid = 42,
 	 .n = 2,
 	 .version = "0.1.0",
@@ -355,6 +356,7 @@ static const char status_text[] = "broker: 0.1.0, pid 42, on io_uring\n"
 				  "host: not limited; 3G granted to all sessions\n"
 				  "lost-events: 0\n"
 				  "recursion-misses: -\n"
+				  "trace-missing: map, charge\n"
 				  "\n"
 				  " UID  POLICY   SESSIONS  MAX  SUM  USER-MODE  USER-LIMIT\n"
 				  "1000  tenants         1   16   2G          0   unlimited\n"
@@ -365,7 +367,8 @@ static const char status_json[] =
 	"  \"loop\": \"io_uring\",\n  \"gate\": \"none\",\n  \"gate_reason\": null,\n"
 	"  \"sessions\": 2,\n  \"host_limit_bytes\": \"unlimited\",\n"
 	"  \"host_sum_bytes\": 3221225472,\n  \"mem_total_bytes\": 8589934592,\n"
-	"  \"lost_events\": 0,\n  \"recursion_misses\": null,\n  \"users\": [\n"
+	"  \"lost_events\": 0,\n  \"recursion_misses\": null,\n"
+	"  \"trace_missing\": [\n    \"map\",\n    \"charge\"\n  ],\n  \"users\": [\n"
 	"    {\n      \"uid\": 1000,\n      \"policy\": \"tenants\",\n      \"sessions\": 1,\n"
 	"      \"max_sessions\": 16,\n      \"sum_bytes\": 2147483648,\n"
 	"      \"user_mode_sum_bytes\": 0,\n      \"user_limit_bytes\": \"unlimited\"\n    },\n"

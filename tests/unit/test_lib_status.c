@@ -22,6 +22,8 @@ static const struct page first_page = {
 		 .n_sessions = 4,
 		 .lost_events = 5,
 		 .recursion_misses = PROTO_UNKNOWN,
+		 .trace_missing = 1ULL << PROTO_EVENT_MAP | 1ULL << PROTO_EVENT_KILL |
+				  1ULL << 62 /* one that is not known yet */,
 		 .gate = PROTO_GATE_BEST_EFFORT,
 		 .pid = 99,
 		 .n = 2,
@@ -87,6 +89,10 @@ static void status_walks_pages(void)
 	CU_ASSERT_EQUAL(status.n_sessions, 4);
 	CU_ASSERT_EQUAL(status.lost_events, 5);
 	CU_ASSERT_EQUAL(status.recursion_misses, PINBROKER_UNKNOWN);
+	CU_ASSERT_TRUE(status.traced);
+	CU_ASSERT_EQUAL_FATAL(status.n_trace_missing, 2);
+	CU_ASSERT_STRING_EQUAL(status.trace_missing[0], "map");
+	CU_ASSERT_STRING_EQUAL(status.trace_missing[1], "kill");
 	CU_ASSERT_EQUAL(status.pid, 99);
 	CU_ASSERT_STRING_EQUAL(status.gate, "best-effort");
 	CU_ASSERT_STRING_EQUAL(status.gate_reason, "why");

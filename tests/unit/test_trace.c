@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bpf/trace_event.h"
 #include "common/cleanup.h"
 #include "tests/unit/broker_fixture.h"
 #include "tests/unit/suite.h"
@@ -171,6 +172,20 @@ static void who_does_not_read_loses_and_is_told(void)
 	broker_fixture_fini(&f);
 }
 
+static void a_kind_without_its_function_is_missing(void)
+{
+	const uint32_t all = (1U << TRACE_KINDS) - 1;
+
+	CU_ASSERT_EQUAL(trace_missing(NULL), PROTO_UNKNOWN); /* nobody to ask */
+	CU_ASSERT_EQUAL(trace_kinds_missing(all), 0);
+	CU_ASSERT_EQUAL(trace_kinds_missing(all & ~(1U << TRACE_MAP)), 1ULL << PROTO_EVENT_MAP);
+	CU_ASSERT_EQUAL(trace_kinds_missing(all & ~(1U << TRACE_CHARGE | 1U << TRACE_UNCHARGE)),
+			1ULL << PROTO_EVENT_CHARGE | 1ULL << PROTO_EVENT_UNCHARGE);
+	/* The broker's own never are. */
+	CU_ASSERT_EQUAL(trace_kinds_missing(0),
+			(1ULL << PROTO_EVENT_KINDS) - (1ULL << PROTO_EVENT_OPEN));
+}
+
 static CU_TestInfo tests[] = {
 	{"the broker tells its own events, of the session that was asked for",
 	 the_broker_tells_its_own},
@@ -178,6 +193,7 @@ static CU_TestInfo tests[] = {
 	{"only so many listen", only_so_many_listen},
 	{"who does not read loses events, and is told how many",
 	 who_does_not_read_loses_and_is_told},
+	{"a kind without its function is missing", a_kind_without_its_function_is_missing},
 	CU_TEST_INFO_NULL,
 };
 
