@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# vm: QEMU=10
 # vm: TMO=1200
 # Somebody removes the gate's pins while no daemon runs. Without a service manager that keeps
 # descriptors its limits are gone with them; with one they hold, and the next daemon has the pins,
