@@ -7,16 +7,9 @@
 #define BPF_CALLER_BPF_H
 
 #include "bpf/maps.bpf.h"
+#include "bpf/task.bpf.h"
 
 #define CROWD_NS (1000 * NSEC_PER_MSEC)
-
-static __always_inline __u64 caller_inode(void)
-{
-	const struct task_struct *task = (void *)bpf_get_current_task();
-	const struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
-
-	return bpf_core_field_exists(pid->ino) ? BPF_CORE_READ(pid, ino) : 0;
-}
 
 /* No room: the daemon is told now and then, to make some where processes have exited. */
 static __always_inline void caller_crowd(__u32 slot, struct gate_session *s)
@@ -41,7 +34,7 @@ static __always_inline void caller_see(__u32 slot, struct gate_session *s)
 	for (int i = 0; i < GATE_CALLERS; i++) {
 		if (READ(s->callers[i].pid) || atomic_cas(&s->callers[i].pid, 0, pid))
 			continue;
-		atomic_set(&s->callers[i].inode, caller_inode());
+		atomic_set(&s->callers[i].inode, task_inode((void *)bpf_get_current_task()));
 		event_send(slot, s, GATE_EVENT_CALLER);
 		return;
 	}

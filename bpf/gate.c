@@ -17,6 +17,7 @@
 #include "bpf/gate_map.h"
 #include "bpf/gate_private.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 
 #define GATE_EVENTS_AT_ONCE 64
 
@@ -75,14 +76,6 @@ void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits 
 	__atomic_store_n(&s->max_objects, limits->objects, __ATOMIC_SEQ_CST);
 }
 
-static uint64_t gate_now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* The numbering of operations goes on: threads remember those of the session before. */
 static int gate_fill(struct gate *gate, uint32_t slot, uint64_t id,
 		     const struct gate_limits *limits)
@@ -95,7 +88,7 @@ static int gate_fill(struct gate *gate, uint32_t slot, uint64_t id,
 	if (err)
 		return err;
 	/* Nothing is in it, which is as good as a reading. */
-	*s = (struct gate_session){.next_op = next_op, .read_ns = gate_now_ns()};
+	*s = (struct gate_session){.next_op = next_op, .read_ns = clock_ns(CLOCK_MONOTONIC)};
 	gate->near[slot] = (struct gate_figures){0};
 	gate_set_limits(gate, slot, limits);
 	__atomic_store_n(&s->id, id, __ATOMIC_SEQ_CST);
@@ -241,7 +234,7 @@ int gate_read(struct gate *gate, uint32_t slot, bool wait, struct gate_figures *
 		.mappings = GATE_USED_MAPPINGS(call.used),
 		.pinned = call.pinned,
 		.objects = call.objects,
-		.read_ns = gate_now_ns(),
+		.read_ns = clock_ns(CLOCK_MONOTONIC),
 	};
 	gate_take(&gate->near[slot], ret_figures);
 	ret_figures->exact = call.exact;

@@ -7,6 +7,7 @@
 #include "bpf/maps.bpf.h"
 
 #include "bpf/hunt_map.h"
+#include "bpf/task.bpf.h"
 
 #define SIGKILL 9
 #define HUNT_LOOKS 64 /* descriptors between two looks at the clock; a power of two */
@@ -45,14 +46,8 @@ static __always_inline __u64 mark_of(const struct hunt_marks *marks, const struc
 	return READ(marks->hunted[slot]);
 }
 
-/* Of a pidfd of its process. */
-static __always_inline __u64 inode_of(const struct task_struct *task)
-{
-	return BPF_CORE_READ(task, group_leader, thread_pid, ino);
-}
-
 /* One that dumps core takes its time, until it is killed. */
-static __always_inline bool is_dying(const struct task_struct *task)
+static __always_inline bool is_exiting(const struct task_struct *task)
 {
 	return (BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT) &&
 	       !BPF_CORE_READ(task, signal, core_state);
@@ -76,10 +71,10 @@ int hunt_holders(struct bpf_iter__task_file *ctx)
 		return 1;
 	if (!mark_of(marks, file, &holder.slot))
 		return 0;
-	holder.inode = inode_of(task);
+	holder.inode = task_inode(task);
 	holder.pid = (__u32)task->tgid;
 	holder.uid = BPF_CORE_READ(task, real_cred, uid.val);
-	holder.dying = is_dying(task);
+	holder.dying = is_exiting(task);
 	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
 	return 0;
 }
@@ -122,7 +117,7 @@ static __always_inline int task_alloc(void)
 
 	if (!marks || !READ(marks->users[HUNT_USER(uid)]))
 		return 0;
-	if (task->tgid == 1 || inode_of(task) == READ(marks->spared))
+	if (task->tgid == 1 || task_inode(task) == READ(marks->spared))
 		return 0;
 	table = BPF_CORE_READ(task, files, fdt);
 	if (!table)

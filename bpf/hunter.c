@@ -15,6 +15,7 @@
 #include "bpf/gate.h"
 #include "bpf/hunt_map.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 
 #define HUNTER_AT_ONCE 64 /* records; the kernel keeps the others until they are read */
 
@@ -23,14 +24,6 @@ struct hunter {
 	struct hunt_marks *marks; /* mapped */
 	struct bpf_link *link; /* owned; NULL: the programs are those of a daemon before */
 };
-
-static uint64_t hunter_now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* A pid may be one of a namespace; the kernel's programs know none. */
 static int hunter_spare_self(struct hunter *hunter)
@@ -141,7 +134,7 @@ int hunter_look(struct hunter *hunter, int *ret_fd)
 
 int hunter_read(struct hunter *hunter, int fd, unsigned int ms, hunter_fn fn, void *arg)
 {
-	const uint64_t until_ns = hunter_now_ns() + ms * 1000000ULL;
+	const uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + ms * 1000000ULL;
 	struct hunt_holder holders[HUNTER_AT_ONCE];
 
 	__atomic_store_n(&hunter->marks->until_ns, until_ns, __ATOMIC_SEQ_CST);
@@ -155,6 +148,6 @@ int hunter_read(struct hunter *hunter, int fd, unsigned int ms, hunter_fn fn, vo
 			return -errno;
 		for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(*holders); i++)
 			fn(&holders[i], arg);
-	} while (hunter_now_ns() < until_ns);
+	} while (clock_ns(CLOCK_MONOTONIC) < until_ns);
 	return 1;
 }

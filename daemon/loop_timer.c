@@ -7,14 +7,7 @@
 #include <time.h>
 
 #include "common/cleanup.h"
-
-static uint64_t loop_timers_now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * LOOP_NS_PER_S + (uint64_t)now.tv_nsec;
-}
+#include "common/clock.h"
 
 static bool loop_timer_before(const struct loop_timer *a, const struct loop_timer *b)
 {
@@ -64,7 +57,7 @@ uint64_t loop_timers_wait_ns(const struct loop *loop)
 
 	if (!timers->n_timers)
 		return LOOP_FOREVER;
-	now_ns = loop_timers_now_ns();
+	now_ns = clock_ns(CLOCK_MONOTONIC);
 	return timers->heap[0].due_ns > now_ns ? timers->heap[0].due_ns - now_ns : 0;
 }
 
@@ -80,7 +73,7 @@ void loop_timers_serve(struct loop *loop, uint64_t first_new)
 
 	if (!timers->n_timers || loop->stopped)
 		return;
-	now_ns = loop_timers_now_ns();
+	now_ns = clock_ns(CLOCK_MONOTONIC);
 	while (timers->n_timers && timers->heap[0].due_ns <= now_ns &&
 	       timers->heap[0].serial < first_new && !loop->stopped) {
 		uint32_t slot = timers->heap[0].slot;
@@ -111,7 +104,7 @@ int loop_after(struct loop *loop, uint32_t ms, loop_timer_fn fn, void *arg, uint
 {
 	const struct loop_slot slot = {.op = LOOP_OP_TIMER, .fd = -1, .fn.timer = fn, .arg = arg};
 	struct loop_timers *timers = &loop->timers;
-	struct loop_timer timer = {.due_ns = loop_timers_now_ns() + ms * LOOP_NS_PER_MS};
+	struct loop_timer timer = {.due_ns = clock_ns(CLOCK_MONOTONIC) + ms * LOOP_NS_PER_MS};
 	int err = loop_timers_reserve(timers);
 
 	if (!err)

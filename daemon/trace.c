@@ -12,6 +12,7 @@
 #include "bpf/trace_event.h"
 #include "bpf/tracer.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "daemon/access.h"
 #include "daemon/broker.h"
@@ -97,14 +98,6 @@ static void trace_enter(struct trace *trace, enum trace_state state)
 	assert(trace_next[trace->state] & BIT(state));
 	log_debug("trace: state %d, then %d", trace->state, state);
 	trace->state = state;
-}
-
-static uint64_t trace_clock(clockid_t clock)
-{
-	struct timespec now;
-
-	(void)clock_gettime(clock, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* --- sending */
@@ -268,7 +261,7 @@ static void trace_count(void *arg)
 /* Takes a batch of what is in the ring. */
 static void trace_drain(struct trace *trace)
 {
-	trace->to_realtime = trace_clock(CLOCK_REALTIME) - trace_clock(CLOCK_MONOTONIC);
+	trace->to_realtime = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
 	tracer_dispatch(trace->tracer, TRACE_BATCH_MAX, trace_take, trace);
 	trace_flush(trace);
 }
@@ -479,10 +472,10 @@ static const struct {
 static void trace_set_peer(const struct trace *trace, const struct peer *peer,
 			   struct proto_event *event)
 {
-	event->ns = trace_clock(CLOCK_REALTIME);
+	event->ns = clock_ns(CLOCK_REALTIME);
 	if (!peer)
 		return;
-	event->took_ns = trace_clock(CLOCK_MONOTONIC) - trace->request_ns;
+	event->took_ns = clock_ns(CLOCK_MONOTONIC) - trace->request_ns;
 	event->pid = (uint32_t)peer->cred.pid;
 	if (peer->cred.pid == trace->asker)
 		proto_text_set(event->comm, sizeof(event->comm), trace->comm);
@@ -513,7 +506,7 @@ void trace_request(const struct peer *peer)
 
 	if (!trace || !trace->listeners)
 		return;
-	trace->request_ns = trace_clock(CLOCK_MONOTONIC);
+	trace->request_ns = clock_ns(CLOCK_MONOTONIC);
 	trace->asker = peer->cred.pid;
 	if (procfs_comm(peer->cred.pid, trace->comm) < 0 || procfs_exited(peer->pidfd))
 		trace->comm[0] = '\0';
