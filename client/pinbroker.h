@@ -118,7 +118,7 @@ struct pinbroker_limits {
 	uint64_t migration_buffers; /* bytes per device */
 };
 
-#define PINBROKER_REVOKE_KILL 1U /* the owner gets SIGKILL */
+#define PINBROKER_REVOKE_KILL 1U /* SIGKILL for the owner and other holders */
 
 #define PINBROKER_TRACE_KINDS_MAX 64
 
