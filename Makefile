@@ -66,7 +66,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	loop_uring.c memlock.c order.c owner.c payer.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c warden.c) \
-	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_spare.c host.c hunter.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
+	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
 	common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/sys.c

@@ -30,13 +30,6 @@
 #define GATE_BPF_FS_MAGIC 0xcafe4a11
 #define GATE_SHOWN_STEP ((size_t)128 << 10) /* bytes: a multiple of a page */
 
-static size_t gate_page_up(size_t n)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	return (n + page - 1) & ~(page - 1);
-}
-
 /* The bytes that are mapped for the slots below @n. */
 static size_t gate_shown_size(const struct gate *gate, uint32_t n)
 {
@@ -95,33 +88,6 @@ int gate_open_dir(const char *dir, int *ret_fd)
 	return 0;
 }
 
-static int gate_remove_tree(int at, const char *name)
-{
-	CLEANUP(fd_closep) int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	const struct dirent *entry;
-	DIR *dir;
-	int err = 0, one;
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	dir = fdopendir(fd);
-	if (!dir)
-		return -errno;
-	(void)STEAL_FD(fd); /* closedir() has it */
-	while ((entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		one = entry->d_type == DT_DIR ? gate_remove_tree(dirfd(dir), entry->d_name)
-		      : unlinkat(dirfd(dir), entry->d_name, 0) < 0 ? -errno
-								   : 0;
-		err = err ? err : one; /* the others go all the same */
-	}
-	(void)closedir(dir);
-	if (!err && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		err = -errno;
-	return err;
-}
-
 /*
  * The old programs act at each moment: as before until the first store, and by generation from
  * there on. That its own number stays in before makes the next one a new number, while its links,
@@ -148,38 +114,6 @@ void gate_drop(struct gate *gate)
 	(void)snprintf(name, sizeof(name), "%u", gate->generation);
 	(void)gate_remove_tree(gate->dir_fd, name); /* what is left of it acts on nothing */
 	gate_close(gate);
-}
-
-/* Who else may have descriptors of the links is not known: their programs have to stop, too. */
-static void gate_disarm(int dir_fd)
-{
-	CLEANUP(fd_closep) int fd = -1;
-	struct gate_control *control;
-	char path[64];
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/gate_control", dir_fd);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return;
-	control = mmap(NULL, gate_page_up(sizeof(*control)), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		       0);
-	if (control == MAP_FAILED)
-		return;
-	__atomic_store_n(&control->generation, 0, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&control->before, 0, __ATOMIC_SEQ_CST);
-	(void)munmap(control, gate_page_up(sizeof(*control)));
-}
-
-int gate_purge(const char *dir)
-{
-	CLEANUP(fd_closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return -errno;
-	gate_disarm(fd);
-	return gate_remove_tree(AT_FDCWD, dir);
 }
 
 /* --- loading */
@@ -290,9 +224,16 @@ static void gate_choose(const struct gate *gate)
 			(void)bpf_program__set_autoload(program, !gate->fallback);
 		if (gate_section_is(program, "fmod_ret/") || gate_section_is(program, "fentry/"))
 			(void)bpf_program__set_autoload(program, gate->fallback);
-		if (gate->kept && gate_program_is_pinned(program))
-			(void)bpf_program__set_autoload(program, false);
 	}
+}
+
+/* They are in the kernel already. */
+static void gate_leave_pinned(const struct gate *gate)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, gate->skel->obj) if (gate_program_is_pinned(program))(
+		void) bpf_program__set_autoload(program, false);
 }
 
 /* A kernel without a function that a program hangs on: that program is not needed there. */
@@ -363,10 +304,9 @@ static int gate_load(struct gate *gate)
 	gate->skel->rodata->gate_page_shift =
 		(__u32)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
 	gate->skel->rodata->gate_skippable = gate->fallback;
-	gate_choose(gate);
-	err = gate_probe(gate);
-	if (!err)
-		err = gate_bpf__load(gate->skel);
+	if (gate->kept)
+		gate_leave_pinned(gate);
+	err = gate_bpf__load(gate->skel);
 	if (err)
 		return err;
 	gate->control = gate_map_memory(gate->skel->maps.gate_control, sizeof(*gate->control));
@@ -457,18 +397,57 @@ static uint64_t gate_build(void)
 	return hash;
 }
 
-/*
- * Whether the programs that act are those of this very object. Then they go on: to attach others
- * instead would gain nothing, and each time the kernel's code is patched under those who run it.
- */
-static bool gate_may_keep(const struct gate *gate, const struct gate_control *control)
+static bool gate_has_pin(const struct gate *gate, uint32_t generation, const char *name)
 {
-	char name[64];
+	char path[64];
 
-	(void)snprintf(name, sizeof(name), "%u/%s", control->generation,
-		       gate->fallback ? "gate_fallback_ioctl" : "gate_ioctl");
-	return control->generation && control->build == gate->build &&
-	       faccessat(gate->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	if (generation)
+		(void)snprintf(path, sizeof(path), "%u/%s", generation, name);
+	return faccessat(gate->dir_fd, generation ? path : name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/*
+ * Maps that programs of this very object act on, and of which one is not there any more: what is
+ * in it nobody knows, and another in its place would be empty.
+ */
+static bool gate_lacks_map(const struct gate *gate)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(
+		map, gate->skel->obj) if (bpf_map__pin_path(map) &&
+					  !gate_has_pin(gate, 0, bpf_map__name(map))) return true;
+	return false;
+}
+
+static bool gate_lacks_program(const struct gate *gate, uint32_t generation)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(
+		program,
+		gate->skel->obj) if (gate_program_is_pinned(program) &&
+				     bpf_program__autoload(program) &&
+				     !gate_has_pin(gate, generation,
+						   bpf_program__name(program))) return true;
+	return false;
+}
+
+/*
+ * Whether the programs that act are those of this very object, and all of them. Then they go on: to
+ * attach others instead would gain nothing, and each time the kernel's code is patched under those
+ * who run it.
+ *
+ * Return: 0; -EUCLEAN: they act on what is not there to be looked at.
+ */
+static int gate_try_keep(struct gate *gate, const struct gate_control *before)
+{
+	if (!before->generation || before->build != gate->build)
+		return 0;
+	if (gate_lacks_map(gate))
+		return -EUCLEAN;
+	gate->kept = !gate_lacks_program(gate, before->generation);
+	return 0;
 }
 
 static int gate_program_of_link(int dir_fd, const char *name)
@@ -561,7 +540,11 @@ static int gate_start(struct gate *gate, const struct gate_plan *plan)
 	int err = gate_prepare_maps(gate, plan);
 
 	gate->build = gate_build();
-	gate->kept = !plan->passive && gate_may_keep(gate, &before);
+	gate_choose(gate);
+	if (!err)
+		err = gate_probe(gate);
+	if (!err && !plan->passive)
+		err = gate_try_keep(gate, &before);
 	gate->generation = gate->kept ? before.generation : gate_new_generation(gate, &before);
 	if (!err)
 		err = gate_load(gate);
@@ -597,7 +580,14 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 	err = gate->skel ? gate_start(gate, plan) : -errno;
 	if (err) {
 		gate_drop(STEAL(gate));
-		gate_say(ret_reason, reason_size, "the kernel does not take the programs", err);
+		if (err == -EUCLEAN)
+			(void)snprintf(ret_reason, reason_size,
+				       "maps are missing in %s, and programs act on them: those go "
+				       "on; stop pinbrokerd and run pinbrokerd --purge",
+				       plan->dir);
+		else
+			gate_say(ret_reason, reason_size, "the kernel does not take the programs",
+				 err);
 		return err;
 	}
 	(void)malloc_trim(

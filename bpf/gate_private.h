@@ -7,6 +7,7 @@
 #define BPF_GATE_PRIVATE_H
 
 #include <stddef.h>
+#include <unistd.h>
 
 #include "bpf/gate.h"
 
@@ -42,6 +43,17 @@ struct gate {
 	void *arg;
 	unsigned int left; /* events that it may still take */
 };
+
+/* Up to the end of its page. */
+static inline size_t gate_page_up(size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (n + page - 1) & ~(page - 1);
+}
+
+/* A directory of pins and all that is in it; it need not be there. */
+int gate_remove_tree(int at, const char *name);
 
 /**
  * gate_show() - have the slots below @n mapped, few others, and somewhere else than before
