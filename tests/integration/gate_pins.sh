@@ -36,7 +36,7 @@ background as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 1M hold
 child_wait ^ready
 
 # Each program in turn, as if somebody had cleaned up.
-for program in $pins/[0-9]*/*; do
+for program in "$pins"/[0-9]*/*; do
 	program=${program##*/}
 	before=$(generation)
 	killed
@@ -72,7 +72,7 @@ sessions_end
 # No pins, but somebody has the links.
 mkdir /sys/fs/bpf/away
 n=0
-for link in $pins/[0-9]*/*; do
+for link in "$pins"/[0-9]*/*; do
 	bpftool link pin pinned "$link" /sys/fs/bpf/away/$((++n))
 done
 broker_stop
