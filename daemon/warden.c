@@ -260,6 +260,10 @@ static void warden_poison(struct broker *broker, struct session *session)
 			     "more was found mapped than was reserved: its holders are killed",
 			     LOG_LEVEL_ERROR);
 	session->told.poisoned = true;
+}
+
+static void warden_hunt(struct broker *broker, struct session *session)
+{
 	if (hunt_start(broker, session))
 		log_error("session %llx: no memory to kill its holders",
 			  (unsigned long long)session->id);
@@ -269,10 +273,7 @@ static void warden_act(struct broker *broker, uint32_t slot, struct session *ses
 {
 	const struct gate_state state = gate_state(broker->gate, slot);
 
-	if (state.ended) {
-		warden_ended(broker, session);
-		return;
-	}
+	/* Whoever was killed in its own ioctl may have been the last: that it was is told first. */
 	if (state.poisoned)
 		warden_poison(broker, session);
 	if (gate_slipped(broker->gate, slot))
@@ -280,6 +281,10 @@ static void warden_act(struct broker *broker, uint32_t slot, struct session *ses
 			     "more is mapped than its limits: an ioctl passed the gate, which this "
 			     "kernel may skip",
 			     LOG_LEVEL_WARNING);
+	if (state.ended)
+		warden_ended(broker, session);
+	else if (state.poisoned)
+		warden_hunt(broker, session);
 }
 
 static void warden_near_limit(const struct broker *broker, struct session *session)
