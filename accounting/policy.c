@@ -29,6 +29,11 @@ const char *const policy_unmanaged_names[] = {
 	[POLICY_UNMANAGED_LIMIT] = "limit",
 };
 
+const char *const policy_slip_names[] = {
+	[POLICY_SLIP_REPORT] = "report",
+	[POLICY_SLIP_KILL] = "kill",
+};
+
 const char *policy_accounting_name(enum policy_accounting accounting)
 {
 	const char *name = policy_accounting_names[accounting];
@@ -44,6 +49,11 @@ const char *policy_mirror_name(enum policy_mirror mirror)
 const char *policy_unmanaged_name(enum policy_unmanaged unmanaged)
 {
 	return policy_unmanaged_names[unmanaged];
+}
+
+const char *policy_slip_name(enum policy_slip slip)
+{
+	return policy_slip_names[slip];
 }
 
 void policy_ids_fini(struct policy_ids *ids)

@@ -38,6 +38,12 @@ enum policy_unmanaged {
 	POLICY_UNMANAGED_LIMIT,
 };
 
+/* What becomes of a session that has more mapped than it may, where the gate can be skipped. */
+enum policy_slip {
+	POLICY_SLIP_REPORT,
+	POLICY_SLIP_KILL,
+};
+
 /* Inclusive. A name that nobody has is resolved to an empty range: it matches nobody. */
 struct policy_id_range {
 	uint32_t first;
@@ -91,6 +97,7 @@ struct policy_set {
 	unsigned int max_connections; /* per uid */
 	enum policy_unmanaged unmanaged;
 	bool require_gate;
+	enum policy_slip slip;
 	struct policy *policies; /* in file order */
 	size_t n_policies;
 };
@@ -191,5 +198,6 @@ bool policy_device_allowed(const struct policy *policy, const char *name, uint16
 const char *policy_accounting_name(enum policy_accounting accounting);
 const char *policy_mirror_name(enum policy_mirror mirror);
 const char *policy_unmanaged_name(enum policy_unmanaged unmanaged);
+const char *policy_slip_name(enum policy_slip slip);
 
 #endif

@@ -197,6 +197,17 @@ static int convert_unmanaged(struct policy_parser *parser, const struct policy_k
 	return 0;
 }
 
+static int convert_slip(struct policy_parser *parser, const struct policy_key *key,
+			const char *text, void *base)
+{
+	struct policy_set *set = base;
+	int i = word_index(parser, key, text, policy_slip_names, ARRAY_SIZE(policy_slip_names));
+
+	if (i >= 0)
+		set->slip = (enum policy_slip)i;
+	return 0;
+}
+
 /* Lists of ids */
 
 enum id_kind {
@@ -411,6 +422,7 @@ const struct policy_key policy_set_keys[] = {
 	{"max-connections", convert_uint, SET(max_connections), .def = "64", .min = 1},
 	{"unmanaged", convert_unmanaged, SET(unmanaged), .def = "allow"},
 	{"require-gate", convert_bool, SET(require_gate), .def = "false"},
+	{"slip", convert_slip, SET(slip), .def = "report"},
 };
 
 const struct policy_key policy_block_keys[] = {

@@ -127,5 +127,6 @@ void policy_patterns_fini(struct policy_patterns *patterns);
 extern const char *const policy_accounting_names[POLICY_ACCOUNTING_ANY + 1];
 extern const char *const policy_mirror_names[POLICY_MIRROR_TRACK + 1];
 extern const char *const policy_unmanaged_names[POLICY_UNMANAGED_LIMIT + 1];
+extern const char *const policy_slip_names[POLICY_SLIP_KILL + 1];
 
 #endif

@@ -36,10 +36,12 @@ void gate_set_level(struct gate *gate, enum gate_level level)
 	gate->level = level;
 }
 
-void gate_deny_unmanaged(struct gate *gate, bool deny)
+void gate_set_rules(struct gate *gate, const struct gate_rules *rules)
 {
 	__atomic_store_n(&gate->control->unmanaged,
-			 deny ? GATE_UNMANAGED_DENY : GATE_UNMANAGED_ALLOW, __ATOMIC_SEQ_CST);
+			 rules->deny_unmanaged ? GATE_UNMANAGED_DENY : GATE_UNMANAGED_ALLOW,
+			 __ATOMIC_SEQ_CST);
+	__atomic_store_n(&gate->control->kill_slipped, rules->kill_slipped, __ATOMIC_SEQ_CST);
 }
 
 static int gate_call(const struct bpf_program *program, struct gate_call *call)

@@ -50,10 +50,16 @@ struct gate_state {
 	bool poisoned; /* more was found than was reserved */
 };
 
+/* What holds for all, and may change at any time. */
+struct gate_rules {
+	bool deny_unmanaged; /* contexts that nobody here handed out may map nothing new */
+	bool kill_slipped; /* what slipped through a gate that can be skipped is as a racer's */
+};
+
 struct gate_plan {
 	const char *dir; /* on bpffs; made with mode 0700 */
 	uint32_t n_sessions; /* at most; of a gate that is taken over, its own number holds */
-	bool deny_unmanaged;
+	struct gate_rules rules;
 	bool passive; /* only look after sessions of before: other programs act on them */
 	bool fallback; /* hooks that work without BPF among the LSMs, and may be skipped */
 };
@@ -107,8 +113,7 @@ void gate_drop(struct gate *gate);
  */
 int gate_purge(const char *dir);
 
-/* Contexts that nobody here handed out may map nothing new. */
-void gate_deny_unmanaged(struct gate *gate, bool deny);
+void gate_set_rules(struct gate *gate, const struct gate_rules *rules);
 
 /* Whether its programs are the fallback's. */
 bool gate_is_fallback(const struct gate *gate);

@@ -511,7 +511,7 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan)
 
 	if (gate->kept) {
 		gate_find_kept(gate);
-		gate_deny_unmanaged(gate, plan->deny_unmanaged);
+		gate_set_rules(gate, &plan->rules);
 		return 0;
 	}
 	err = gate_pin_links(gate, plan->dir);
@@ -519,7 +519,7 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan)
 		return err;
 	gate->control->abi = GATE_ABI;
 	gate->control->build = 0; /* until it has proved itself: gate_commit() */
-	gate_deny_unmanaged(gate, plan->deny_unmanaged);
+	gate_set_rules(gate, &plan->rules);
 	gate->replaced = gate->control->generation;
 	__atomic_store_n(&gate->control->before, gate->replaced, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&gate->control->generation, gate->generation, __ATOMIC_SEQ_CST);

@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define GATE_ABI 2 /* a daemon takes over no other */
+#define GATE_ABI 3 /* a daemon takes over no other */
 #define GATE_SELF_TEST 0 /* the slot of the self-test's context */
 #define GATE_FILES_PER_SESSION 4 /* on average: capacity is reserved at each grant */
 #define GATE_CALLERS 8 /* processes at a time that are told of */
@@ -90,6 +90,8 @@ struct gate_control {
 	__u32 before; /* the generation before: its LSM programs, where still attached, act, too */
 	__u64 unmanaged_denied;
 	__u64 build; /* of the object whose programs act: a hash; 0: not known */
+	__u32 kill_slipped; /* what slipped through a gate that can be skipped is as a racer's */
+	__u32 zero;
 };
 
 enum gate_unmanaged {

@@ -178,9 +178,17 @@ static __always_inline void session_poison(__u32 slot, struct gate_session *s, b
 	}
 }
 
+static __always_inline bool control_kills_slipped(void)
+{
+	const struct gate_control *control = control_get();
+
+	return control && READ(control->kill_slipped);
+}
+
 /*
  * More is there than was reserved. Where the gate is never skipped that is a racer's. Where it can
- * be, it may be an ioctl that nobody saw: it counts when it is above the limits.
+ * be, it may be an ioctl that nobody saw: it counts when it is above the limits, and what it counts
+ * for is the administrator's choice, as an honest caller's ioctl may be skipped, too.
  */
 static __always_inline void session_excess(__u32 slot, struct gate_session *s, __u64 used,
 					   bool kill)
@@ -191,7 +199,9 @@ static __always_inline void session_excess(__u32 slot, struct gate_session *s, _
 	}
 	if (GATE_USED_PAGES(used) <= s->max_pages && GATE_USED_MAPPINGS(used) <= s->max_mappings)
 		return;
-	if (!(atomic_or(&s->bits, GATE_SLIPPED) & GATE_SLIPPED))
+	if (control_kills_slipped())
+		session_poison(slot, s, kill);
+	else if (!(atomic_or(&s->bits, GATE_SLIPPED) & GATE_SLIPPED))
 		event_send(slot, s, GATE_EVENT_SLIPPED);
 }
 

@@ -34,13 +34,21 @@ static bool warden_has(const struct broker *broker, const struct session *sessio
 	return broker->gate && session->gate != GATE_NO_SLOT;
 }
 
+static struct gate_rules warden_rules(const struct broker *broker)
+{
+	return (struct gate_rules){
+		.deny_unmanaged = broker->policies->unmanaged == POLICY_UNMANAGED_DENY,
+		.kill_slipped = broker->policies->slip == POLICY_SLIP_KILL,
+	};
+}
+
 /* Opened and tried out. Return: 0; -ENOMEM; -errno with the reason said, and nothing open. */
 static int warden_try(struct broker *broker, bool fallback)
 {
 	const struct gate_plan plan = {
 		.dir = GATE_DIR,
 		.n_sessions = WARDEN_SESSIONS,
-		.deny_unmanaged = broker->policies->unmanaged == POLICY_UNMANAGED_DENY,
+		.rules = warden_rules(broker),
 		.fallback = fallback,
 	};
 	int err = gate_open(&plan, &broker->gate, broker->gate_reason, sizeof(broker->gate_reason));
@@ -93,14 +101,15 @@ static void warden_look_after(struct broker *broker)
 /* What is not kept is said, and what is takes effect. */
 void warden_reload(const struct broker *broker)
 {
+	const struct gate_rules rules = warden_rules(broker);
+
 	if (broker->policies->unmanaged == POLICY_UNMANAGED_LIMIT)
 		log_warning("unmanaged = limit is not enforced: contexts of others map what they "
 			    "like");
 	else if (broker->policies->unmanaged == POLICY_UNMANAGED_DENY && !broker->gate)
 		log_warning("unmanaged = deny is not enforced, as there is no gate");
 	if (broker->gate)
-		gate_deny_unmanaged(broker->gate,
-				    broker->policies->unmanaged == POLICY_UNMANAGED_DENY);
+		gate_set_rules(broker->gate, &rules);
 }
 
 int warden_start(struct broker *broker)

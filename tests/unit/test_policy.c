@@ -34,11 +34,12 @@ static void test_values(void)
 	CU_ASSERT_EQUAL(set->max_connections, 8);
 	CU_ASSERT_EQUAL(set->unmanaged, POLICY_UNMANAGED_DENY);
 	CU_ASSERT_TRUE(set->require_gate);
+	CU_ASSERT_EQUAL(set->slip, POLICY_SLIP_KILL);
 	CU_ASSERT_EQUAL_FATAL(set->n_policies, 2);
 	p = &set->policies[0];
 	CU_ASSERT_STRING_EQUAL(p->name, "tenants");
 	CU_ASSERT_STRING_EQUAL(p->file, "main");
-	CU_ASSERT_EQUAL(p->line, 7);
+	CU_ASSERT_EQUAL(p->line, 8);
 	CU_ASSERT_EQUAL(p->users.n, 2);
 	CU_ASSERT_EQUAL(p->users.n_written, 2);
 	CU_ASSERT_EQUAL(p->users.ranges[0].first, 107);
@@ -71,7 +72,7 @@ static void test_values(void)
 	CU_ASSERT_EQUAL(p->migration_buffers, 2 * GIB);
 	p = &set->policies[1];
 	CU_ASSERT_STRING_EQUAL(p->name, "auto one");
-	CU_ASSERT_EQUAL(p->line, 27);
+	CU_ASSERT_EQUAL(p->line, 28);
 	CU_ASSERT_EQUAL(p->accounting, POLICY_ACCOUNTING_USER);
 	CU_ASSERT_TRUE(p->limit_auto);
 	CU_ASSERT_EQUAL(p->limit, 0);
@@ -97,6 +98,7 @@ static void test_defaults(void)
 	CU_ASSERT_EQUAL(set->max_connections, 64);
 	CU_ASSERT_EQUAL(set->unmanaged, POLICY_UNMANAGED_ALLOW);
 	CU_ASSERT_FALSE(set->require_gate);
+	CU_ASSERT_EQUAL(set->slip, POLICY_SLIP_REPORT);
 	CU_ASSERT_EQUAL_FATAL(set->n_policies, 1);
 	p = &set->policies[0];
 	CU_ASSERT_EQUAL(p->groups.n_written, 0);
@@ -292,6 +294,7 @@ static void test_names(void)
 	CU_ASSERT_STRING_EQUAL(policy_mirror_name(POLICY_MIRROR_OFF), "off");
 	CU_ASSERT_STRING_EQUAL(policy_mirror_name(POLICY_MIRROR_TRACK), "track");
 	CU_ASSERT_STRING_EQUAL(policy_unmanaged_name(POLICY_UNMANAGED_LIMIT), "limit");
+	CU_ASSERT_STRING_EQUAL(policy_slip_name(POLICY_SLIP_KILL), "kill");
 }
 
 static const CU_TestInfo tests[] = {
