@@ -83,6 +83,7 @@ struct policy {
 	uint64_t max_sessions;
 	uint64_t extra_memlock;
 	bool require_reset;
+	bool allow_test_commands; /* of kernels that are built for tests */
 	enum policy_mirror mirror;
 	uint64_t headroom;
 	uint64_t migration_buffers; /* per device; POLICY_UNLIMITED */

@@ -441,6 +441,7 @@ const struct policy_key policy_block_keys[] = {
 	{"admins", convert_user, BLOCK(admins), .def = "0", IDS},
 	{"extra-memlock", convert_size, BLOCK(extra_memlock), .def = "0"},
 	{"require-reset", convert_bool, BLOCK(require_reset), .def = "false"},
+	{"allow-test-commands", convert_bool, BLOCK(allow_test_commands), .def = "false"},
 	{"cgroup-mirror", convert_mirror, BLOCK(mirror), .def = "off"},
 	{"headroom", convert_size, BLOCK(headroom), .def = "512M"},
 	{"migration-buffers", convert_size_or_unlimited, BLOCK(migration_buffers),

@@ -15,6 +15,7 @@ enum gate_class {
 	CLASS_CREATE,
 	CLASS_SHRINK,
 	CLASS_BIND,
+	CLASS_TEST,
 };
 
 static __always_inline enum gate_class class_of_iommufd(__u32 cmd)
@@ -38,6 +39,8 @@ static __always_inline enum gate_class class_of_iommufd(__u32 cmd)
 	case CMD_VEVENTQ_ALLOC:
 	case CMD_HW_QUEUE_ALLOC:
 		return CLASS_CREATE;
+	case CMD_TEST:
+		return CLASS_TEST;
 	case CMD_VFIO_IOAS:
 		return CLASS_UNKNOWN;
 	}

@@ -52,6 +52,7 @@ static __always_inline int session_need(__u32 slot, const struct gate_session *s
 		*ret_objects = 1;
 		return bind_check(slot, s, argument->fd);
 	case CLASS_CREATE:
+	case CLASS_TEST: /* whatever it does: the reading after it says */
 		*ret_objects = 1;
 		return 0;
 	default:
@@ -76,7 +77,7 @@ static __always_inline long session_ioctl(__u32 slot, struct gate_session *s,
 	__u32 objects;
 	int err;
 
-	if (class == CLASS_UNKNOWN)
+	if (class == CLASS_UNKNOWN || (class == CLASS_TEST && !(READ(s->bits) & GATE_TESTER)))
 		return session_refuse(slot, s, TRACE_WHY_COMMAND, -ENOTTY);
 	if (class != CLASS_SHRINK && READ(s->bits) & (GATE_REVOKED | GATE_POISONED | GATE_CLOSED))
 		return session_refuse(slot, s, TRACE_WHY_STATE, -EPERM);

@@ -139,10 +139,20 @@ void gate_unenrol(struct gate *gate, uint32_t slot)
 	gate->sessions[slot].n_enrolled--;
 }
 
-void gate_revoke(struct gate *gate, uint32_t slot)
+static void gate_set_bits(struct gate *gate, uint32_t slot, uint32_t bits)
 {
 	if (gate && slot != GATE_NO_SLOT)
-		(void)__atomic_fetch_or(&gate->sessions[slot].bits, GATE_REVOKED, __ATOMIC_SEQ_CST);
+		(void)__atomic_fetch_or(&gate->sessions[slot].bits, bits, __ATOMIC_SEQ_CST);
+}
+
+void gate_revoke(struct gate *gate, uint32_t slot)
+{
+	gate_set_bits(gate, slot, GATE_REVOKED);
+}
+
+void gate_allow_test(struct gate *gate, uint32_t slot)
+{
+	gate_set_bits(gate, slot, GATE_TESTER);
 }
 
 struct gate_state gate_state(const struct gate *gate, uint32_t slot)

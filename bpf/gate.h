@@ -152,6 +152,9 @@ void gate_unenrol(struct gate *gate, uint32_t slot);
 void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits *limits);
 void gate_revoke(struct gate *gate, uint32_t slot);
 
+/* IOMMUFD's test command is for this session, too. */
+void gate_allow_test(struct gate *gate, uint32_t slot);
+
 /* As gate_reserve(), the slot of the self-test. */
 int gate_reserve_test(struct gate *gate, const struct gate_limits *limits, uint32_t *ret_slot);
 

@@ -29,6 +29,7 @@
 #define GATE_POISONED (1U << 2) /* programs: more was found than was reserved; as revoked */
 #define GATE_CLOSED (1U << 3) /* programs: the kernel releases the context */
 #define GATE_EIGHTY (1U << 4) /* programs: at 80% of a limit, and not below 75% since */
+#define GATE_TESTER (1U << 5) /* daemon: the test command passes */
 #define GATE_SLIPPED (1U << 6) /* programs; daemon: cleared when told */
 
 /* A process that has made an ioctl. The programs put it there, the daemon takes it away. */

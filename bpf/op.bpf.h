@@ -32,6 +32,7 @@
 #define CMD_IOAS_CHANGE_PROCESS IOMMUFD_CMD(0x92)
 #define CMD_VEVENTQ_ALLOC IOMMUFD_CMD(0x93)
 #define CMD_HW_QUEUE_ALLOC IOMMUFD_CMD(0x94)
+#define CMD_TEST IOMMUFD_CMD(0xa0)
 #define CMD_DEVICE_BIND IOMMUFD_CMD(118)
 #define CMD_DEVICE_ATTACH IOMMUFD_CMD(119)
 
@@ -44,7 +45,8 @@ static __always_inline bool cmd_maps(__u32 cmd)
  */
 static __always_inline bool cmd_changes_areas(__u32 cmd)
 {
-	return cmd_maps(cmd) || cmd == CMD_IOAS_COPY || cmd == CMD_IOAS_UNMAP || cmd == CMD_DESTROY;
+	return cmd_maps(cmd) || cmd == CMD_IOAS_COPY || cmd == CMD_IOAS_UNMAP ||
+	       cmd == CMD_DESTROY || cmd == CMD_TEST;
 }
 
 /*
@@ -66,7 +68,7 @@ static __always_inline void op_end(struct gate_session *s, struct gate_op *op, _
 		atomic_add(&s->suspect, 1);
 		atomic_add(&s->n_copies, -1);
 	}
-	if (cmd == CMD_DEVICE_BIND)
+	if (cmd == CMD_DEVICE_BIND || cmd == CMD_TEST)
 		atomic_add(&s->suspect, 1);
 	atomic_add(&s->dirty, 1);
 	atomic_set(&op->state, OP_FREE);

@@ -188,18 +188,18 @@ static __always_inline bool control_kills_slipped(void)
 /*
  * More is there than was reserved. Where the gate is never skipped that is a racer's. Where it can
  * be, it may be an ioctl that nobody saw: it counts when it is above the limits, and what it counts
- * for is the administrator's choice, as an honest caller's ioctl may be skipped, too.
+ * for is the administrator's choice, as an honest caller's ioctl may be skipped, too. What a test
+ * command maps was not reserved, either, and must only stay within the limits.
  */
 static __always_inline void session_excess(__u32 slot, struct gate_session *s, __u64 used,
 					   bool kill)
 {
-	if (!gate_skippable) {
-		session_poison(slot, s, kill);
+	bool within = GATE_USED_PAGES(used) <= s->max_pages &&
+		      GATE_USED_MAPPINGS(used) <= s->max_mappings;
+
+	if (within && (gate_skippable || READ(s->bits) & GATE_TESTER))
 		return;
-	}
-	if (GATE_USED_PAGES(used) <= s->max_pages && GATE_USED_MAPPINGS(used) <= s->max_mappings)
-		return;
-	if (control_kills_slipped())
+	if (!gate_skippable || control_kills_slipped())
 		session_poison(slot, s, kill);
 	else if (!(atomic_or(&s->bits, GATE_SLIPPED) & GATE_SLIPPED))
 		event_send(slot, s, GATE_EVENT_SLIPPED);

@@ -67,12 +67,13 @@ static void test_values(void)
 	CU_ASSERT_FALSE(policy_admin(p, 1001));
 	CU_ASSERT_EQUAL(p->extra_memlock, 64 * MIB);
 	CU_ASSERT_TRUE(p->require_reset);
+	CU_ASSERT_TRUE(p->allow_test_commands);
 	CU_ASSERT_EQUAL(p->mirror, POLICY_MIRROR_BOTH);
 	CU_ASSERT_EQUAL(p->headroom, GIB);
 	CU_ASSERT_EQUAL(p->migration_buffers, 2 * GIB);
 	p = &set->policies[1];
 	CU_ASSERT_STRING_EQUAL(p->name, "auto one");
-	CU_ASSERT_EQUAL(p->line, 28);
+	CU_ASSERT_EQUAL(p->line, 29);
 	CU_ASSERT_EQUAL(p->accounting, POLICY_ACCOUNTING_USER);
 	CU_ASSERT_TRUE(p->limit_auto);
 	CU_ASSERT_EQUAL(p->limit, 0);
@@ -113,6 +114,7 @@ static void test_defaults(void)
 	CU_ASSERT_FALSE(policy_admin(p, 1000));
 	CU_ASSERT_EQUAL(p->extra_memlock, 0);
 	CU_ASSERT_FALSE(p->require_reset);
+	CU_ASSERT_FALSE(p->allow_test_commands);
 	CU_ASSERT_EQUAL(p->mirror, POLICY_MIRROR_OFF);
 	CU_ASSERT_EQUAL(p->headroom, 512 * MIB);
 	CU_ASSERT_EQUAL(p->migration_buffers, POLICY_UNLIMITED);
@@ -187,6 +189,8 @@ static const struct {
 	{"migration-buffers takes a size", "migration-buffers = x", "main:5: error: migration-buf"},
 	{"booleans are booleans", "require-reset = maybe",
 	 "main:5: error: require-reset = \"maybe\" is neither true nor false"},
+	{"and so is allow-test-commands", "allow-test-commands = some",
+	 "main:5: error: allow-test-commands = \"some\" is neither true nor false"},
 	{"words are listed where they are wrong", "cgroup-mirror = caps",
 	 "main:5: error: cgroup-mirror = \"caps\" is none of off, protect, cap, both, track"},
 	{"words know upper from lower case", "cgroup-mirror = OFF", "main:5: error: is none of"},
