@@ -29,21 +29,33 @@ static __always_inline struct hunt_marks *marks_get(void)
 	return bpf_map_lookup_elem(&hunt_marks, &zero);
 }
 
-/* HUNT_MARK() of the session that a file is of; 0: of none, or it is not hunted. */
-static __always_inline __u64 mark_of(const struct hunt_marks *marks, const struct file *file,
-				     __u32 *ret_slot)
+/* A session that is hunted. */
+struct quarry {
+	__u64 id;
+	__u64 whose; /* see struct hunt_mark */
+	__u32 slot;
+	__u32 zero;
+};
+
+/* Whether a file is of one: as long as somebody has the file its slot is no other session's. */
+static __always_inline bool file_is_hunted(const struct hunt_marks *marks, const struct file *file,
+					   struct quarry *ret)
 {
 	__u64 key = (__u64)file;
 	const struct gate_file *known = bpf_map_lookup_elem(&gate_files, &key);
+	const struct gate_session *s;
 	__u32 slot;
 
 	if (!known)
-		return 0;
+		return false;
 	slot = known->slot;
-	if (slot >= HUNT_SLOTS)
-		return 0;
-	*ret_slot = slot;
-	return READ(marks->hunted[slot]);
+	s = session_at(slot);
+	if (!s || slot >= HUNT_SLOTS)
+		return false;
+	ret->slot = slot;
+	ret->id = READ(marks->hunted[slot].id);
+	ret->whose = READ(marks->hunted[slot].whose);
+	return ret->whose && ret->id == READ(s->id);
 }
 
 /* One that dumps core takes its time, until it is killed. */
@@ -64,13 +76,16 @@ int hunt_holders(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct hunt_holder holder = {0};
+	struct quarry quarry = {0};
 
 	if (!file || !task || !marks)
 		return 0; /* the end of the list */
 	if (!(ctx->meta->seq_num % HUNT_LOOKS) && bpf_ktime_get_ns() > READ(marks->until_ns))
 		return 1;
-	if (!mark_of(marks, file, &holder.slot))
+	if (!file_is_hunted(marks, file, &quarry))
 		return 0;
+	holder.id = quarry.id;
+	holder.slot = quarry.slot;
 	holder.inode = task_inode(task);
 	holder.pid = (__u32)task->tgid;
 	holder.uid = BPF_CORE_READ(task, real_cred, uid.val);
@@ -82,7 +97,7 @@ int hunt_holders(struct bpf_iter__task_file *ctx)
 /* A look at the descriptors of the thread that forks. */
 struct fork_look {
 	struct file **files;
-	__u64 mark; /* that is looked for */
+	__u64 whose; /* files that are looked for */
 	__u32 found;
 };
 
@@ -90,12 +105,12 @@ static long fork_step(__u32 i, void *arg)
 {
 	struct fork_look *look = arg;
 	const struct hunt_marks *marks = marks_get();
+	struct quarry quarry = {0};
 	struct file *file = NULL;
-	__u32 slot;
 
 	if (!marks || bpf_probe_read_kernel(&file, sizeof(file), look->files + i))
 		return 1;
-	if (!file || mark_of(marks, file, &slot) != look->mark)
+	if (!file || !file_is_hunted(marks, file, &quarry) || quarry.whose != look->whose)
 		return 0;
 	look->found = 1;
 	return 1;
@@ -111,7 +126,7 @@ static __always_inline int task_alloc(void)
 	const struct task_struct *task = bpf_get_current_task_btf();
 	__u32 uid = BPF_CORE_READ(task, real_cred, uid.val);
 	const struct hunt_marks *marks = marks_get();
-	struct fork_look look = {.mark = HUNT_MARK((__u64)uid)};
+	struct fork_look look = {.whose = HUNT_OF((__u64)uid)};
 	const struct fdtable *table;
 	__u32 n;
 

@@ -84,39 +84,45 @@ bool hunter_is_self(const struct hunter *hunter, const struct hunt_holder *holde
 	return holder->inode == hunter->marks->spared;
 }
 
-/* The user is counted first: the programs look at that first. */
-static void hunter_set(struct hunter *hunter, uint32_t slot, uint64_t mark)
+/* The user is counted first, and last: the programs look at that first. */
+int hunter_mark(struct hunter *hunter, uint32_t slot, uint64_t id, uid_t uid)
 {
-	struct hunt_marks *marks = hunter->marks;
-	uint64_t before;
+	const uint64_t whose = HUNT_OF((uint64_t)uid);
+	struct hunt_mark *mark;
 
-	if (mark)
-		__atomic_add_fetch(&marks->users[HUNT_USER(mark)], 1, __ATOMIC_SEQ_CST);
-	before = __atomic_exchange_n(&marks->hunted[slot], mark, __ATOMIC_SEQ_CST);
-	if (before)
-		__atomic_sub_fetch(&marks->users[HUNT_USER(before)], 1, __ATOMIC_SEQ_CST);
-}
-
-int hunter_mark(struct hunter *hunter, uint32_t slot, uid_t uid)
-{
 	if (slot >= HUNT_SLOTS)
 		return -ERANGE;
-	hunter_set(hunter, slot, HUNT_MARK((uint64_t)uid));
+	mark = &hunter->marks->hunted[slot];
+	if (mark->id == id && mark->whose == whose)
+		return 0;
+	hunter_unmark(hunter, slot);
+	__atomic_add_fetch(&hunter->marks->users[HUNT_USER(whose)], 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&mark->id, id, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&mark->whose, whose, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
 void hunter_unmark(struct hunter *hunter, uint32_t slot)
 {
-	if (slot < HUNT_SLOTS)
-		hunter_set(hunter, slot, 0);
+	struct hunt_marks *marks = hunter->marks;
+	uint64_t whose;
+
+	if (slot >= HUNT_SLOTS)
+		return;
+	whose = __atomic_exchange_n(&marks->hunted[slot].whose, 0, __ATOMIC_SEQ_CST);
+	if (whose)
+		__atomic_sub_fetch(&marks->users[HUNT_USER(whose)], 1, __ATOMIC_SEQ_CST);
 }
 
 /* A daemon that was killed may have left users that are counted once too often: that costs time. */
 void hunter_keep(struct hunter *hunter, hunter_keep_fn fn, void *arg)
 {
-	for (uint32_t slot = 0; slot < HUNT_SLOTS; slot++)
-		if (hunter->marks->hunted[slot] && !fn(slot, arg))
+	for (uint32_t slot = 0; slot < HUNT_SLOTS; slot++) {
+		const struct hunt_mark *mark = &hunter->marks->hunted[slot];
+
+		if (mark->whose && !fn(slot, mark->id, (uid_t)mark->whose, arg))
 			hunter_unmark(hunter, slot);
+	}
 }
 
 int hunter_look(struct hunter *hunter, int *ret_fd)

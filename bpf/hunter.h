@@ -27,16 +27,17 @@ void hunter_closep(struct hunter **hunter);
 
 /*
  * From here on processes of that real uid that have a descriptor of the session in the slot are
- * found, and killed when they fork. Twice is fine. Return: 0; -ERANGE: there is no such slot.
+ * found, and killed when they fork, as long as it is that session's. Twice is fine. Return: 0;
+ * -ERANGE: there is no such slot.
  */
-int hunter_mark(struct hunter *hunter, uint32_t slot, uid_t uid);
+int hunter_mark(struct hunter *hunter, uint32_t slot, uint64_t id, uid_t uid);
 void hunter_unmark(struct hunter *hunter, uint32_t slot);
 
 /* Whether that is this process: it has descriptors that it hands out or closes. */
 bool hunter_is_self(const struct hunter *hunter, const struct hunt_holder *holder);
 
 /* All marks but those that fn wants to keep go. */
-typedef bool (*hunter_keep_fn)(uint32_t slot, void *arg);
+typedef bool (*hunter_keep_fn)(uint32_t slot, uint64_t id, uid_t uid, void *arg);
 void hunter_keep(struct hunter *hunter, hunter_keep_fn fn, void *arg);
 
 /**

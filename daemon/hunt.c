@@ -29,8 +29,7 @@
 #define HUNT_NAMED 8 /* lines of the log for a session about processes that are spared */
 
 struct hunt {
-	struct hunt *next;
-	struct session *session; /* borrowed */
+	struct hunt_aim aim;
 	uint64_t named[HUNT_NAMED]; /* processes, by the inode of their pidfd */
 	unsigned int n_named;
 };
@@ -41,15 +40,11 @@ struct hunt_look {
 	uint64_t last; /* whom it met last: descriptors of one process follow each other */
 };
 
-static struct session *hunt_session(const struct broker *broker, uint32_t slot)
+static struct hunt *hunt_find(const struct hunts *hunts, uint32_t slot, uint64_t id)
 {
-	struct session *session;
-	uint64_t id;
+	struct hunt *hunt = hunts->at && slot < HUNT_SLOTS ? hunts->at[slot] : NULL;
 
-	if (gate_next(broker->gate, slot - 1, &id) != slot)
-		return NULL;
-	session = session_find(broker->sessions, id);
-	return session && session->gate == slot ? session : NULL;
+	return hunt && hunt->aim.id == id ? hunt : NULL;
 }
 
 /* --- whom */
@@ -64,8 +59,7 @@ static void hunt_name(struct hunt *hunt, const struct hunt_holder *holder)
 	hunt->named[hunt->n_named++] = holder->inode;
 	log_warning("process %u of uid %u has a descriptor of session %llx of uid %u: it is not "
 		    "killed%s",
-		    holder->pid, holder->uid, (unsigned long long)hunt->session->id,
-		    hunt->session->uid,
+		    holder->pid, holder->uid, (unsigned long long)hunt->aim.id, hunt->aim.uid,
 		    hunt->n_named == HUNT_NAMED ? "; others like it are not named" : "");
 }
 
@@ -89,15 +83,15 @@ static bool hunt_kill(const struct hunt_holder *holder)
  */
 static void hunt_meet(const struct hunt_holder *holder, void *arg)
 {
-	struct broker *broker = arg;
-	const struct session *session = hunt_session(broker, holder->slot);
-	struct hunt_look *look = broker->hunts.look;
+	struct hunts *hunts = arg;
+	struct hunt *hunt = hunt_find(hunts, holder->slot, holder->id);
+	struct hunt_look *look = hunts->look;
 
-	if (!session || !session->hunt || holder->inode == look->last || holder->pid == 1 ||
-	    hunter_is_self(broker->hunts.hunter, holder))
+	if (!hunt || holder->inode == look->last || holder->pid == 1 ||
+	    hunter_is_self(hunts->hunter, holder))
 		return;
-	if (holder->uid != session->uid) {
-		hunt_name(session->hunt, holder); /* it may have another session's, too */
+	if (holder->uid != hunt->aim.uid) {
+		hunt_name(hunt, holder); /* it may have another session's, too */
 		return;
 	}
 	look->last = holder->inode;
@@ -151,7 +145,7 @@ static int hunts_slice(struct broker *broker)
 	int ret = hunts->look ? 0 : hunts_look_begin(hunts);
 
 	if (!ret)
-		ret = hunter_read(hunts->hunter, hunts->look->fd, HUNT_SLICE_MS, hunt_meet, broker);
+		ret = hunter_read(hunts->hunter, hunts->look->fd, HUNT_SLICE_MS, hunt_meet, hunts);
 	if (ret <= 0)
 		hunts_look_end(hunts, ret);
 	hunts->debt_ms += broker_now_ms() - start_ms;
@@ -180,7 +174,7 @@ static void hunts_arm(struct broker *broker)
 	uint64_t now_ms = broker_now_ms(), at_ms;
 
 	loop_cancel(broker->loop, &hunts->timer);
-	if (!hunts->first) {
+	if (!hunts->n) {
 		hunts_look_drop(hunts);
 		return;
 	}
@@ -189,8 +183,7 @@ static void hunts_arm(struct broker *broker)
 		at_ms = hunts->due_ms;
 	if (loop_after(broker->loop, (uint32_t)(at_ms - now_ms), hunts_turn, broker,
 		       &hunts->timer)) /* whatever is armed next takes it along */
-		log_error("no memory to look again for holders of session %llx",
-			  (unsigned long long)hunts->first->session->id);
+		log_error("no memory to look again for holders of %u sessions", hunts->n);
 }
 
 static void hunts_turn(void *arg)
@@ -216,41 +209,46 @@ static void hunts_hurry(struct hunts *hunts)
 		hunts->look->fresh = true;
 }
 
-static int hunt_begin(struct broker *broker, struct session *session)
+static void hunt_free(struct hunts *hunts, struct hunt *hunt)
 {
-	struct hunts *hunts = &broker->hunts;
-	struct hunt *hunt;
-	int err;
-
-	if (session->hunt)
-		return 0;
-	hunt = calloc(1, sizeof(*hunt));
-	if (!hunt)
-		return -ENOMEM;
-	err = hunter_mark(hunts->hunter, session->gate, session->uid);
-	if (err) {
-		free(hunt);
-		return err;
-	}
-	hunt->session = session;
-	hunt->next = hunts->first;
-	hunts->first = session->hunt = hunt;
-	hunts_hurry(hunts);
-	return 0;
+	hunts->at[hunt->aim.slot] = NULL;
+	hunts->n--;
+	free(hunt);
 }
 
-int hunt_start(struct broker *broker, struct session *session)
+static int hunt_begin(struct broker *broker, const struct hunt_aim *aim)
 {
-	int err = hunt_begin(broker, session);
+	struct hunts *hunts = &broker->hunts;
+	struct hunt **place;
+
+	if (hunt_find(hunts, aim->slot, aim->id))
+		return 0;
+	if (aim->slot >= HUNT_SLOTS)
+		return -ERANGE;
+	place = &hunts->at[aim->slot];
+	if (*place)
+		hunt_free(hunts, *place); /* of who was there before */
+	*place = calloc(1, sizeof(**place));
+	if (!*place)
+		return -ENOMEM;
+	(*place)->aim = *aim;
+	hunts->n++;
+	hunts_hurry(hunts);
+	return hunter_mark(hunts->hunter, aim->slot, aim->id, aim->uid); /* there is such a slot */
+}
+
+int hunt_start(struct broker *broker, const struct hunt_aim *aim)
+{
+	int err = hunt_begin(broker, aim);
 
 	if (!err)
 		hunts_arm(broker);
 	return err;
 }
 
-int hunt_now(struct broker *broker, struct session *session)
+int hunt_now(struct broker *broker, const struct hunt_aim *aim)
 {
-	int err = hunt_begin(broker, session);
+	int err = hunt_begin(broker, aim);
 
 	if (err)
 		return err;
@@ -260,23 +258,19 @@ int hunt_now(struct broker *broker, struct session *session)
 	return err;
 }
 
-static void hunt_free(struct hunts *hunts, struct hunt *hunt)
+bool hunt_is_on(const struct broker *broker, uint32_t slot, uint64_t id)
 {
-	struct hunt **slot = &hunts->first;
-
-	while (*slot != hunt)
-		slot = &(*slot)->next;
-	*slot = hunt->next;
-	hunt->session->hunt = NULL;
-	free(hunt);
+	return hunt_find(&broker->hunts, slot, id);
 }
 
-void hunt_stop(struct broker *broker, struct session *session)
+void hunt_stop(struct broker *broker, uint32_t slot, uint64_t id)
 {
-	if (!session->hunt)
+	struct hunt *hunt = hunt_find(&broker->hunts, slot, id);
+
+	if (!hunt)
 		return;
-	hunter_unmark(broker->hunts.hunter, session->gate);
-	hunt_free(&broker->hunts, session->hunt);
+	hunter_unmark(broker->hunts.hunter, slot);
+	hunt_free(&broker->hunts, hunt);
 	hunts_arm(broker);
 }
 
@@ -284,15 +278,21 @@ void hunt_stop(struct broker *broker, struct session *session)
 
 int hunts_init(struct broker *broker)
 {
-	return broker->gate ? hunter_open(broker->gate, &broker->hunts.hunter) : 0;
+	struct hunts *hunts = &broker->hunts;
+
+	if (!broker->gate)
+		return 0;
+	hunts->at = calloc(HUNT_SLOTS, sizeof(struct hunt *));
+	return hunts->at ? hunter_open(broker->gate, &hunts->hunter) : -ENOMEM;
 }
 
-static bool hunts_keep(uint32_t slot, void *arg)
+static bool hunts_keep(uint32_t slot, uint64_t id, uid_t uid, void *arg)
 {
 	struct broker *broker = arg;
-	struct session *session = hunt_session(broker, slot);
+	const struct hunt_aim aim = {.id = id, .slot = slot, .uid = uid};
+	const struct session *session = session_find(broker->sessions, id);
 
-	return session && hunt_start(broker, session) == 0;
+	return session && session->gate == slot && hunt_start(broker, &aim) == 0;
 }
 
 void hunts_resume(struct broker *broker)
@@ -302,10 +302,15 @@ void hunts_resume(struct broker *broker)
 
 void hunts_fini(struct broker *broker)
 {
-	while (broker->hunts.first)
-		hunt_free(&broker->hunts, broker->hunts.first);
+	struct hunts *hunts = &broker->hunts;
+
+	for (uint32_t slot = 0; hunts->n; slot++)
+		if (hunts->at[slot])
+			hunt_free(hunts, hunts->at[slot]);
 	if (broker->loop)
 		hunts_arm(broker);
-	hunter_close(broker->hunts.hunter);
-	broker->hunts.hunter = NULL;
+	hunter_close(hunts->hunter);
+	hunts->hunter = NULL;
+	free(hunts->at);
+	hunts->at = NULL;
 }

@@ -14,16 +14,24 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct broker;
 struct hunt;
 struct hunter;
-struct session;
+
+/* What is hunted for. */
+struct hunt_aim {
+	uint64_t id; /* of the session */
+	uint32_t slot; /* its slot in the gate */
+	uid_t uid; /* whose processes are killed */
+};
 
 /* In the broker. */
 struct hunts {
 	struct hunter *hunter; /* owned; NULL: there is no gate */
-	struct hunt *first; /* owned */
+	struct hunt **at; /* owned, as those in it; by slot; NULL: there is no gate */
+	unsigned int n;
 	struct hunt_look *look; /* owned; NULL: between two */
 	uint64_t timer; /* for the next slice */
 	uint64_t due_ms; /* when the next look begins */
@@ -43,16 +51,18 @@ void hunts_resume(struct broker *broker);
 void hunts_fini(struct broker *broker);
 
 /* From the next turn of the loop on. Goes on if it is on. Return: 0; -ENOMEM; -ERANGE. */
-int hunt_start(struct broker *broker, struct session *session);
+int hunt_start(struct broker *broker, const struct hunt_aim *aim);
 
 /**
  * hunt_now() - as hunt_start(), and the first slice at once: on most hosts a whole look
  *
  * Return: 0; -ENOMEM, -ERANGE; -errno of hunter_look() or hunter_read(): it goes on all the same.
  */
-int hunt_now(struct broker *broker, struct session *session);
+int hunt_now(struct broker *broker, const struct hunt_aim *aim);
+
+bool hunt_is_on(const struct broker *broker, uint32_t slot, uint64_t id);
 
 /* The session ends; fine without a hunt. */
-void hunt_stop(struct broker *broker, struct session *session);
+void hunt_stop(struct broker *broker, uint32_t slot, uint64_t id);
 
 #endif

@@ -19,7 +19,6 @@
 #include "common/device.h"
 #include "common/proto.h"
 
-struct hunt;
 struct owner;
 struct payer;
 struct record;
@@ -81,7 +80,6 @@ struct session {
 	unsigned int suffix; /* last one tried for this name; on the session that has it bare */
 	uint32_t slot; /* of the record */
 	uint32_t gate; /* its slot in the gate; GATE_NO_SLOT */
-	struct hunt *hunt; /* whose processes are killed; the broker has it; NULL */
 	struct session_told told;
 	size_t n_devices;
 	struct session_claim *claims; /* in the order they were given */

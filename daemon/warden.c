@@ -193,7 +193,7 @@ void warden_forget_caller(const struct broker *broker, const struct session *ses
 
 void warden_forget(struct broker *broker, struct session *session)
 {
-	hunt_stop(broker, session);
+	hunt_stop(broker, session->gate, session->id);
 	if (warden_has(broker, session))
 		gate_forget(broker->gate, session->gate);
 }
@@ -229,9 +229,16 @@ bool warden_figures(const struct broker *broker, const struct session *session,
 	return true;
 }
 
-int warden_kill(struct broker *broker, struct session *session)
+static struct hunt_aim warden_aim(const struct session *session)
 {
-	return warden_has(broker, session) ? hunt_now(broker, session) : -ESRCH;
+	return (struct hunt_aim){.id = session->id, .slot = session->gate, .uid = session->uid};
+}
+
+int warden_kill(struct broker *broker, const struct session *session)
+{
+	const struct hunt_aim aim = warden_aim(session);
+
+	return warden_has(broker, session) ? hunt_now(broker, &aim) : -ESRCH;
 }
 
 /* --- what the kernel says */
@@ -276,9 +283,11 @@ static void warden_poison(struct broker *broker, struct session *session)
 	session->told.poisoned = true;
 }
 
-static void warden_hunt(struct broker *broker, struct session *session)
+static void warden_hunt(struct broker *broker, const struct session *session)
 {
-	if (hunt_start(broker, session))
+	const struct hunt_aim aim = warden_aim(session);
+
+	if (hunt_start(broker, &aim))
 		log_error("session %llx: no memory to kill its holders",
 			  (unsigned long long)session->id);
 }

@@ -63,7 +63,7 @@ bool warden_holds(const struct broker *broker, const struct session *session);
  * are, and others as they are found. Return: 0; -ESRCH: nothing is known of it; -errno: nobody was
  * killed yet.
  */
-int warden_kill(struct broker *broker, struct session *session);
+int warden_kill(struct broker *broker, const struct session *session);
 
 /* A reading takes the time of whoever waits for the loop: some microseconds for each mapping. */
 enum warden_reading {
