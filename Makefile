@@ -65,8 +65,9 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	config.c explain.c fdstore.c grant.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c order.c owner.c payer.c peer.c petition.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
-	trace_switch.c warden.c) \
-	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) iommufd/cdev.c iommufd/iommu.c \
+	trace_switch.c unmanaged.c warden.c) \
+	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_pool.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) \
+	iommufd/cdev.c iommufd/iommu.c \
 	common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/sys.c
@@ -77,7 +78,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	faults.c \
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
-	conffile connection device fdmsg fdstore gate_index gate_spare glob grant host host_report iommu ledger lib_host lib_order lib_status \
+	conffile connection device fdmsg fdstore gate_index gate_pool gate_spare glob grant host host_report iommu ledger lib_host lib_order lib_status \
 	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
 	record request restore sandbox screen session setting size trace) \
@@ -112,7 +113,8 @@ fuzz_record := tests/fuzz/fuzz_record.c $(fuzz_world) $(fuzz_daemon)
 fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c seeds_record.c) common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
-bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c script.c) bpf/gate.c bpf/gate_index.c
+bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c script.c) \
+	$(addprefix bpf/,gate.c gate_index.c gate_pool.c)
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \

@@ -97,6 +97,7 @@ struct policy_set {
 	unsigned int max_requests; /* per uid and second; 0: unlimited */
 	unsigned int max_connections; /* per uid */
 	enum policy_unmanaged unmanaged;
+	uint64_t unmanaged_limit; /* bytes, per context; not 0 with LIMIT */
 	bool require_gate;
 	enum policy_slip slip;
 	struct policy *policies; /* in file order */

@@ -157,13 +157,38 @@ static void check_sums(struct policy_parser *parser, uint64_t available)
 				 size_text(sum, sum_text), size_text(available, available_text));
 }
 
+/* Where a key of the set was given; line 0: nowhere. */
+static struct policy_place set_place(const struct policy_parser *parser, const char *key)
+{
+	size_t i;
+
+	for (i = 0; strcmp(policy_set_keys[i].name, key) != 0; i++)
+		;
+	return parser->settings[i];
+}
+
+/* What is mapped without a policy has a limit of nobody else's. */
+static void check_unmanaged(struct policy_parser *parser)
+{
+	const struct policy_set *set = parser->set;
+	struct policy_place limit = set_place(parser, "unmanaged-limit");
+
+	if (set->unmanaged == POLICY_UNMANAGED_LIMIT && !set->unmanaged_limit && !parser->errors)
+		policy_report_at(parser, POLICY_ERROR, set_place(parser, "unmanaged"),
+				 "unmanaged = \"limit\" requires an unmanaged-limit");
+	else if (set->unmanaged_limit && set->unmanaged_limit < SMALLEST_PAGE)
+		policy_report_at(parser, POLICY_WARNING, limit,
+				 "unmanaged-limit is %" PRIu64
+				 " bytes, less than a page: nothing can be pinned",
+				 set->unmanaged_limit);
+}
+
 static void check_host(struct policy_parser *parser)
 {
 	const struct policy_set *set = parser->set;
 	uint64_t total = parser->env->mem_total;
 	uint64_t reserve = set->host_reserve;
 	char reserve_text[SIZE_TEXT_MAX], total_text[SIZE_TEXT_MAX];
-	size_t i;
 
 	if (!total)
 		return;
@@ -171,9 +196,7 @@ static void check_host(struct policy_parser *parser)
 		check_sums(parser, total - reserve);
 		return;
 	}
-	for (i = 0; strcmp(policy_set_keys[i].name, "host-reserve") != 0; i++)
-		;
-	policy_report_at(parser, POLICY_ERROR, parser->settings[i],
+	policy_report_at(parser, POLICY_ERROR, set_place(parser, "host-reserve"),
 			 "host-reserve %s leaves nothing of the host's %s",
 			 size_text(reserve, reserve_text), size_text(total, total_text));
 }
@@ -183,6 +206,7 @@ void policy_check_set(struct policy_parser *parser)
 	size_t i;
 
 	check_host(parser);
+	check_unmanaged(parser);
 	if (!parser->set->n_policies && !parser->errors)
 		policy_report_at(parser, POLICY_WARNING, (struct policy_place){parser->file, 0},
 				 "there is no policy: every request will be refused");

@@ -421,6 +421,7 @@ const struct policy_key policy_set_keys[] = {
 	{"max-requests", convert_uint, SET(max_requests), .def = "200"},
 	{"max-connections", convert_uint, SET(max_connections), .def = "64", .min = 1},
 	{"unmanaged", convert_unmanaged, SET(unmanaged), .def = "allow"},
+	{"unmanaged-limit", convert_size, SET(unmanaged_limit), .def = "0"},
 	{"require-gate", convert_bool, SET(require_gate), .def = "false"},
 	{"slip", convert_slip, SET(slip), .def = "report"},
 };

@@ -49,6 +49,12 @@ static __always_inline enum gate_class class_of_iommufd(__u32 cmd)
 	return cmd > CMD_DESTROY && cmd <= CMD_IOAS_CHANGE_PROCESS ? CLASS_PASS : CLASS_UNKNOWN;
 }
 
+/* Whether something is there afterwards that was not before, or nobody knows. */
+static __always_inline bool class_adds(enum gate_class class)
+{
+	return class != CLASS_PASS && class != CLASS_SHRINK;
+}
+
 static __always_inline enum gate_class class_of(__u32 cmd, __u32 cdev)
 {
 	if (!cdev)

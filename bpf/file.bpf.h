@@ -6,7 +6,7 @@
 #ifndef BPF_FILE_BPF_H
 #define BPF_FILE_BPF_H
 
-#include "bpf/maps.bpf.h"
+#include "bpf/op.bpf.h"
 
 /*
  * Whether the LSM programs of this object act, on files with these operations.
@@ -82,6 +82,35 @@ static __always_inline void context_forget(struct gate_session *s)
 	s->ctx = 0;
 }
 
+/*
+ * Something in the pool is new: the daemon looks at all of it, so that is told once until it does,
+ * however fast somebody opens and closes.
+ */
+static __always_inline void pool_tell(void)
+{
+	struct gate_control *control = control_get();
+
+	if (control && !READ(control->pool_news) && !atomic_cas(&control->pool_news, 0, 1))
+		event_put(0, 0, GATE_EVENT_POOL);
+}
+
+/*
+ * A slot of the pool is free again, whether a daemon is there or not. Nobody is inside any more:
+ * each operation that is left is over, and is counted out, so that the counters are right for the
+ * next one. The id last: it makes the slot somebody else's.
+ */
+static __always_inline void slot_give_back(struct gate_session *s, struct gate_body *body)
+{
+	for (int i = 0; i < GATE_OPS; i++) {
+		struct gate_op *op = &body->ops[i];
+		__u64 number = READ(op->state);
+
+		if (number != OP_FREE && number != OP_BUSY)
+			op_end(s, op, number);
+	}
+	atomic_set(&s->id, 0);
+}
+
 static __always_inline void file_forget(__u64 file, const struct gate_file *known)
 {
 	__u32 slot = known->slot;
@@ -95,8 +124,14 @@ static __always_inline void file_forget(__u64 file, const struct gate_file *know
 	else
 		context_forget(s);
 	bpf_map_delete_elem(&gate_files, &file);
-	if (atomic_add(&s->n_files, -1) == 1)
+	if (atomic_add(&s->n_files, -1) != 1)
+		return;
+	if (!slot_in_pool(slot)) {
 		event_send(slot, s, GATE_EVENT_ENDED);
+		return;
+	}
+	slot_give_back(s, body);
+	pool_tell();
 }
 
 #endif

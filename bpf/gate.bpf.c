@@ -7,6 +7,7 @@
  * only that something ended or was smaller: a skip makes a session stricter until the next reading,
  * never looser.
  */
+#include "bpf/adopt.bpf.h"
 #include "bpf/caller.bpf.h"
 #include "bpf/command.bpf.h"
 #include "bpf/enter.bpf.h"
@@ -111,22 +112,6 @@ static __always_inline int lsm_return(long err)
 	return (int)err;
 }
 
-/* A context that nobody here handed out. */
-static __always_inline long unmanaged_ioctl(struct gate_control *control, const struct file *file,
-					    __u32 cmd)
-{
-	enum gate_class class;
-
-	if (READ(control->unmanaged) == GATE_UNMANAGED_ALLOW ||
-	    (__u64)file->f_op != control->iommufd_fops)
-		return 0;
-	class = class_of_iommufd(cmd);
-	if (class == CLASS_PASS || class == CLASS_SHRINK)
-		return 0;
-	atomic_add(&control->unmanaged_denied, 1);
-	return -EPERM;
-}
-
 /* An ioctl that changes something, through a file of a session. */
 struct ioctl {
 	struct gate_mine *mine; /* NULL: see op_end_mine() */
@@ -137,10 +122,12 @@ struct ioctl {
 
 /* Return: 1: it is for the session to decide; else that is decided: 0; -errno. */
 static __always_inline long ioctl_begin(const struct file *file, __u32 cmd,
-					enum gate_program program, struct ioctl *ret)
+					enum gate_program program, bool sleeps, struct ioctl *ret)
 {
 	struct gate_control *control = control_get();
 	const struct gate_file *known;
+	__u32 cdev = 0;
+	long err;
 
 	if (!control_wants(control, file))
 		return 0;
@@ -150,15 +137,26 @@ static __always_inline long ioctl_begin(const struct file *file, __u32 cmd,
 	 */
 	ret->mine = op_end_mine();
 	known = file_known(file);
-	if (!known)
-		return unmanaged_ioctl(control, file, cmd);
-	ret->slot = known->slot;
+	if (known && !(gate_skippable && adopted_before(file, known))) {
+		ret->slot = known->slot;
+		cdev = known->cdev;
+	} else {
+		err = unmanaged_ioctl(control, file, cmd, program == GATE_PROGRAM_COMPAT);
+		if (err > 0)
+			err = unmanaged_adopt(control, file, sleeps);
+		if (err <= 0)
+			return err;
+		ret->slot = (__u32)err;
+	}
 	ret->s = session_at(ret->slot);
 	if (!ret->s)
 		return 0;
 	control_fired(ret->slot, program);
-	caller_see(ret->slot, ret->s);
-	ret->class = class_of(cmd, known->cdev);
+	ret->class = class_of(cmd, cdev);
+	if (!slot_in_pool(ret->slot))
+		caller_see(ret->slot, ret->s);
+	else if (class_adds(ret->class) && READ(control->unmanaged) == GATE_UNMANAGED_DENY)
+		return session_refuse(ret->slot, ret->s, TRACE_WHY_STATE, -EPERM);
 	return ret->class != CLASS_PASS;
 }
 
@@ -166,7 +164,7 @@ static __always_inline long file_ioctl(const struct file *file, __u32 cmd, __u64
 {
 	struct gate_argument argument = {0};
 	struct ioctl ioctl;
-	long ret = ioctl_begin(file, cmd, GATE_PROGRAM_IOCTL, &ioctl);
+	long ret = ioctl_begin(file, cmd, GATE_PROGRAM_IOCTL, sleeps, &ioctl);
 
 	if (ret <= 0)
 		return ret;
@@ -194,7 +192,7 @@ int BPF_PROG(gate_fallback_ioctl, struct file *file, unsigned int cmd, unsigned 
 static __always_inline long file_ioctl_compat(const struct file *file, __u32 cmd)
 {
 	struct ioctl ioctl;
-	long ret = ioctl_begin(file, cmd, GATE_PROGRAM_COMPAT, &ioctl);
+	long ret = ioctl_begin(file, cmd, GATE_PROGRAM_COMPAT, false, &ioctl);
 
 	if (ret <= 0)
 		return ret;
@@ -439,7 +437,10 @@ int gate_enrol(struct gate_call *call)
 	return 0;
 }
 
-/* The timer of a session that was there before calls this object's program, and soon. */
+/*
+ * The timer of a session that was there before, or of a slot of the pool, which no daemon fills,
+ * calls this object's program, and soon.
+ */
 SEC("syscall")
 int gate_renew(struct gate_call *call)
 {
@@ -449,6 +450,7 @@ int gate_renew(struct gate_call *call)
 	call->err = -EINVAL;
 	if (!s || !body)
 		return 0;
+	bpf_timer_init(&body->timer, &gate_bodies, CLOCK_MONOTONIC); /* EBUSY: it is */
 	bpf_timer_set_callback(&body->timer, timer_fired);
 	atomic_set(&s->timer, 1);
 	bpf_timer_start(&body->timer, TIMER_NS, 0);
@@ -470,6 +472,29 @@ int gate_clear(struct gate_call *call)
 	for (int i = 0; i < GATE_CDEVS; i++)
 		atomic_set(&body->cdevs[i], 0);
 	call->err = 0;
+	return 0;
+}
+
+/*
+ * Counted as a writer first, then the id: whoever takes the slot has changed the id first, and then
+ * looks for writers. One of them sees the other.
+ */
+SEC("syscall")
+int gate_change(struct gate_change *change)
+{
+	struct gate_session *s = session_at(change->slot);
+	struct gate_adopted *adopted = adopted_at(change->slot);
+
+	change->err = -EINVAL;
+	if (!s || !adopted)
+		return 0;
+	change->err = -ESRCH;
+	atomic_add(&adopted->writers, 1);
+	if (READ(s->id) == change->id) {
+		slot_change(s, adopted, change);
+		change->err = 0;
+	}
+	atomic_add(&adopted->writers, -1);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "bpf/gate_map.h"
+#include "bpf/gate_pool.h"
 #include "bpf/gate_private.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -36,22 +37,19 @@ void gate_set_level(struct gate *gate, enum gate_level level)
 	gate->level = level;
 }
 
-void gate_set_rules(struct gate *gate, const struct gate_rules *rules)
+static int gate_run(const struct bpf_program *program, void *argument, size_t size)
 {
-	__atomic_store_n(&gate->control->unmanaged,
-			 rules->deny_unmanaged ? GATE_UNMANAGED_DENY : GATE_UNMANAGED_ALLOW,
-			 __ATOMIC_SEQ_CST);
-	__atomic_store_n(&gate->control->kill_slipped, rules->kill_slipped, __ATOMIC_SEQ_CST);
+	struct bpf_test_run_opts opts = {
+		.sz = sizeof(opts), .ctx_in = argument, .ctx_size_in = (__u32)size};
+
+	return bpf_prog_test_run_opts(bpf_program__fd(program), &opts) ? -errno : 0;
 }
 
 static int gate_call(const struct bpf_program *program, struct gate_call *call)
 {
-	struct bpf_test_run_opts opts = {
-		.sz = sizeof(opts), .ctx_in = call, .ctx_size_in = sizeof(*call)};
+	int err = gate_run(program, call, sizeof(*call));
 
-	if (bpf_prog_test_run_opts(bpf_program__fd(program), &opts))
-		return -errno;
-	return call->err;
+	return err ? err : call->err;
 }
 
 /* --- sessions */
@@ -64,6 +62,25 @@ static uint64_t gate_max_mappings(const struct gate_limits *limits)
 static uint64_t gate_max_pages(const struct gate_limits *limits)
 {
 	return limits->pages < GATE_PAGES_MAX ? limits->pages : GATE_PAGES_MAX;
+}
+
+void gate_set_rules(struct gate *gate, const struct gate_rules *rules)
+{
+	static const uint32_t words[] = {
+		[GATE_RULE_ALLOW] = GATE_UNMANAGED_ALLOW,
+		[GATE_RULE_DENY] = GATE_UNMANAGED_DENY,
+		[GATE_RULE_LIMIT] = GATE_UNMANAGED_LIMIT,
+	};
+	const struct gate_limits *limits = &rules->unmanaged_limits;
+	struct gate_control *control = gate->control;
+
+	__atomic_store_n(&control->unmanaged_pages, gate_max_pages(limits), __ATOMIC_SEQ_CST);
+	__atomic_store_n(&control->unmanaged_mappings, gate_max_mappings(limits), __ATOMIC_SEQ_CST);
+	__atomic_store_n(&control->unmanaged_objects, limits->objects, __ATOMIC_SEQ_CST);
+	if (control->unmanaged != GATE_UNMANAGED_LIMIT)
+		__atomic_store_n(&control->limited_ns, clock_ns(CLOCK_MONOTONIC), __ATOMIC_SEQ_CST);
+	__atomic_store_n(&control->unmanaged, words[rules->unmanaged], __ATOMIC_SEQ_CST);
+	__atomic_store_n(&control->kill_slipped, rules->kill_slipped, __ATOMIC_SEQ_CST);
 }
 
 void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits *limits)
@@ -91,23 +108,43 @@ static int gate_fill(struct gate *gate, uint32_t slot, uint64_t id,
 		return err;
 	/* Nothing is in it, which is as good as a reading. */
 	*s = (struct gate_session){.next_op = next_op, .read_ns = clock_ns(CLOCK_MONOTONIC)};
-	gate->near[slot] = (struct gate_figures){0};
 	gate_set_limits(gate, slot, limits);
 	__atomic_store_n(&s->id, id, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
+int gate_change(struct gate *gate, uint32_t slot, const struct gate_context *context)
+{
+	struct gate_change change = {
+		.id = context->id,
+		.slot = slot,
+		.max_pages = gate_max_pages(&context->limits),
+		.max_mappings = gate_max_mappings(&context->limits),
+		.max_objects = context->limits.objects,
+		.bits = context->revoked ? GATE_REVOKED : 0,
+		.judged = context->judged,
+	};
+	int err;
+
+	_Static_assert(sizeof(context->policy) <= sizeof(change.policy), "names fit");
+	memcpy(change.policy, context->policy, sizeof(context->policy));
+	err = gate_run(gate->skel->progs.gate_change, &change, sizeof(change));
+	return err ? err : change.err;
+}
+
 int gate_reserve(struct gate *gate, uint64_t id, const struct gate_limits *limits, uint32_t n_files,
 		 uint32_t *ret_slot)
 {
-	uint32_t slot = gate->n_free_from > 1 ? gate->n_free_from : 1;
+	uint32_t slot =
+		gate->n_free_from > GATE_FIRST_SESSION ? gate->n_free_from : GATE_FIRST_SESSION;
 	int err;
 
 	while (slot < gate->n_shown && gate->sessions[slot].id)
 		slot++;
 	gate->n_free_from = slot;
 	if (slot == gate->n_sessions ||
-	    gate->n_files + n_files > (uint64_t)gate->n_sessions * GATE_FILES_PER_SESSION)
+	    gate->n_files + n_files >
+		    (uint64_t)(gate->n_sessions - GATE_POOL) * GATE_FILES_PER_SESSION)
 		return -ENOSPC;
 	err = slot < gate->n_shown ? 0 : gate_show(gate, slot + 1);
 	if (!err)
@@ -188,7 +225,8 @@ uint32_t gate_next(const struct gate *gate, uint32_t slot, uint64_t *ret_id)
 {
 	if (!gate)
 		return GATE_NO_SLOT;
-	for (slot = slot == GATE_NO_SLOT ? 1 : slot + 1; slot < gate->n_shown; slot++) {
+	slot = slot == GATE_NO_SLOT || slot < GATE_FIRST_SESSION ? GATE_FIRST_SESSION : slot + 1;
+	for (; slot < gate->n_shown; slot++) {
 		*ret_id = gate->sessions[slot].id;
 		if (*ret_id)
 			return slot;
@@ -226,29 +264,33 @@ static void gate_take(const struct gate_figures *from, struct gate_figures *figu
 
 void gate_look(const struct gate *gate, uint32_t slot, struct gate_figures *ret_figures)
 {
-	const struct gate_figures *near = &gate->near[slot];
+	const struct gate_near *near = &gate->near[slot];
 
 	gate_look_shared(&gate->sessions[slot], ret_figures);
-	if (!ret_figures->exact && near->read_ns > ret_figures->read_ns)
-		gate_take(near, ret_figures);
+	if (!ret_figures->exact && near->id == gate->sessions[slot].id &&
+	    near->figures.read_ns > ret_figures->read_ns)
+		gate_take(&near->figures, ret_figures);
 }
 
 int gate_read(struct gate *gate, uint32_t slot, bool wait, struct gate_figures *ret_figures)
 {
 	struct gate_call call = {.slot = slot, .wait = wait};
-	int err = gate_call(gate->skel->progs.gate_read, &call);
+	struct gate_near *near = &gate->near[slot];
+	int err;
 
+	near->id = gate->sessions[slot].id;
+	err = gate_call(gate->skel->progs.gate_read, &call);
 	gate_look(gate, slot, ret_figures);
 	if (err)
 		return err;
-	gate->near[slot] = (struct gate_figures){
+	near->figures = (struct gate_figures){
 		.mapped = GATE_USED_PAGES(call.used),
 		.mappings = GATE_USED_MAPPINGS(call.used),
 		.pinned = call.pinned,
 		.objects = call.objects,
 		.read_ns = clock_ns(CLOCK_MONOTONIC),
 	};
-	gate_take(&gate->near[slot], ret_figures);
+	gate_take(&near->figures, ret_figures);
 	ret_figures->exact = call.exact;
 	return 0;
 }
@@ -296,6 +338,12 @@ static enum gate_notice gate_notice_of(uint32_t kind)
 		return GATE_NOTICE_NEAR_LIMIT;
 	if (kind == GATE_EVENT_CALLER)
 		return GATE_NOTICE_CALLER;
+	if (kind == GATE_EVENT_POISONED)
+		return GATE_NOTICE_POISONED;
+	if (kind == GATE_EVENT_POOL)
+		return GATE_NOTICE_POOL;
+	if (kind == GATE_EVENT_FULL)
+		return GATE_NOTICE_POOL_FULL;
 	return kind == GATE_EVENT_LARGE ? GATE_NOTICE_LARGE : GATE_NOTICE_STATE;
 }
 
@@ -332,6 +380,7 @@ void gate_dispatch(struct gate *gate, gate_event_fn fn, void *arg)
 	gate->lost = gate_lost(gate);
 	while ((slot = gate_next(gate, slot, &id)) != GATE_NO_SLOT)
 		fn(slot, id, GATE_NOTICE_STATE, arg);
+	fn(0, 0, GATE_NOTICE_POOL, arg);
 }
 
 uint64_t gate_lost(const struct gate *gate)
@@ -371,9 +420,9 @@ uint64_t gate_fired(const struct gate *gate)
 /* Sessions of before: what they have of the capacity, and whose program their timer calls. */
 static void gate_renew_sessions(struct gate *gate)
 {
-	uint32_t end = 1; /* of those in use */
+	uint32_t end = GATE_FIRST_SESSION; /* of those in use */
 
-	for (uint32_t i = 1; i < gate->n_shown; i++) {
+	for (uint32_t i = GATE_FIRST_SESSION; i < gate->n_shown; i++) {
 		struct gate_call call = {.slot = i};
 
 		if (!gate->sessions[i].id)
@@ -385,6 +434,16 @@ static void gate_renew_sessions(struct gate *gate)
 	(void)gate_show(gate, end); /* more may stay mapped */
 }
 
+/* All of them: the programs that take one have no timer to set up. */
+static void gate_renew_pool(struct gate *gate)
+{
+	for (uint32_t i = 0; i < GATE_POOL; i++) {
+		struct gate_call call = {.slot = GATE_POOL_SLOT + i};
+
+		(void)gate_call(gate->skel->progs.gate_renew, &call); /* a slot in range */
+	}
+}
+
 int gate_serve(struct gate *gate)
 {
 	gate->near = calloc(gate->n_sessions, sizeof(*gate->near));
@@ -394,6 +453,7 @@ int gate_serve(struct gate *gate)
 				      gate, NULL);
 	if (!gate->ring)
 		return -errno;
+	gate_renew_pool(gate);
 	gate_renew_sessions(gate);
 	return 0;
 }

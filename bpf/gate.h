@@ -50,16 +50,22 @@ struct gate_state {
 	bool poisoned; /* more was found than was reserved */
 };
 
+enum gate_unmanaged_rule {
+	GATE_RULE_ALLOW,
+	GATE_RULE_DENY, /* contexts that nobody here handed out may map nothing new */
+	GATE_RULE_LIMIT, /* no more than they are allowed: bpf/gate_pool.h */
+};
+
 /* What holds for all, and may change at any time. */
 struct gate_rules {
-	bool deny_unmanaged; /* contexts that nobody here handed out may map nothing new */
+	enum gate_unmanaged_rule unmanaged;
+	struct gate_limits unmanaged_limits; /* for the one, until it gets others */
 	bool kill_slipped; /* what slipped through a gate that can be skipped is as a racer's */
 };
 
 struct gate_plan {
 	const char *dir; /* on bpffs; made with mode 0700 */
 	uint32_t n_sessions; /* at most; of a gate that is taken over, its own number holds */
-	struct gate_rules rules;
 	bool passive; /* only look after sessions of before: other programs act on them */
 	bool fallback; /* hooks that work without BPF among the LSMs, and may be skipped */
 };
@@ -72,9 +78,12 @@ struct gate_caller {
 
 enum gate_notice {
 	GATE_NOTICE_STATE, /* something became of it: see gate_state() */
+	GATE_NOTICE_POISONED, /* likewise, that; it may be over since */
 	GATE_NOTICE_NEAR_LIMIT, /* it has reached 80% of a limit */
 	GATE_NOTICE_CALLER, /* another process has made an ioctl: gate_callers() */
 	GATE_NOTICE_LARGE, /* it is too large for the kernel's timer: gate_read() */
+	GATE_NOTICE_POOL, /* of no slot: look at those of the pool, after gate_pool_heard() */
+	GATE_NOTICE_POOL_FULL, /* likewise: a context was refused, as all slots are taken */
 };
 
 /* Of the session in a slot, of that id. */
@@ -113,6 +122,7 @@ void gate_drop(struct gate *gate);
  */
 int gate_purge(const char *dir);
 
+/* Of a gate that has proved itself: until then, those of before hold. */
 void gate_set_rules(struct gate *gate, const struct gate_rules *rules);
 
 /* Whether its programs are the fallback's. */

@@ -54,6 +54,8 @@ void gate_close(struct gate *gate)
 	if (gate->control)
 		(void)munmap(gate->control, gate_page_up(sizeof(*gate->control)));
 	gate_unmap_sessions(gate);
+	if (gate->adopted)
+		(void)munmap(gate->adopted, gate_page_up(GATE_POOL * sizeof(*gate->adopted)));
 	if (gate->skel)
 		gate_bpf__destroy(gate->skel);
 	for (size_t i = 0; i < gate->n_kept; i++)
@@ -165,7 +167,7 @@ static uint32_t gate_pinned_entries(const char *dir, const char *name)
 static int gate_prepare_maps(struct gate *gate, const struct gate_plan *plan)
 {
 	uint32_t there = gate_pinned_entries(plan->dir, "gate_sessions");
-	uint32_t n = there ? there : plan->n_sessions + 1;
+	uint32_t n = there > GATE_FIRST_SESSION ? there : plan->n_sessions + GATE_FIRST_SESSION;
 	struct bpf_map *map;
 	int err = 0;
 
@@ -175,7 +177,8 @@ static int gate_prepare_maps(struct gate *gate, const struct gate_plan *plan)
 		err = bpf_map__set_max_entries(gate->skel->maps.gate_bodies, n);
 	if (!err)
 		err = bpf_map__set_max_entries(gate->skel->maps.gate_files,
-					       n * GATE_FILES_PER_SESSION);
+					       (n - GATE_POOL) * GATE_FILES_PER_SESSION +
+						       GATE_POOL); /* those have one each */
 	bpf_object__for_each_map(map, gate->skel->obj)
 	{
 		/* What the programs that look at the host have is of no use to those after them. */
@@ -310,7 +313,9 @@ static int gate_load(struct gate *gate)
 	if (err)
 		return err;
 	gate->control = gate_map_memory(gate->skel->maps.gate_control, sizeof(*gate->control));
-	return gate->control ? gate_show(gate, gate->n_sessions) : -errno;
+	gate->adopted =
+		gate_map_memory(gate->skel->maps.gate_adopted, GATE_POOL * sizeof(*gate->adopted));
+	return gate->control && gate->adopted ? gate_show(gate, gate->n_sessions) : -errno;
 }
 
 static int gate_pin_link(struct bpf_program *program, const char *dir)
@@ -511,7 +516,6 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan)
 
 	if (gate->kept) {
 		gate_find_kept(gate);
-		gate_set_rules(gate, &plan->rules);
 		return 0;
 	}
 	err = gate_pin_links(gate, plan->dir);
@@ -519,7 +523,6 @@ static int gate_switch(struct gate *gate, const struct gate_plan *plan)
 		return err;
 	gate->control->abi = GATE_ABI;
 	gate->control->build = 0; /* until it has proved itself: gate_commit() */
-	gate_set_rules(gate, &plan->rules);
 	gate->replaced = gate->control->generation;
 	__atomic_store_n(&gate->control->before, gate->replaced, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&gate->control->generation, gate->generation, __ATOMIC_SEQ_CST);

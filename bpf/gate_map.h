@@ -11,10 +11,21 @@
 #define GATE_ABI 3 /* a daemon takes over no other */
 #define GATE_SELF_TEST 0 /* the slot of the self-test's context */
 #define GATE_FILES_PER_SESSION 4 /* on average: capacity is reserved at each grant */
+#define GATE_POOL_SLOT 1 /* the first of those for contexts that nobody here handed out */
+#define GATE_POOL 256 /* so many */
+#define GATE_FIRST_SESSION (GATE_POOL_SLOT + GATE_POOL)
 #define GATE_CALLERS 8 /* processes at a time that are told of */
 #define GATE_MAPPINGS_MAX ((1ULL << 24) - 1)
 #define GATE_MAPPINGS_LIMIT (4ULL << 20) /* "unlimited": what one reading gets through */
 #define GATE_PAGES_MAX ((1ULL << 40) - 1) /* 4 PiB */
+
+/*
+ * Ids of contexts in the pool. No session has one: its id is a time in microseconds. Alone it is
+ * none yet: a program has taken the slot and is filling it.
+ */
+#define GATE_ADOPTED (1ULL << 63)
+
+#define GATE_POLICY_SIZE 72 /* of a name, with its end */
 
 /* What a session has, in one word, so that it changes as one: pages << 24 | mappings. */
 #define GATE_USED(pages, mappings) ((pages) << 24 | (mappings))
@@ -40,7 +51,7 @@ struct gate_seen {
 };
 
 struct gate_session {
-	__u64 id; /* daemon; 0: the slot is free */
+	__u64 id; /* daemon, in the pool programs; 0: the slot is free */
 	__u64 max_pages;
 	__u64 max_mappings; /* at most GATE_MAPPINGS_MAX */
 	__u64 max_objects;
@@ -79,6 +90,16 @@ struct gate_session {
 	struct gate_seen callers[GATE_CALLERS];
 };
 
+/* What a slot of the pool has besides, in an array of its own; programs, unless it says daemon. */
+struct gate_adopted {
+	__u64 inode; /* of the pidfd of the process that called; 0: the kernel has none */
+	__u32 pid;
+	__u32 uid; /* its real one */
+	__u32 judged; /* daemon: it has looked for a policy */
+	__u32 writers; /* gate_change inside: the slot is nobody else's meanwhile */
+	char policy[GATE_POLICY_SIZE]; /* daemon; "": none */
+};
+
 /* One, in an array of its own. */
 struct gate_control {
 	__u32 abi;
@@ -92,12 +113,20 @@ struct gate_control {
 	__u64 unmanaged_denied;
 	__u64 build; /* of the object whose programs act: a hash; 0: not known */
 	__u32 kill_slipped; /* what slipped through a gate that can be skipped is as a racer's */
-	__u32 zero;
+	__u32 pool_news; /* programs: GATE_EVENT_POOL is sent; daemon: it looks */
+	/* What a context in the pool begins with. */
+	__u64 unmanaged_pages;
+	__u64 unmanaged_mappings;
+	__u64 unmanaged_objects;
+	__u64 limited_ns; /* since when unmanaged is GATE_UNMANAGED_LIMIT, CLOCK_MONOTONIC */
+	__u64 full; /* programs: ioctls refused as no slot of the pool was free */
+	__u64 full_ns; /* and when that was told last */
 };
 
 enum gate_unmanaged {
 	GATE_UNMANAGED_ALLOW,
 	GATE_UNMANAGED_DENY,
+	GATE_UNMANAGED_LIMIT,
 };
 
 /* Bits of gate_control.fired. */
@@ -121,6 +150,8 @@ enum gate_event_kind {
 	GATE_EVENT_SLIPPED, /* more is mapped than is allowed, where the gate can be skipped */
 	GATE_EVENT_LARGE, /* suspect, and too large to be read in a timer: the daemon shall */
 	GATE_EVENT_CALLER, /* gate_session.callers has one more */
+	GATE_EVENT_POOL, /* of no slot: some of the pool were taken or given back */
+	GATE_EVENT_FULL, /* likewise: one was wanted, and none was free */
 };
 
 /* Only wakes the daemon: what holds is in the session's slot. */
@@ -144,6 +175,19 @@ struct gate_call {
 	__u64 used;
 	__u64 pinned; /* pages */
 	__u64 objects;
+};
+
+/* Likewise, of gate_change: what the daemon writes of a context in the pool. */
+struct gate_change {
+	__u64 id; /* of the context; another's is left alone */
+	__u32 slot;
+	__s32 err; /* out */
+	__u64 max_pages;
+	__u64 max_mappings;
+	__u64 max_objects;
+	__u32 bits; /* GATE_REVOKED, or nothing */
+	__u32 judged; /* with policy; else that stays as it is */
+	char policy[GATE_POLICY_SIZE];
 };
 
 #endif

@@ -12,19 +12,28 @@
 #include "bpf/gate.h"
 
 struct bpf_link;
+struct gate_adopted;
+struct gate_context;
 struct gate_control;
 struct gate_session;
 struct ring_buffer;
 
 #define GATE_KEPT_MAX 32
 
+/* What was read without a quiet moment. */
+struct gate_near {
+	uint64_t id; /* of whom */
+	struct gate_figures figures;
+};
+
 struct gate {
 	struct gate_bpf *skel; /* owned */
 	int dir_fd; /* owned; locked: one daemon at a time */
 	struct gate_control *control; /* mapped */
 	struct gate_session *sessions; /* by slot; mapped up to n_shown */
-	struct gate_figures *near; /* owned; by slot: what was read without a quiet moment */
-	uint32_t n_sessions;
+	struct gate_adopted *adopted; /* mapped; of the pool */
+	struct gate_near *near; /* owned; by slot */
+	uint32_t n_sessions; /* slots, with the pool's */
 	uint32_t n_shown; /* from there on slots are free, and cannot be looked at */
 	uint32_t n_free_from; /* no slot below it is free */
 	uint64_t n_files; /* that were reserved */
@@ -83,5 +92,8 @@ uint32_t gate_control_id(const struct gate *gate);
  * Return: 0; -errno: gate_close() it.
  */
 int gate_serve(struct gate *gate);
+
+/* Limits, judgement and state of a context in the pool. Return: 0; -ESRCH: it is released. */
+int gate_change(struct gate *gate, uint32_t slot, const struct gate_context *context);
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bpf/gate.h"
+#include "bpf/gate_pool.h"
 #include "bpf/host_map.h"
 #include "common/cleanup.h"
 
@@ -376,27 +377,40 @@ static void host_take_figures(struct host_object *object, const struct gate *gat
 	object->exact = figures.exact;
 }
 
+/* @n_sorted: of the objects that were found; each that is added is another one */
+static int host_add_session(struct host *host, size_t n_sorted, const struct gate *gate,
+			    uint32_t slot, uint64_t id)
+{
+	struct host_object *object = host_session(host, n_sorted, id);
+
+	if (!object) {
+		object = reallocarray(host->objects, host->n_objects + 1, sizeof(*object));
+		if (!object)
+			return -ENOMEM;
+		host->objects = object;
+		object += host->n_objects++;
+		*object = (struct host_object){.session = id, .mapped = UINT64_MAX};
+	}
+	host_take_figures(object, gate, slot);
+	return 0;
+}
+
 int host_add_sessions(struct host *host, const struct gate *gate)
 {
-	const size_t n_sorted = host->n_objects; /* each session that is added is another one */
+	const size_t n_sorted = host->n_objects;
+	struct gate_context context;
 	uint32_t slot = GATE_NO_SLOT;
 	uint64_t id;
+	int err = 0;
 
-	while ((slot = gate_next(gate, slot, &id)) != GATE_NO_SLOT) {
-		struct host_object *object = host_session(host, n_sorted, id);
-
-		if (!object) {
-			object = reallocarray(host->objects, host->n_objects + 1, sizeof(*object));
-			if (!object)
-				return -ENOMEM;
-			host->objects = object;
-			object += host->n_objects++;
-			*object = (struct host_object){.session = id, .mapped = UINT64_MAX};
-		}
-		host_take_figures(object, gate, slot);
-	}
-	host_sort_objects(host);
-	return 0;
+	while (!err && (slot = gate_next(gate, slot, &id)) != GATE_NO_SLOT)
+		err = host_add_session(host, n_sorted, gate, slot, id);
+	slot = GATE_NO_SLOT;
+	while (!err && (slot = gate_pool_next(gate, slot, &context)) != GATE_NO_SLOT)
+		err = host_add_session(host, n_sorted, gate, slot, context.id);
+	if (!err)
+		host_sort_objects(host);
+	return err;
 }
 
 int host_read(const struct gate *gate, struct host **ret_host)

@@ -99,8 +99,8 @@ int host_of_records(const struct host_file *files, size_t n_files, const struct 
 		    size_t n_tasks, struct host **ret_host);
 
 /*
- * Adds what a gate knows of its sessions, and those that no process has open: they are there all
- * the same. Return: 0; -ENOMEM.
+ * Adds what a gate knows of its sessions and of the contexts in its pool, and those that no process
+ * has open: they are there all the same. Return: 0; -ENOMEM.
  */
 int host_add_sessions(struct host *host, const struct gate *gate);
 

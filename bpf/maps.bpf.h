@@ -21,6 +21,7 @@
 #define ENOMEM 12
 #define EFAULT 14
 #define EBUSY 16
+#define EEXIST 17
 #define EINVAL 22
 #define ENOTTY 25
 #define ENOSPC 28
@@ -110,6 +111,14 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, GATE_POOL);
+	__type(key, __u32);
+	__type(value, struct gate_adopted);
+} gate_adopted SHARED SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct gate_body);
@@ -149,6 +158,20 @@ static __always_inline struct gate_session *session_at(__u32 slot)
 static __always_inline struct gate_body *body_at(__u32 slot)
 {
 	return bpf_map_lookup_elem(&gate_bodies, &slot);
+}
+
+/* Or it is a session's. */
+static __always_inline bool slot_in_pool(__u32 slot)
+{
+	return slot - GATE_POOL_SLOT < GATE_POOL;
+}
+
+/* NULL: it is a session's. */
+static __always_inline struct gate_adopted *adopted_at(__u32 slot)
+{
+	__u32 at = slot - GATE_POOL_SLOT;
+
+	return bpf_map_lookup_elem(&gate_adopted, &at);
 }
 
 /* Fully ordered, all of them: the kernel's returning atomics are. */
@@ -206,18 +229,23 @@ static __always_inline void control_fired(__u32 slot, enum gate_program program)
 		atomic_or(&control->fired, 1ULL << program);
 }
 
-static __always_inline void event_send(__u32 slot, const struct gate_session *s, __u32 kind)
+static __always_inline void event_put(__u32 slot, __u64 id, __u32 kind)
 {
 	struct gate_control *control = control_get();
 	struct gate_event event = {
 		.kind = kind,
 		.slot = slot,
-		.id = s->id,
+		.id = id,
 		.pid = kind == GATE_EVENT_LARGE ? 0 : bpf_get_current_pid_tgid() >> 32,
 	};
 
 	if (bpf_ringbuf_output(&gate_events, &event, sizeof(event), 0) && control)
 		atomic_add(&control->lost, 1);
+}
+
+static __always_inline void event_send(__u32 slot, const struct gate_session *s, __u32 kind)
+{
+	event_put(slot, s->id, kind);
 }
 
 #endif

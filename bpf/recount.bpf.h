@@ -15,6 +15,7 @@
 #include "bpf/walk.bpf.h"
 
 #define SIGKILL 9
+#define RULE_NEW_NS (60000 * NSEC_PER_MSEC)
 #define EIGHTY_NS (10000 * NSEC_PER_MSEC)
 #define SPIN_STEPS (8U << 20)
 #define GIVE_WAY_MASK 63 /* of so many looks the last one */
@@ -242,6 +243,25 @@ static __always_inline void reading_store(struct gate_session *s, const struct g
 	s->read_ns = bpf_ktime_get_ns();
 }
 
+/*
+ * Since contexts of others are limited nobody adds anything to one that was not adopted before. Who
+ * was inside when the rule came is not known, and what he maps was not reserved: for a while nobody
+ * is accused, and what is in the pool is looked at again.
+ */
+static __always_inline bool rule_is_new(__u32 slot)
+{
+	const struct gate_control *control = control_get();
+
+	return slot_in_pool(slot) && control &&
+	       bpf_ktime_get_ns() - READ(control->limited_ns) < RULE_NEW_NS;
+}
+
+/* The first reading of a context that was adopted finds what it had before. It comes first. */
+static __always_inline bool reading_may_accuse(__u32 slot, const struct gate_session *s)
+{
+	return !slot_in_pool(slot) || (s->read_ns && !rule_is_new(slot));
+}
+
 static __always_inline bool reading_accuses(const struct gate_walk *w, __u64 used)
 {
 	return w->pages > GATE_USED_PAGES(used) || w->mappings > GATE_USED_MAPPINGS(used);
@@ -260,6 +280,7 @@ static __always_inline int recount_now(__u32 slot, __u64 besides)
 	__u32 breaks, suspect, dirty;
 	__u64 used, truth, objects, creating;
 	const struct gate_walk *w;
+	bool may_accuse;
 
 	if (!s || !body)
 		return 0;
@@ -303,9 +324,10 @@ static __always_inline int recount_now(__u32 slot, __u64 besides)
 	atomic_cas(&s->objects, objects, w->objects + creating);
 	atomic_set(&s->shared, w->shared);
 	atomic_add(&s->recounts, 1);
+	may_accuse = reading_may_accuse(slot, s);
 	reading_store(s, w, truth);
 	session_note_less(s, truth);
-	if (reading_accuses(w, used))
+	if (reading_accuses(w, used) && may_accuse)
 		session_excess(slot, s, truth, false);
 	if (!cdevs_are_ours(s, body))
 		session_poison(slot, s, false);

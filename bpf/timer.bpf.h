@@ -32,18 +32,19 @@ static int timer_fired(void *map, __u32 *key, struct gate_body *body)
 	__u32 slot = *key;
 	struct gate_session *s = session_at(slot);
 	__u64 again = 0, mappings;
-	bool stale;
+	bool stale, settling;
 
 	if (!s)
 		return 0;
 	atomic_set(&s->timer, 0); /* whoever enters from here on sets it again */
 	control_fired(slot, GATE_PROGRAM_TIMER);
-	if (READ(s->bits) & GATE_CLOSED)
+	if (READ(s->bits) & GATE_CLOSED || !READ(s->id))
 		return 0;
 	mappings = GATE_USED_MAPPINGS(READ(s->used));
 	if (op_inside(slot, 0))
 		again = TIMER_NS;
-	stale = READ(s->dirty) || READ(s->used) != READ(s->read_used);
+	settling = rule_is_new(slot);
+	stale = settling || READ(s->dirty) || READ(s->used) != READ(s->read_used);
 	if (READ(s->suspect) ||
 	    (stale && bpf_ktime_get_ns() - READ(s->read_ns) >= TIMER_LATER_NS)) {
 		if (mappings > TIMER_MAPPINGS) {
@@ -55,7 +56,7 @@ static int timer_fired(void *map, __u32 *key, struct gate_body *body)
 	}
 	if (READ(s->suspect) && mappings <= TIMER_MAPPINGS)
 		again = TIMER_NS;
-	else if (!again && (READ(s->suspect) || READ(s->dirty)))
+	else if (!again && (READ(s->suspect) || READ(s->dirty) || settling))
 		again = TIMER_LATER_NS;
 	if (again)
 		timer_start(s, body, again);

@@ -58,10 +58,8 @@ bool access_may_name(const struct peer *peer)
 	return false;
 }
 
-/* A process as policies match it. @cgroup: a buffer, read only if some policy asks for it. */
-static struct policy_subject access_subject(const struct broker *broker,
-					    const struct process *process,
-					    char cgroup[static PROCFS_CGROUP_MAX])
+struct policy_subject access_subject(const struct broker *broker, const struct process *process,
+				     char cgroup[static PROCFS_CGROUP_MAX])
 {
 	struct policy_subject subject = {
 		.uid = process->uid, .gids = process->gids, .n_gids = process->n_gids};

@@ -9,10 +9,13 @@
 
 #include <stdbool.h>
 
+#include "accounting/policy.h"
+#include "daemon/procfs.h"
+
 struct admission_device;
+struct broker;
 struct device;
 struct peer;
-struct policy;
 struct process;
 struct session;
 
@@ -30,6 +33,10 @@ void access_claim(const struct peer *peer, const struct device *device,
 
 /* Whether the peer is root, or an admin of any policy: others name nobody but themselves. */
 bool access_may_name(const struct peer *peer);
+
+/* A process as policies match it. @cgroup: a buffer, read only if some policy asks for it. */
+struct policy_subject access_subject(const struct broker *broker, const struct process *process,
+				     char cgroup[static PROCFS_CGROUP_MAX]);
 
 /*
  * Whether the peer, an admin of the policy or root, may make a process the owner of a session under

@@ -151,6 +151,11 @@ void audit_number(struct audit *audit, const char *key, uint64_t value)
 		audit_digits(audit, key, value, 10);
 }
 
+void audit_id(struct audit *audit, uint64_t id)
+{
+	audit_digits(audit, "session", id, 16);
+}
+
 void audit_peer(struct audit *audit, const struct peer *peer)
 {
 	audit_number(audit, "peer", (uint64_t)peer->cred.pid);
@@ -159,7 +164,7 @@ void audit_peer(struct audit *audit, const struct peer *peer)
 
 void audit_session(struct audit *audit, const struct session *session)
 {
-	audit_digits(audit, "session", session->id, 16);
+	audit_id(audit, session->id);
 	audit_text(audit, "name", session->name);
 	audit_text(audit, "policy", session->policy);
 	audit_number(audit, "uid", session->uid);

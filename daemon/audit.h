@@ -56,6 +56,9 @@ bool audit_begin_for(struct audit *audit, const struct peer *peer, const char *e
 void audit_text(struct audit *audit, const char *key, const char *value);
 void audit_number(struct audit *audit, const char *key, uint64_t value);
 
+/* Which session: session. */
+void audit_id(struct audit *audit, uint64_t id);
+
 /* Who asked: peer, peer_uid. */
 void audit_peer(struct audit *audit, const struct peer *peer);
 

@@ -54,6 +54,8 @@ struct broker {
 	struct lobby lobby; /* those of them that have made no request yet */
 	unsigned int n_connections; /* all, with those that are still being closed */
 	struct bucket drop_lines; /* of the log, about connections that were dropped */
+	struct bucket unmanaged_lines; /* likewise, about contexts that nobody here handed out */
+	uint64_t unmanaged_read_ms; /* before that none of those is read for its size */
 	unsigned int max_connections; /* of all uids together; root's come on top */
 	int sysfs_fd; /* owned; /sys */
 	int dev_fd; /* owned; /dev */

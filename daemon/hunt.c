@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bpf/gate.h"
+#include "bpf/gate_pool.h"
 #include "bpf/hunt_map.h"
 #include "bpf/hunter.h"
 #include "common/cleanup.h"
@@ -276,6 +277,25 @@ void hunt_stop(struct broker *broker, uint32_t slot, uint64_t id)
 
 /* --- all of them */
 
+/* A slot of the pool becomes another's without the daemon. */
+static bool hunt_is_in_pool(const struct broker *broker, const struct hunt_aim *aim)
+{
+	struct gate_context context;
+
+	return gate_pool_look(broker->gate, aim->slot, &context) && context.id == aim->id;
+}
+
+void hunts_settle(struct broker *broker)
+{
+	for (uint32_t slot = 0; broker->hunts.n && slot < HUNT_SLOTS; slot++) {
+		const struct hunt *hunt = broker->hunts.at[slot];
+
+		if (hunt && gate_in_pool(broker->gate, slot) &&
+		    !hunt_is_in_pool(broker, &hunt->aim))
+			hunt_stop(broker, slot, hunt->aim.id);
+	}
+}
+
 int hunts_init(struct broker *broker)
 {
 	struct hunts *hunts = &broker->hunts;
@@ -292,7 +312,8 @@ static bool hunts_keep(uint32_t slot, uint64_t id, uid_t uid, void *arg)
 	const struct hunt_aim aim = {.id = id, .slot = slot, .uid = uid};
 	const struct session *session = session_find(broker->sessions, id);
 
-	return session && session->gate == slot && hunt_start(broker, &aim) == 0;
+	return (hunt_is_in_pool(broker, &aim) || (session && session->gate == slot)) &&
+	       hunt_start(broker, &aim) == 0;
 }
 
 void hunts_resume(struct broker *broker)

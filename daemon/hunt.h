@@ -47,6 +47,9 @@ int hunts_init(struct broker *broker);
 /* What a daemon before did not bring to its end goes on; after sessions know their slots. */
 void hunts_resume(struct broker *broker);
 
+/* Those for contexts that nobody here handed out and that are released end. */
+void hunts_settle(struct broker *broker);
+
 /* Of all of them, while the loop is there. The next daemon goes on with them. */
 void hunts_fini(struct broker *broker);
 

@@ -8,6 +8,7 @@
 #include "accounting/admission.h"
 #include "accounting/ledger.h"
 #include "accounting/policy.h"
+#include "bpf/gate_pool.h"
 #include "common/cleanup.h"
 #include "common/device.h"
 #include "common/proto.h"
@@ -22,6 +23,7 @@
 #include "daemon/request.h"
 #include "daemon/session.h"
 #include "daemon/trace.h"
+#include "daemon/unmanaged.h"
 #include "daemon/warden.h"
 #include "iommufd/cdev.h"
 
@@ -37,6 +39,8 @@ struct order {
 static bool order_begin(struct order *order, struct peer *peer, const struct proto_header *header,
 			uint64_t id, int *ret_err)
 {
+	struct gate_context context;
+
 	*order = (struct order){.peer = peer,
 				.header = header,
 				.session = session_find(peer->broker->sessions, id)};
@@ -44,6 +48,10 @@ static bool order_begin(struct order *order, struct peer *peer, const struct pro
 		order->access = access_of(peer, order->session);
 	if (order->access != ACCESS_NONE)
 		return true;
+	if (unmanaged_find(peer, id, &context) != GATE_NO_SLOT) {
+		*ret_err = unmanaged_refuse(peer, header, id);
+		return false;
+	}
 	*ret_err = request_fail(peer, header, REQUEST_NO_SESSION, "no session %llx",
 				(unsigned long long)id);
 	return false;
@@ -198,6 +206,7 @@ static int order_set_numbers(const struct order *order, const struct session_num
 int order_set(struct peer *peer, const struct proto_header *header, const void *body)
 {
 	struct session_numbers numbers;
+	struct gate_context context;
 	struct proto_set set;
 	struct order order;
 	int err;
@@ -205,6 +214,8 @@ int order_set(struct peer *peer, const struct proto_header *header, const void *
 	memcpy(&set, body, sizeof(set));
 	if (!proto_set_valid(&set))
 		return request_malformed(peer, header);
+	if (unmanaged_find(peer, set.id, &context) != GATE_NO_SLOT)
+		return unmanaged_set(peer, header, &set);
 	if (!order_begin(&order, peer, header, set.id, &err))
 		return err;
 	if (order.session->state != SESSION_ACTIVE)
@@ -459,6 +470,7 @@ static int order_kill(const struct order *order)
 
 int order_revoke(struct peer *peer, const struct proto_header *header, const void *body)
 {
+	struct gate_context context;
 	struct proto_revoke request;
 	struct order order;
 	int err;
@@ -466,6 +478,8 @@ int order_revoke(struct peer *peer, const struct proto_header *header, const voi
 	memcpy(&request, body, sizeof(request));
 	if (!proto_revoke_valid(&request))
 		return request_malformed(peer, header);
+	if (unmanaged_find(peer, request.id, &context) != GATE_NO_SLOT)
+		return unmanaged_revoke(peer, header, &request);
 	if (!order_begin(&order, peer, header, request.id, &err))
 		return err;
 	if (order.access != ACCESS_ADMIN)

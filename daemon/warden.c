@@ -10,6 +10,7 @@
 
 #include "accounting/policy.h"
 #include "bpf/gate.h"
+#include "bpf/gate_pool.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "daemon/audit.h"
@@ -22,12 +23,15 @@
 #include "daemon/selftest.h"
 #include "daemon/session.h"
 #include "daemon/trace.h"
+#include "daemon/unmanaged.h"
 
 #define WARDEN_LINE_MS 10000 /* between lines about one session that it can cause */
 #define WARDEN_READ_MS 1000
 #define WARDEN_SMALL 2000 /* mappings: read in a moment */
 #define WARDEN_SMALL_MS 100 /* how old a reading may be; else WARDEN_READ_MS */
 #define WARDEN_SESSIONS 10240 /* documented in pinbrokerd(8) */
+#define WARDEN_UNMANAGED_MAPPINGS 65535 /* documented in pinbroker.conf(5), like the next */
+#define WARDEN_UNMANAGED_OBJECTS 1024
 
 static bool warden_has(const struct broker *broker, const struct session *session)
 {
@@ -36,9 +40,20 @@ static bool warden_has(const struct broker *broker, const struct session *sessio
 
 static struct gate_rules warden_rules(const struct broker *broker)
 {
+	static const enum gate_unmanaged_rule rules[] = {
+		[POLICY_UNMANAGED_ALLOW] = GATE_RULE_ALLOW,
+		[POLICY_UNMANAGED_DENY] = GATE_RULE_DENY,
+		[POLICY_UNMANAGED_LIMIT] = GATE_RULE_LIMIT,
+	};
+	const struct policy_set *set = broker->policies;
+
 	return (struct gate_rules){
-		.deny_unmanaged = broker->policies->unmanaged == POLICY_UNMANAGED_DENY,
-		.kill_slipped = broker->policies->slip == POLICY_SLIP_KILL,
+		.unmanaged = rules[set->unmanaged],
+		.unmanaged_limits = {.pages =
+					     set->unmanaged_limit / (uint64_t)sysconf(_SC_PAGESIZE),
+				     .mappings = WARDEN_UNMANAGED_MAPPINGS,
+				     .objects = WARDEN_UNMANAGED_OBJECTS},
+		.kill_slipped = set->slip == POLICY_SLIP_KILL,
 	};
 }
 
@@ -48,7 +63,6 @@ static int warden_try(struct broker *broker, bool fallback)
 	const struct gate_plan plan = {
 		.dir = GATE_DIR,
 		.n_sessions = WARDEN_SESSIONS,
-		.rules = warden_rules(broker),
 		.fallback = fallback,
 	};
 	int err = gate_open(&plan, &broker->gate, broker->gate_reason, sizeof(broker->gate_reason));
@@ -103,11 +117,9 @@ void warden_reload(const struct broker *broker)
 {
 	const struct gate_rules rules = warden_rules(broker);
 
-	if (broker->policies->unmanaged == POLICY_UNMANAGED_LIMIT)
-		log_warning("unmanaged = limit is not enforced: contexts of others map what they "
-			    "like");
-	else if (broker->policies->unmanaged == POLICY_UNMANAGED_DENY && !broker->gate)
-		log_warning("unmanaged = deny is not enforced, as there is no gate");
+	if (broker->policies->unmanaged != POLICY_UNMANAGED_ALLOW && !broker->gate)
+		log_warning("unmanaged = %s is not enforced, as there is no gate",
+			    policy_unmanaged_name(broker->policies->unmanaged));
 	if (broker->gate)
 		gate_set_rules(broker->gate, &rules);
 }
@@ -215,17 +227,23 @@ static bool warden_is_recent(const struct gate_figures *figures)
 	return figures->read_ns && broker_now_ms() < figures->read_ns / 1000000 + ms;
 }
 
+void warden_read(const struct broker *broker, uint32_t slot, enum warden_reading reading,
+		 struct gate_figures *ret_figures)
+{
+	gate_look(broker->gate, slot, ret_figures);
+	if (ret_figures->exact || reading == WARDEN_LAST ||
+	    (reading == WARDEN_RECENT && warden_is_recent(ret_figures)))
+		return;
+	/* -EBUSY: somebody else reads at this moment; what was read last is near. */
+	(void)gate_read(broker->gate, slot, false, ret_figures);
+}
+
 bool warden_figures(const struct broker *broker, const struct session *session,
 		    enum warden_reading reading, struct gate_figures *ret_figures)
 {
 	if (!warden_has(broker, session))
 		return false;
-	gate_look(broker->gate, session->gate, ret_figures);
-	if (ret_figures->exact || reading == WARDEN_LAST ||
-	    (reading == WARDEN_RECENT && warden_is_recent(ret_figures)))
-		return true;
-	/* -EBUSY: somebody else reads at this moment; what was read last is near. */
-	(void)gate_read(broker->gate, session->gate, false, ret_figures);
+	warden_read(broker, session->gate, reading, ret_figures);
 	return true;
 }
 
@@ -342,6 +360,11 @@ static void warden_event(uint32_t slot, uint64_t id, enum gate_notice notice, vo
 	struct session *session = session_find(broker->sessions, id);
 	uint64_t there;
 
+	if (notice == GATE_NOTICE_POOL || notice == GATE_NOTICE_POOL_FULL ||
+	    gate_in_pool(broker->gate, slot)) {
+		unmanaged_event(broker, slot, id, notice);
+		return;
+	}
 	/* An event may come after its slot was given up, and given to another. */
 	if (gate_next(broker->gate, slot - 1, &there) != slot || there != id)
 		return;
@@ -401,6 +424,7 @@ int warden_resume(struct broker *broker)
 	while ((slot = gate_next(broker->gate, slot, &id)) != GATE_NO_SLOT)
 		warden_adopt(broker, slot, id);
 	hunts_resume(broker);
+	unmanaged_look(broker);
 	return loop_watch(broker->loop, gate_event_fd(broker->gate), POLLIN, warden_ready, broker,
 			  &broker->gate_watch);
 }

@@ -73,6 +73,10 @@ enum warden_reading {
 	WARDEN_NOW, /* unless nothing changed */
 };
 
+/* Of what is in a slot. */
+void warden_read(const struct broker *broker, uint32_t slot, enum warden_reading reading,
+		 struct gate_figures *ret_figures);
+
 /* Return: false: nothing is known of it. */
 bool warden_figures(const struct broker *broker, const struct session *session,
 		    enum warden_reading reading, struct gate_figures *ret_figures);

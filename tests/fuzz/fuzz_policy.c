@@ -179,6 +179,7 @@ static void check_set(const struct policy_set *set)
 	FUZZ_CHECK(set->host_reserve < MEM_TOTAL);
 	FUZZ_CHECK(set->host_reserve_checked || set->host_reserve == 0);
 	FUZZ_CHECK(in_range(set->unmanaged, POLICY_UNMANAGED_ALLOW, POLICY_UNMANAGED_LIMIT));
+	FUZZ_CHECK(set->unmanaged != POLICY_UNMANAGED_LIMIT || set->unmanaged_limit);
 	FUZZ_CHECK(in_range(set->slip, POLICY_SLIP_REPORT, POLICY_SLIP_KILL));
 	for (size_t i = 0; i < set->n_policies; i++)
 		check_policy(set, i);

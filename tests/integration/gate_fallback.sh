@@ -34,9 +34,22 @@ kill "$child"
 child_end
 sessions_end
 
-echo "require-gate = true $policy" >"$config"
+# A context that nobody handed out, where that is not for all.
+echo "unmanaged = limit unmanaged-limit = 64M $policy" >"$config"
 kill -HUP "$daemon"
 log_wait 'loaded'
+exec 9<>/dev/iommu
+like "a context of somebody else" "$(as 1001 "$vmm" 9 alloc-ioas map 8M map 60M map 8M)" \
+	$'map 8M: ok[^\n]*\nmap 60M: ENOMEM[^\n]*\nmap 8M: ok'
+id=$("$pinbroker" list --json | jq -r '.[0].id')
+is "is seen" "$("$pinbroker" show "$id" --json | jq -c '[.state, .uid, .mapped_bytes, .denied]')" \
+	"[\"unmanaged\",1001,$((16 << 20)),1]"
+exec 9<&-
+sessions_end
+
+echo "require-gate = true $policy" >"$config"
+kill -HUP "$daemon"
+log_wait 'loaded' 2
 refused "require-gate" kernel as 1000 "$pinbroker" run -- true
 exits "--purge beside a daemon" 70 "$pinbrokerd" --purge
 broker_stop

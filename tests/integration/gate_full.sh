@@ -14,8 +14,8 @@ broker_stop
 gate_purge() {
 	"$pinbrokerd" --purge
 	mkdir -m 700 $pinned
-	# 0x400: BPF_F_MMAPABLE. One more for the self-test.
-	bpftool map create $pinned/gate_sessions type array key 4 value "$value" entries $((room + 1)) \
+	# 0x400: BPF_F_MMAPABLE. One more for the self-test, and those for who comes without a broker.
+	bpftool map create $pinned/gate_sessions type array key 4 value "$value" entries $((room + 257)) \
 		name gate_sessions flags 0x400
 }
 gate_start
@@ -48,7 +48,7 @@ until [[ $("$pinbroker" list --json | jq length) == 3 ]]; do :; done
 
 # The files that the gate knows are in a hash. Somebody fills it with files that are none.
 n=0
-while bpftool map update pinned $pinned/gate_files key $n 0 0 0 0 0 0 1 \
+while bpftool map update pinned $pinned/gate_files key $((n & 255)) $((n >> 8)) 0 0 0 0 0 1 \
 	value 0 0 0 0 0 0 0 0 noexist 2>/dev/null; do n=$((n + 1)); done
 ((n > 0)) || fail "nothing was left in the map of files"
 refused "no room for its files" kernel as 1001 "$pinbroker" run -- true
@@ -57,7 +57,7 @@ all_go_on two
 until [[ $("$pinbroker" list --json | jq length) == 2 ]]; do :; done
 exits "room for one file, as one is gone" 0 as 1001 "$pinbroker" run -- true
 for ((i = 0; i < n; i++)); do
-	bpftool map delete pinned $pinned/gate_files key $i 0 0 0 0 0 0 1
+	bpftool map delete pinned $pinned/gate_files key $((i & 255)) $((i >> 8)) 0 0 0 0 0 1
 done
 until [[ $("$pinbroker" list --json | jq length) == 2 ]]; do :; done
 exits "granted again" 0 as 1001 "$pinbroker" run -- true

@@ -31,6 +31,7 @@ extern const struct suite suite_fdmsg;
 extern const struct suite suite_fdstore;
 extern const struct suite suite_gate_index;
 extern const struct suite suite_gate_spare;
+extern const struct suite suite_gate_pool;
 extern const struct suite suite_glob;
 extern const struct suite suite_grant;
 extern const struct suite suite_host;

@@ -31,13 +31,15 @@ static void sessions_are_found_by_id(void)
 	for (uint32_t slot = 0; slot < SLOTS; slot++)
 		sessions[slot].id = id_in(slot);
 	CU_ASSERT_EQUAL_FATAL(gate_index_new(&gate, &index), 0);
-	for (uint32_t slot = 1; slot < SLOTS; slot++)
+	for (uint32_t slot = GATE_FIRST_SESSION; slot < SLOTS; slot++)
 		if (id_in(slot))
 			CU_ASSERT_EQUAL(gate_index_find(index, id_in(slot)), slot);
 	CU_ASSERT_EQUAL(gate_index_find(index, 0), GATE_NO_SLOT);
 	CU_ASSERT_EQUAL(gate_index_find(index, 1), GATE_NO_SLOT);
-	CU_ASSERT_EQUAL(gate_index_find(index, id_in(1) - 1), GATE_NO_SLOT); /* between two */
-	CU_ASSERT_EQUAL(gate_index_find(index, id_in(1) + 1), GATE_NO_SLOT); /* the last is less */
+	CU_ASSERT_EQUAL(gate_index_find(index, id_in(GATE_FIRST_SESSION) - 1),
+			GATE_NO_SLOT); /* between two */
+	CU_ASSERT_EQUAL(gate_index_find(index, id_in(GATE_FIRST_SESSION) + 1),
+			GATE_NO_SLOT); /* the last is less */
 	CU_ASSERT_EQUAL(gate_index_find(index, UINT64_MAX), GATE_NO_SLOT); /* no session */
 }
 

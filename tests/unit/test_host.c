@@ -161,12 +161,12 @@ static void tasks_become_processes_and_users(void)
 /* Each second session of a gate has a context that was read; what the gate knows is old of some. */
 static void sessions_of_the_gate_are_added(void)
 {
-	enum { N = 100, LAST = 2 * N };
+	enum { N = 100, LAST = 2 * N, SLOTS = GATE_FIRST_SESSION + LAST };
 	CLEANUP(host_freep) struct host *host = NULL;
-	struct gate_figures near[LAST + 1] = {{.mapped = 0}};
-	struct gate_session sessions[LAST + 1] = {{.id = UINT64_MAX}};
+	static struct gate_near near[SLOTS];
+	static struct gate_session sessions[SLOTS] = {{.id = UINT64_MAX}};
 	const struct gate gate = {
-		.sessions = sessions, .near = near, .n_sessions = LAST + 1, .n_shown = LAST + 1};
+		.sessions = sessions, .near = near, .n_sessions = SLOTS, .n_shown = SLOTS};
 	struct host_file read[2 * N];
 
 	/* As many contexts of no session come behind all others. */
@@ -178,11 +178,12 @@ static void sessions_of_the_gate_are_added(void)
 					     .session = i < N ? 2 * i + 2 : 0,
 					     .pages = 7};
 	for (uint32_t slot = 1; slot <= LAST; slot++)
-		sessions[slot] = (struct gate_session){.id = LAST + 1 - slot,
-						       .read_used = GATE_USED(slot, 1),
-						       .used = GATE_USED(slot, 1),
-						       .read_ns = 1,
-						       .dirty = slot & 2};
+		sessions[GATE_FIRST_SESSION - 1 + slot] =
+			(struct gate_session){.id = LAST + 1 - slot,
+					      .read_used = GATE_USED(slot, 1),
+					      .used = GATE_USED(slot, 1),
+					      .read_ns = 1,
+					      .dirty = slot & 2};
 	CU_ASSERT_EQUAL_FATAL(host_of_records(read, ARRAY_SIZE(read), NULL, 0, &host), 0);
 	CU_ASSERT_EQUAL_FATAL(host_add_sessions(host, &gate), 0);
 	CU_ASSERT_EQUAL_FATAL(host->n_objects, LAST + N);

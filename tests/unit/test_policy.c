@@ -33,13 +33,14 @@ static void test_values(void)
 	CU_ASSERT_EQUAL(set->max_requests, 100);
 	CU_ASSERT_EQUAL(set->max_connections, 8);
 	CU_ASSERT_EQUAL(set->unmanaged, POLICY_UNMANAGED_DENY);
+	CU_ASSERT_EQUAL(set->unmanaged_limit, 512ULL << 20);
 	CU_ASSERT_TRUE(set->require_gate);
 	CU_ASSERT_EQUAL(set->slip, POLICY_SLIP_KILL);
 	CU_ASSERT_EQUAL_FATAL(set->n_policies, 2);
 	p = &set->policies[0];
 	CU_ASSERT_STRING_EQUAL(p->name, "tenants");
 	CU_ASSERT_STRING_EQUAL(p->file, "main");
-	CU_ASSERT_EQUAL(p->line, 8);
+	CU_ASSERT_EQUAL(p->line, 9);
 	CU_ASSERT_EQUAL(p->users.n, 2);
 	CU_ASSERT_EQUAL(p->users.n_written, 2);
 	CU_ASSERT_EQUAL(p->users.ranges[0].first, 107);
@@ -73,7 +74,7 @@ static void test_values(void)
 	CU_ASSERT_EQUAL(p->migration_buffers, 2 * GIB);
 	p = &set->policies[1];
 	CU_ASSERT_STRING_EQUAL(p->name, "auto one");
-	CU_ASSERT_EQUAL(p->line, 29);
+	CU_ASSERT_EQUAL(p->line, 30);
 	CU_ASSERT_EQUAL(p->accounting, POLICY_ACCOUNTING_USER);
 	CU_ASSERT_TRUE(p->limit_auto);
 	CU_ASSERT_EQUAL(p->limit, 0);
