@@ -114,7 +114,7 @@ fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c seeds_record
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
 bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c script.c) \
-	$(addprefix bpf/,gate.c gate_index.c gate_pool.c)
+	$(addprefix bpf/,gate.c gate_index.c gate_pool.c gate_purge.c)
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
