@@ -98,7 +98,10 @@ static bool gate_spare_named(const char *cut, const char *name)
 	return strncmp(cut, name, BPF_OBJ_NAME_LEN - 1) == 0;
 }
 
-/* Without CAP_SYS_ADMIN programs are not found: then what is known of the link has to do. */
+/*
+ * By the program's name alone: who can have descriptors kept is root, and this finds mistakes.
+ * Without CAP_SYS_ADMIN programs are not found: then what is known of the link has to do.
+ */
 static bool gate_spare_runs(const struct bpf_link_info *link, const char *program)
 {
 	CLEANUP(fd_closep) int fd = bpf_prog_get_fd_by_id(link->prog_id);
@@ -148,25 +151,33 @@ static int gate_spare_read(int fd, struct gate_spare_acting *ret_acting)
 	return 0;
 }
 
+static bool gate_spare_is_control(const struct gate_spare *spare)
+{
+	struct gate_spare_name name;
+
+	return gate_spare_parse(spare->name, &name) == 0 && !name.generation &&
+	       strcmp(name.object, GATE_SPARE_CONTROL) == 0 &&
+	       gate_spare_id(spare->fd, &name) == name.gate;
+}
+
 /* The pin's if it is there; else that of the first spare that is one, and of a gate that acts. */
 static int gate_spare_find(int dir_fd, const struct gate_spare *spares, size_t n,
 			   struct gate_spare_acting *ret_acting)
 {
 	CLEANUP(fd_closep) int fd = -1;
-	struct gate_spare_name name;
 	char path[64];
-	int err = 0;
+	int err = 0, one;
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/" GATE_SPARE_CONTROL, dir_fd);
 	fd = bpf_obj_get(path);
 	if (fd >= 0)
 		return gate_spare_read(fd, ret_acting);
-	for (size_t i = 0; i < n && !ret_acting->generation && !err; i++) {
-		if (gate_spare_parse(spares[i].name, &name) || name.generation ||
-		    strcmp(name.object, GATE_SPARE_CONTROL) != 0 ||
-		    gate_spare_id(spares[i].fd, &name) != name.gate)
-			continue;
-		err = gate_spare_read(spares[i].fd, ret_acting);
+	for (size_t i = 0; i < n; i++) {
+		one = gate_spare_is_control(&spares[i]) ? gate_spare_read(spares[i].fd, ret_acting)
+							: 0;
+		if (ret_acting->generation)
+			return 0;
+		err = err ? err : one; /* one behind it may be read, and act */
 	}
 	return err;
 }

@@ -28,7 +28,7 @@ struct gate_spare_name {
 /* What became of one. */
 enum gate_spare_state {
 	GATE_SPARE_UNTRIED, /* the pins could not be looked at */
-	GATE_SPARE_BAD, /* it is not what its name says */
+	GATE_SPARE_BAD, /* its kind, or the name that the kernel has for it, is another */
 	GATE_SPARE_OLD, /* of another gate than the one that acts, or another generation */
 	GATE_SPARE_PINNED, /* its pin is there */
 	GATE_SPARE_RESTORED, /* its pin is there again */
@@ -50,8 +50,9 @@ int gate_spare_parse(const char *name, struct gate_spare_name *ret_name);
  * Before gate_open(), which then finds all as it was. Where two are of one name the first counts,
  * and where a pin is there the pin. Needs CAP_BPF.
  *
- * Return: 0; -EWOULDBLOCK: a daemon has the directory; -EPROTONOSUPPORT: they are of a gate that
- * this daemon cannot read; -errno. In each case some may be restored.
+ * Return: 0; -EWOULDBLOCK: a daemon has the directory; -EPROTONOSUPPORT: the gate that is pinned is
+ * one that this daemon cannot read, or one of them is and none that it can read acts; -errno. In
+ * each case some may be restored.
  */
 int gate_spare_restore(const char *dir, struct gate_spare *spares, size_t n);
 
