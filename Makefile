@@ -134,8 +134,9 @@ $(B)/pinbrokerd: LDLIBS += $(DAEMON_LIBS)
 $(B)/pinbroker: $(call obj,$(command))
 $(B)/pinbroker: LDLIBS += $(CLIENT_LIBS)
 $(B)/unit: $(call obj,$(unit))
-# tests/unit/faults.h
-$(B)/unit: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc getsockopt recvmsg)
+# tests/unit/faults.h, test_fdstore.c
+$(B)/unit: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc getsockopt recvmsg \
+	gate_spare_restore gate_spare_each)
 $(B)/unit: LDLIBS += $(TEST_LIBS) $(DAEMON_LIBS) $(CLIENT_LIBS)
 $(B)/tests/vmm: $(call obj,$(vmm))
 $(B)/tests/activate: $(call obj,$(activate))

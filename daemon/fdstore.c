@@ -159,13 +159,13 @@ static void fdstore_report(const struct fdstore *store)
 			    n_restored);
 }
 
-void fdstore_restore(struct fdstore *store, const char *dir)
+int fdstore_restore(struct fdstore *store, const char *dir)
 {
 	CLEANUP(freep) struct gate_spare *spares = NULL;
 	int err;
 
 	if (!store || !store->n_entries)
-		return;
+		return 0;
 	spares = calloc(store->n_entries, sizeof(*spares));
 	for (size_t i = 0; spares && i < store->n_entries; i++)
 		spares[i] = (struct gate_spare){
@@ -178,25 +178,24 @@ void fdstore_restore(struct fdstore *store, const char *dir)
 		fd_closep(&store->entries[i].fd); /* who passed it has another */
 	}
 	fdstore_report(store);
-	if (err)
-		log_error("what the service manager kept of the gate cannot be pinned in %s: %s",
-			  dir, strerror(-err));
-}
-
-bool fdstore_is_unseen(const struct fdstore *store)
-{
-	for (size_t i = 0; store && i < store->n_entries; i++)
-		if (store->entries[i].state == GATE_SPARE_UNTRIED)
-			return true;
-	return false;
+	return err;
 }
 
 /* --- what is kept */
 
-static void fdstore_remove(struct fdstore_entry *entry)
+/* The service manager closes all of one name. What is unseen may be of a gate that acts: it stays.
+ */
+static void fdstore_remove(struct fdstore *store, const char *name)
 {
-	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", entry->name);
-	entry->gone = true; /* if not, it is there at the next start, and looked at again */
+	for (size_t i = 0; i < store->n_entries; i++)
+		if (strcmp(store->entries[i].name, name) == 0 &&
+		    store->entries[i].state == GATE_SPARE_UNTRIED)
+			return;
+	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	/* If not, they are there at the next start, and looked at again. */
+	for (size_t i = 0; i < store->n_entries; i++)
+		if (strcmp(store->entries[i].name, name) == 0)
+			store->entries[i].gone = true;
 }
 
 /* One that is there, and good; others of that name go with it. */
@@ -220,10 +219,7 @@ static bool fdstore_has(struct fdstore *store, const char *name)
 		return true;
 	}
 	if (found)
-		fdstore_remove(found);
-	for (size_t i = 0; i < store->n_entries; i++)
-		if (strcmp(store->entries[i].name, name) == 0)
-			store->entries[i].gone = true;
+		fdstore_remove(store, name);
 	return false;
 }
 
@@ -268,7 +264,6 @@ void fdstore_fill(struct fdstore *store, const struct gate *gate)
 void fdstore_clear(struct fdstore *store)
 {
 	for (size_t i = 0; store && i < store->n_entries; i++)
-		if (!store->entries[i].wanted && !store->entries[i].gone &&
-		    store->entries[i].state != GATE_SPARE_UNTRIED)
-			fdstore_remove(&store->entries[i]);
+		if (!store->entries[i].wanted && !store->entries[i].gone)
+			fdstore_remove(store, store->entries[i].name);
 }

@@ -39,17 +39,16 @@ int fdstore_take_socket(struct fdstore *store);
  * fdstore_restore() - pin again what is kept and not pinned any more, before the gate is opened
  * @dir: of the pins
  *
- * What it does, and what is wrong, is logged. The descriptors are closed.
+ * What it has done, and what was none of the gate, is logged. The descriptors are closed.
+ *
+ * Return: 0; -errno: a gate is kept that could not be pinned, or not all of it: it acts, and nobody
+ * can look into it. What is unseen stays.
  */
-void fdstore_restore(struct fdstore *store, const char *dir);
-
-/* Whether a gate is kept that could not be pinned: it acts, and nobody can look into it. */
-bool fdstore_is_unseen(const struct fdstore *store);
+int fdstore_restore(struct fdstore *store, const char *dir);
 
 /*
  * Has everything of the gate kept that is not yet, before what it replaces is given up; and then
- * has the service manager close what is not of this gate. Failures are logged. What
- * is unseen stays.
+ * has the service manager close what is not of this gate, and not unseen. Failures are logged.
  */
 void fdstore_fill(struct fdstore *store, const struct gate *gate);
 void fdstore_clear(struct fdstore *store);

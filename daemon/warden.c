@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,6 +87,18 @@ static int warden_try(struct broker *broker, bool fallback)
 }
 
 /*
+ * A gate of before acts, and nobody can look into it. None is made beside it: the next daemon would
+ * take that for the one that counts, and let go of this under its sessions.
+ */
+static void warden_leave(struct broker *broker, const char *reason)
+{
+	broker->gate_unseen = true;
+	log_error("sessions of a daemon before may be under its gate, which this one can neither "
+		  "replace nor read (%s): they are taken over as if they lived",
+		  reason);
+}
+
+/*
  * There is no gate of this daemon, but maybe one of another before, in which sessions live: it goes
  * on to keep their limits, and what it says of them is heard. Nothing new is taken into it.
  */
@@ -99,10 +112,7 @@ static void warden_look_after(struct broker *broker)
 	if (access(GATE_DIR "/gate_sessions", F_OK) < 0)
 		return;
 	if (gate_open(&plan, &broker->gate, reason, sizeof(reason))) {
-		broker->gate_unseen = true;
-		log_error("sessions of a daemon before may be under its gate, which this one can "
-			  "neither replace nor read (%s): they are taken over as if they lived",
-			  reason);
+		warden_leave(broker, reason);
 	} else if (gate_next(broker->gate, GATE_NO_SLOT, &id) == GATE_NO_SLOT) {
 		gate_close(broker->gate);
 		broker->gate = NULL;
@@ -110,6 +120,20 @@ static void warden_look_after(struct broker *broker)
 		log_error("the gate of the daemon before could not be replaced, and goes on for "
 			  "the sessions that are in it; new ones have none");
 	}
+}
+
+static int warden_bring(struct broker *broker)
+{
+	/* Not tried first where it must fail: at a restart the fallback would stop meanwhile. */
+	int err = warden_try(broker, !selftest_lsm_active());
+
+	if (err == -ENOSYS) /* programs that are never called */
+		err = warden_try(broker, true);
+	if (err == -ENOMEM)
+		return err;
+	if (err)
+		warden_look_after(broker);
+	return 0;
 }
 
 /* What is not kept is said, and what is takes effect. */
@@ -126,19 +150,19 @@ void warden_reload(const struct broker *broker)
 
 int warden_start(struct broker *broker)
 {
-	int err;
+	int err = fdstore_restore(broker->fdstore, GATE_DIR);
 
-	fdstore_restore(broker->fdstore, GATE_DIR);
-	broker->gate_unseen = fdstore_is_unseen(broker->fdstore);
-	/* Not tried first where it must fail: at a restart the fallback would stop meanwhile. */
-	err = warden_try(broker, !selftest_lsm_active());
-
-	if (err == -ENOSYS) /* programs that are never called */
-		err = warden_try(broker, true);
-	if (err == -ENOMEM)
-		return err;
-	if (err)
-		warden_look_after(broker);
+	if (err) {
+		(void)snprintf(broker->gate_reason, sizeof(broker->gate_reason),
+			       "a gate that the service manager keeps cannot be pinned in " GATE_DIR
+			       ": %s",
+			       strerror(-err));
+		warden_leave(broker, broker->gate_reason);
+	} else {
+		err = warden_bring(broker);
+		if (err)
+			return err;
+	}
 	if (gate_level(broker->gate) != GATE_LEVEL_EXACT)
 		log_warning("the kernel does not keep the limits of sessions exactly: %s",
 			    broker->gate_reason);

@@ -161,6 +161,20 @@ mount -t bpf bpf /sys/fs/bpf
 start
 back "bpffs again"
 
+# Beside the control of a gate that this daemon cannot read.
+foreign() { # foreign: has one kept that is as new as none of this gate's
+	bpftool map create /sys/fs/bpf/foreign type array key 4 value 8 entries 1 name gate_control
+	foreign=pinbroker-gate/$(bpftool -j map show pinned /sys/fs/bpf/foreign | jq .id)/gate_control
+	order pin "$foreign" /sys/fs/bpf/foreign
+	file_wait "$tmp/store" "^stored $foreign" || fail "it is not kept"
+	rm /sys/fs/bpf/foreign
+}
+end kill
+foreign
+rm -r $pinned
+start
+back "behind one that cannot be read"
+
 # What nobody asked for.
 end kill
 control=$(prefix)
@@ -206,6 +220,19 @@ sessions_end
 is "after a purge: what is kept" "$(kept)" "$(printf '%s\n' "$(wanted)" stored | sort)"
 [[ $(kept) != "$kept_were" ]] || fail "it is the gate that was purged"
 end stop
+
+# A gate that this daemon cannot read, and no other: it may act, so none is made beside it.
+"$next" --purge
+order drop
+foreign
+for again in "" " again"; do
+	start
+	is "unseen$again: the level" "$("$pinbroker" status --json | jq -r .gate)" none
+	like "unseen$again: why" "$("$pinbroker" status --json | jq -r .gate_reason)" 'cannot be pinned in'
+	is "unseen$again: pins" "$(find $pinned -mindepth 1)" ""
+	is "unseen$again: what is kept" "$(kept)" "$foreign"
+	end stop
+done
 exec 9>&-
 status=0
 wait "$store" || status=$?

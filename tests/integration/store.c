@@ -3,7 +3,7 @@
  * A service manager as far as its descriptor store goes (sd_pid_notify_with_fds(3)): store SOCKET
  * PROGRAM [ARG]... listens on SOCKET and does what it is told by its standard input, a line each:
  *
- *   start          PROGRAM, with SOCKET and what is kept
+ *   start          PROGRAM, with SOCKET and what is kept, the newest first
  *   kill           it, and wait until it is gone
  *   stop           likewise by SIGTERM
  *   put NAME FILE  keep one more descriptor: the file, opened to be read
@@ -90,7 +90,7 @@ static void pass(struct store *store)
 	size_t len = strlen(names), n = 0;
 
 	fds[n++] = fcntl(store->listener, F_DUPFD_CLOEXEC, FIRST + KEPT_MAX + 1);
-	for (size_t i = 0; i < store->n_kept; i++) {
+	for (size_t i = store->n_kept; i-- > 0;) {
 		len += (size_t)snprintf(names + len, sizeof(names) - len, ":%s",
 					store->kept[i].name);
 		fds[n++] = fcntl(store->kept[i].fd, F_DUPFD_CLOEXEC, FIRST + KEPT_MAX + 1);
