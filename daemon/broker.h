@@ -46,6 +46,7 @@ struct broker {
 	struct fdstore *fdstore; /* NULL: nothing was passed */
 	struct gate *gate; /* NULL: nothing keeps limits in the kernel */
 	bool gate_unseen; /* one of before acts, and what it knows of sessions cannot be read */
+	bool gate_denies; /* and it refuses contexts that it does not know */
 	uint64_t gate_watch;
 	struct hunts hunts;
 	char gate_reason[256]; /* what is missing of it, one line; "": nothing */

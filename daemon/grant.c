@@ -128,8 +128,15 @@ static int grant_prepare(struct grant *grant, const struct petition *petition)
 		.devices = petition->devices,
 		.n_devices = petition->open->n_devices,
 	};
-	int err = session_new(grant->broker->sessions, &plan, &grant->session);
+	int err;
 
+	if (warden_denies(grant->broker)) {
+		(void)snprintf(grant->fault, sizeof(grant->fault),
+			       "the gate of an earlier daemon, which goes on, denies contexts that "
+			       "are not in it");
+		return -EPERM;
+	}
+	err = session_new(grant->broker->sessions, &plan, &grant->session);
 	if (err) {
 		(void)snprintf(grant->fault, sizeof(grant->fault),
 			       "cannot reserve and record a session: %s", strerror(-err));

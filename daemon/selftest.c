@@ -205,3 +205,11 @@ int selftest_run(struct gate *gate, int dev_fd, char *ret_reason, unsigned int r
 	}
 	return selftest_judge(gate, refused, ret_reason, reason_size);
 }
+
+bool selftest_is_denied(int dev_fd)
+{
+	CLEANUP(fd_closep) int fd = openat(dev_fd, "iommu", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct uapi_iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
+
+	return fd >= 0 && ioctl(fd, UAPI_IOMMU_IOAS_ALLOC, &alloc) < 0 && errno == EPERM;
+}

@@ -20,4 +20,7 @@ bool selftest_lsm_active(void);
  */
 int selftest_run(struct gate *gate, int dev_fd, char *ret_reason, unsigned int reason_size);
 
+/* Whether a gate refuses what a context does that is none of its sessions': it may be another's. */
+bool selftest_is_denied(int dev_fd);
+
 #endif

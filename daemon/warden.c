@@ -93,6 +93,7 @@ static int warden_try(struct broker *broker, bool fallback)
 static void warden_leave(struct broker *broker, const char *reason)
 {
 	broker->gate_unseen = true;
+	broker->gate_denies = selftest_is_denied(broker->dev_fd);
 	log_error("sessions of a daemon before may be under its gate, which this one can neither "
 		  "replace nor read (%s): they are taken over as if they lived",
 		  reason);
@@ -136,14 +137,30 @@ static int warden_bring(struct broker *broker)
 	return 0;
 }
 
+bool warden_denies(const struct broker *broker)
+{
+	if (gate_level(broker->gate) != GATE_LEVEL_NONE)
+		return false;
+	return broker->gate ? broker->policies->unmanaged == POLICY_UNMANAGED_DENY
+			    : broker->gate_denies;
+}
+
 /* What is not kept is said, and what is takes effect. */
 void warden_reload(const struct broker *broker)
 {
 	const struct gate_rules rules = warden_rules(broker);
+	const bool rule = broker->policies->unmanaged != POLICY_UNMANAGED_ALLOW;
+	const char *name = policy_unmanaged_name(broker->policies->unmanaged);
 
-	if (broker->policies->unmanaged != POLICY_UNMANAGED_ALLOW && !broker->gate)
-		log_warning("unmanaged = %s is not enforced, as there is no gate",
-			    policy_unmanaged_name(broker->policies->unmanaged));
+	if (warden_denies(broker))
+		log_warning("the gate of the daemon before denies what is unmanaged, as what is "
+			    "granted now would be to it: nothing is granted");
+	else if (rule && broker->gate_unseen)
+		log_warning("unmanaged = %s is not enforced: the gate of the daemon before goes on "
+			    "with its own rule, and cannot be told",
+			    name);
+	else if (rule && !broker->gate)
+		log_warning("unmanaged = %s is not enforced, as there is no gate", name);
 	if (broker->gate)
 		gate_set_rules(broker->gate, &rules);
 }

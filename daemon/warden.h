@@ -30,6 +30,12 @@ void warden_reload(const struct broker *broker);
 /* After the sessions of before are back: those the kernel has released end, others are told. */
 int warden_resume(struct broker *broker);
 
+/*
+ * Whether a gate acts that nothing new is taken into, and that refuses contexts it does not know: a
+ * new session could not use its own.
+ */
+bool warden_denies(const struct broker *broker);
+
 /**
  * warden_admit() - a slot with the session's limits
  * @n_files: that will be enrolled

@@ -10,7 +10,11 @@
 pinned=/sys/fs/bpf/pinbroker
 own=$(realpath "$pinbrokerd") next=$(realpath "$here/next/pinbrokerd")
 
-echo 'max-requests = 0 policy "p" { users = {"1000"} accounting = "task" limit = "64M" max-mappings = 3 }' >"$config"
+configure() { # configure allow|deny: of what is unmanaged
+	echo "max-requests = 0 unmanaged = $1 policy \"p\"" \
+		'{ users = {"1000"} accounting = "task" limit = "64M" max-mappings = 3 }' >"$config"
+}
+configure allow
 
 # Whether any program hangs on ioctl(2).
 attached() { grep -qE '^(bpf_lsm_file_ioctl|security_file_ioctl) ' /sys/kernel/tracing/enabled_functions; }
@@ -19,7 +23,7 @@ attached() { grep -qE '^(bpf_lsm_file_ioctl|security_file_ioctl) ' /sys/kernel/t
 tenant_begin() {
 	local i more=()
 
-	for ((i = 0; i < 16; i++)); do more+=(map 1M hold); done
+	for ((i = 0; i < 24; i++)); do more+=(map 1M hold); done
 	background as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 4K map 4K map 4K \
 		hold "${more[@]}" 9>&-
 	child_wait ^ready
@@ -146,7 +150,11 @@ end kill
 start
 back "pins removed under a daemon"
 
-# No bpffs: who starts then cannot look into the gate, takes sessions for alive, and leaves it.
+# No bpffs: who starts then cannot look into the gate, takes sessions for alive, and leaves it. It
+# was told to deny what it does not know, and knows nothing that is opened now.
+configure deny
+kill -HUP "$daemon"
+log_wait ': loaded '
 end kill
 umount /sys/fs/bpf
 one_more "no bpffs" no
@@ -156,6 +164,10 @@ is "no bpffs: the level" "$("$pinbroker" status --json | jq -r .gate)" none
 is "no bpffs: the session" "$("$pinbroker" list --json | jq -r '.[].id')" "$id"
 is "no bpffs: what is kept" "$(kept)" "$kept_were"
 one_more "no bpffs, a daemon" no
+log_wait 'denies what is unmanaged.*: nothing is granted'
+refused "no bpffs, deny" kernel as 1000 "$pinbroker" run -- true
+like "why" "$err" 'denies contexts that are not in it'
+configure allow
 end kill
 mount -t bpf bpf /sys/fs/bpf
 start

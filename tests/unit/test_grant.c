@@ -466,6 +466,36 @@ static void requester_that_exits_meanwhile_gets_nothing(void)
 	broker_fixture_fini(&f);
 }
 
+/* Its context could do nothing. */
+static void nothing_is_granted_beside_a_gate_that_denies(void)
+{
+	const struct proto_open open = broker_fixture_open(FIXTURE_DEVICE, NULL);
+	const struct proto_header header =
+		proto_header(PROTO_REQUEST, PROTO_OPEN, FIXTURE_SERIAL, sizeof(open));
+	struct broker_fixture f;
+	struct answer answer;
+
+	if (!broker_fixture_init(&f))
+		return;
+	int fd = broker_fixture_connect(&f), n_fds = suite_count_fds();
+
+	f.broker->gate_unseen = f.broker->gate_denies = true;
+	CU_ASSERT_EQUAL(grant_open(broker_fixture_peer(&f), &header, &open), 0);
+	broker_fixture_answer(&f, fd, &answer);
+	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "kernel");
+	CU_ASSERT_PTR_NOT_NULL(strstr(answer.body.refusal.text, "denies contexts"));
+	CU_ASSERT_EQUAL(suite_count_fds(), n_fds);
+	broker_fixture_check_idle(&f, "denied");
+	/* One that allows them is no reason. */
+	f.broker->gate_denies = false;
+	CU_ASSERT_EQUAL(grant_open(broker_fixture_peer(&f), &header, &open), 0);
+	broker_fixture_answer(&f, fd, &answer);
+	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
+	fdmsg_close(&answer.msg);
+	fd_closep(&fd);
+	broker_fixture_fini(&f);
+}
+
 /* The send fails after everything is done, and two processes' limits are put right. */
 static void failed_send_lowers_the_siblings(void)
 {
@@ -548,6 +578,8 @@ static const CU_TestInfo tests[] = {
 	{"what a process has locked is believed to a point", locked_memory_is_believed_to_a_point},
 	{"a requester that exits meanwhile gets nothing",
 	 requester_that_exits_meanwhile_gets_nothing},
+	{"nothing is granted beside a gate that denies",
+	 nothing_is_granted_beside_a_gate_that_denies},
 	{"a failed send lowers the siblings again", failed_send_lowers_the_siblings},
 	{"limits hold over many grants", limits_hold_over_many_grants},
 	CU_TEST_INFO_NULL,
