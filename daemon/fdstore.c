@@ -29,9 +29,9 @@ struct fdstore {
 	char **names; /* owned, with what is in it; NULL: none were passed */
 	struct fdstore_entry *entries; /* owned */
 	size_t n_entries;
-	unsigned int n_added;
+	size_t n_kept; /* of the entries that are not gone, and what was added */
+	size_t n_missing; /* of the gate that acts: what is not kept yet */
 	unsigned int n_room; /* descriptors that it keeps at most; UINT_MAX: it does not say */
-	bool full;
 };
 
 void fdstore_free(struct fdstore *store)
@@ -106,6 +106,7 @@ static int fdstore_take(struct fdstore *store, int n)
 				       store->names ? store->names[i] : NULL);
 		err = err ? err : one; /* all of them are ours to close */
 	}
+	store->n_kept = store->n_entries;
 	return err;
 }
 
@@ -193,54 +194,91 @@ static void fdstore_remove(struct fdstore *store, const char *name)
 			return;
 	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 	/* If not, they are there at the next start, and looked at again. */
-	for (size_t i = 0; i < store->n_entries; i++)
-		if (strcmp(store->entries[i].name, name) == 0)
-			store->entries[i].gone = true;
+	for (size_t i = 0; i < store->n_entries; i++) {
+		struct fdstore_entry *entry = &store->entries[i];
+
+		if (entry->gone || strcmp(entry->name, name) != 0)
+			continue;
+		entry->gone = true;
+		store->n_kept--;
+	}
 }
 
-/* One that is there, and good; others of that name go with it. */
-static bool fdstore_has(struct fdstore *store, const char *name)
+static void fdstore_clear(struct fdstore *store)
+{
+	for (size_t i = 0; i < store->n_entries; i++)
+		if (!store->entries[i].wanted && !store->entries[i].gone)
+			fdstore_remove(store, store->entries[i].name);
+}
+
+/* One that is there, and good, and the only one of its name: others go with it. */
+static struct fdstore_entry *fdstore_find(struct fdstore *store, const char *name)
 {
 	struct fdstore_entry *found = NULL;
-	size_t n = 0, n_good = 0;
 
 	for (size_t i = 0; i < store->n_entries; i++) {
 		struct fdstore_entry *entry = &store->entries[i];
 
 		if (entry->gone || strcmp(entry->name, name) != 0)
 			continue;
+		if (found ||
+		    (entry->state != GATE_SPARE_PINNED && entry->state != GATE_SPARE_RESTORED))
+			return NULL;
 		found = entry;
-		n++;
-		if (entry->state == GATE_SPARE_PINNED || entry->state == GATE_SPARE_RESTORED)
-			n_good++;
 	}
-	if (n == 1 && n_good == 1) {
-		found->wanted = true;
-		return true;
-	}
-	if (found)
-		fdstore_remove(store, name);
-	return false;
+	return found;
+}
+
+static int fdstore_name(const char *name, char ret_full[static FDSTORE_NAME_MAX])
+{
+	return snprintf(ret_full, FDSTORE_NAME_MAX, FDSTORE_PREFIX "%s", name) >= FDSTORE_NAME_MAX
+		       ? -ENAMETOOLONG
+		       : 0;
+}
+
+static int fdstore_want(const char *name, int fd, void *arg)
+{
+	struct fdstore *store = arg;
+	struct fdstore_entry *entry;
+	char full[FDSTORE_NAME_MAX];
+	int err = fdstore_name(name, full);
+
+	(void)fd;
+	if (err)
+		return err;
+	entry = fdstore_find(store, full);
+	if (entry)
+		entry->wanted = true;
+	else
+		store->n_missing++;
+	return 0;
 }
 
 static int fdstore_add(const char *name, int fd, void *arg)
 {
 	struct fdstore *store = arg;
 	char full[FDSTORE_NAME_MAX], message[FDSTORE_NAME_MAX + 64];
-	int err;
+	int err = fdstore_name(name, full);
 
-	if (snprintf(full, sizeof(full), FDSTORE_PREFIX "%s", name) >= (int)sizeof(full))
-		return -ENAMETOOLONG;
-	if (fdstore_has(store, full))
-		return 0;
-	store->full = store->full || store->n_entries + store->n_added >= store->n_room;
-	if (store->full)
-		return 0;
+	if (err || fdstore_find(store, full))
+		return err;
 	/* A link can be polled, and there is nothing to wait for. */
 	(void)snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", full);
 	err = sd_pid_notify_with_fds(0, 0, message, &fd, 1);
-	store->n_added += err > 0;
+	store->n_kept += err > 0;
 	return err < 0 ? err : 0;
+}
+
+/* A part of a gate is none: what goes with the pins shall go as a whole. */
+static void fdstore_give_up(struct fdstore *store)
+{
+	log_warning("the service manager keeps %u descriptors, too few for the gate, which needs "
+		    "%zu: it keeps none, and the gate goes where somebody removes its pins; raise "
+		    "FileDescriptorStoreMax= of the unit",
+		    store->n_room, store->n_kept + store->n_missing);
+	for (size_t i = 0; i < store->n_entries; i++)
+		store->entries[i].wanted = false;
+	fdstore_clear(store);
 }
 
 void fdstore_fill(struct fdstore *store, const struct gate *gate)
@@ -249,21 +287,18 @@ void fdstore_fill(struct fdstore *store, const struct gate *gate)
 
 	if (!store || !getenv("NOTIFY_SOCKET"))
 		return;
-	err = gate_spare_each(gate, fdstore_add, store);
+	err = gate_spare_each(gate, fdstore_want, store);
+	if (!err) {
+		fdstore_clear(store); /* what it gives up makes room */
+		if (store->n_kept + store->n_missing > store->n_room) {
+			fdstore_give_up(store);
+			return;
+		}
+		err = gate_spare_each(gate, fdstore_add, store);
+	}
 	if (err)
 		log_warning(
 			"the service manager does not keep the gate (%s): it goes where somebody "
 			"removes its pins",
 			strerror(-err));
-	if (store->full)
-		log_warning("the service manager keeps %u descriptors, too few for the gate: raise "
-			    "FileDescriptorStoreMax= of the unit",
-			    store->n_room);
-}
-
-void fdstore_clear(struct fdstore *store)
-{
-	for (size_t i = 0; store && i < store->n_entries; i++)
-		if (!store->entries[i].wanted && !store->entries[i].gone)
-			fdstore_remove(store, store->entries[i].name);
 }

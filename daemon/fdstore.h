@@ -47,10 +47,10 @@ int fdstore_take_socket(struct fdstore *store);
 int fdstore_restore(struct fdstore *store, const char *dir);
 
 /*
- * Has everything of the gate kept that is not yet, before what it replaces is given up; and then
- * has the service manager close what is not of this gate, and not unseen. Failures are logged.
+ * Has the service manager close what is not of this gate, and not unseen, and keep everything of
+ * the gate that is not kept yet; or nothing of it, where there is no room for all. What the gate
+ * replaces must be pinned until then. Failures are logged.
  */
 void fdstore_fill(struct fdstore *store, const struct gate *gate);
-void fdstore_clear(struct fdstore *store);
 
 #endif

@@ -77,12 +77,11 @@ static int warden_try(struct broker *broker, bool fallback)
 		broker->gate = NULL;
 		return err;
 	}
-	fdstore_fill(broker->fdstore, broker->gate);
+	fdstore_fill(broker->fdstore, broker->gate); /* the old one is still pinned */
 	err = gate_commit(broker->gate);
 	if (err)
 		log_warning("programs of a daemon before cannot be removed from " GATE_DIR ": %s",
 			    strerror(-err));
-	fdstore_clear(broker->fdstore);
 	return 0;
 }
 

@@ -231,7 +231,42 @@ start
 sessions_end
 is "after a purge: what is kept" "$(kept)" "$(printf '%s\n' "$(wanted)" stored | sort)"
 [[ $(kept) != "$kept_were" ]] || fail "it is the gate that was purged"
+
+# One that keeps less than the gate has, and says so: it is given none of it, and the gate goes with
+# its pins. One that does not say is left with a part: what is made of that is a gate as a whole, or
+# it is not exact.
+names() { find $pinned -mindepth 1 -type f -printf '%f\n' | sort; }
+whole=$(names) # of the gate that the next one is compared with
+# too_small WHAT: its pins are removed, and the next daemon has no session beyond its limits.
+too_small() {
+	end stop
+	rm -r $pinned
+	start
+	if [[ $("$pinbroker" status --json | jq -r .gate) == exact ]]; then
+		is "$1: an exact gate" "$(names)" "$whole"
+		tenant_begin
+		one_more "$1" no
+		child_end
+		sessions_end
+	fi
+}
 end stop
+order drop
+order room 10 say
+start
+log_wait 'keeps 10 descriptors, too few for the gate, which needs '
+is "too small: what is kept" "$(kept)" ""
+too_small "too small"
+for room in 10 18; do
+	end stop
+	order drop
+	order room $room
+	start
+	is "room for $room, unsaid: how much is kept" "$(kept | wc -l)" $room
+	too_small "room for $room, unsaid"
+done
+end stop
+order room 256
 
 # A gate that this daemon cannot read, and no other: it may act, so none is made beside it.
 "$next" --purge

@@ -10,6 +10,8 @@
  *   pin NAME FILE  likewise, something pinned in bpffs
  *   list           the names of all that is kept
  *   drop           all of it
+ *   room N [say]   keep N descriptors at most, and close what comes then; tell PROGRAM so or, as
+ *                  before systemd 254, do not
  *
  * It says what was done, and what PROGRAM notifies: "stored NAME", "removed NAME", or the text. At
  * the end of its input it stops PROGRAM and exits.
@@ -43,7 +45,8 @@ struct store {
 	char path[108]; /* where it notifies */
 	pid_t child; /* 0: it does not run */
 	struct kept kept[KEPT_MAX];
-	size_t n_kept;
+	size_t n_kept, n_room;
+	char *said; /* owned: how much that is; NULL: it is not said */
 };
 
 static int bound(const char *path, int type)
@@ -62,8 +65,14 @@ static void keep(struct store *store, const char *name, int fd)
 {
 	char *copy = strdup(name);
 
-	if (fd < 0 || !copy || store->n_kept == KEPT_MAX)
+	if (fd < 0 || !copy)
 		err(1, "cannot keep %s", name);
+	if (store->n_kept >= store->n_room) {
+		(void)printf("full %s\n", name);
+		free(copy);
+		(void)close(fd);
+		return;
+	}
 	store->kept[store->n_kept++] = (struct kept){copy, fd};
 	(void)printf("stored %s\n", name);
 }
@@ -114,7 +123,8 @@ static void start(struct store *store)
 		return;
 	pass(store);
 	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (setenv("LISTEN_PID", pid, 1) || setenv("NOTIFY_SOCKET", store->path, 1))
+	if (setenv("LISTEN_PID", pid, 1) || setenv("NOTIFY_SOCKET", store->path, 1) ||
+	    (store->said && setenv("FDSTORE", store->said, 1)))
 		err(1, "setenv");
 	(void)execv(store->argv[0], store->argv);
 	err(1, "%s", store->argv[0]);
@@ -183,6 +193,15 @@ static void end(struct store *store, int signal_number)
 	(void)printf("ended %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
 }
 
+static void set_room(struct store *store, const char *n, bool say)
+{
+	unsigned long room = strtoul(n, NULL, 10);
+
+	free(store->said);
+	store->said = say ? strdup(n) : NULL;
+	store->n_room = room < KEPT_MAX ? room : KEPT_MAX;
+}
+
 static void obey(struct store *store, char *line)
 {
 	char *save = NULL, *word = strtok_r(line, " \n", &save);
@@ -199,6 +218,8 @@ static void obey(struct store *store, char *line)
 		keep(store, name, bpf_obj_get(path));
 	} else if (strcmp(word, "drop") == 0) {
 		forget(store, NULL);
+	} else if (strcmp(word, "room") == 0 && name) {
+		set_room(store, name, path);
 	} else if (strcmp(word, "list") == 0) {
 		for (size_t i = 0; i < store->n_kept; i++)
 			(void)printf("kept %s\n", store->kept[i].name);
@@ -210,7 +231,7 @@ static void obey(struct store *store, char *line)
 
 int main(int argc, char **argv)
 {
-	struct store store = {.argv = argv + 2};
+	struct store store = {.argv = argv + 2, .n_room = KEPT_MAX};
 	char line[512];
 
 	if (argc < 3)
@@ -236,5 +257,6 @@ int main(int argc, char **argv)
 			obey(&store, line);
 	}
 	end(&store, SIGTERM);
+	free(store.said);
 	return 0;
 }

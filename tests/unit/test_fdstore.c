@@ -175,7 +175,6 @@ static int restore_nowhere(void *arg)
 		return 5;
 	if (fcntl(FIRST, F_GETFD) >= 0)
 		return 6;
-	fdstore_clear(store);
 	notices(fd, text, sizeof(text));
 	if (*text)
 		return 7;
@@ -245,17 +244,25 @@ static const struct filled {
 	const char *kept, *states; /* what was passed */
 	const char *pinned; /* of the gate that acts */
 	const char *wanted; /* notices */
+	const char *room; /* NULL: it does not say */
+	size_t said; /* lines of the log */
 } fills[] = {
-	{"all of a new gate is kept", "", "", "ab", "+1/a +1/b "},
-	{"what is there is not kept twice", "ab", "pr", "ab", ""},
-	{"what is missing is kept", "a", "p", "ab", "+1/b "},
-	{"a bad one makes room for one of its name", "ab", "pb", "ab", "-1/b +1/b "},
-	{"two of one name become one", "aa", "pp", "a", "-1/a +1/a "},
-	{"nothing of a name stays that has one too many", "aa", "po", "a", "-1/a +1/a "},
-	{"what is of another gate goes", "xa", "op", "a", "-1/x "},
-	{"what is unseen stays", "xa", "up", "a", ""},
-	{"what is unseen is not given up for one of its name", "a", "u", "a", "+1/a "},
-	{"what is unseen stays whatever else has its name", "xxa", "uop", "a", ""},
+	{"all of a new gate is kept", "", "", "ab", "+1/a +1/b ", NULL, 0},
+	{"what is there is not kept twice", "ab", "pr", "ab", "", NULL, 1},
+	{"what is missing is kept", "a", "p", "ab", "+1/b ", NULL, 0},
+	{"a bad one makes room for one of its name", "ab", "pb", "ab", "-1/b +1/b ", "2", 1},
+	{"two of one name become one", "aa", "pp", "a", "-1/a +1/a ", "2", 0},
+	{"nothing of a name stays that has one too many", "aa", "po", "a", "-1/a +1/a ", NULL, 0},
+	{"what is of another gate goes", "xa", "op", "a", "-1/x ", NULL, 0},
+	{"what is of another gate makes room", "xy", "oo", "ab", "-1/x -1/y +1/a +1/b ", "2", 0},
+	{"all that is there just fits", "ab", "pp", "abc", "+1/c ", "3", 0},
+	{"a part of a gate is not kept", "", "", "ab", "", "1", 1},
+	{"nor what was there of it", "ab", "pp", "abc", "-1/a -1/b ", "2", 1},
+	{"no number is no limit", "", "", "ab", "+1/a +1/b ", "none", 0},
+	{"what is unseen stays", "xa", "up", "a", "", NULL, 0},
+	{"what is unseen takes room", "xa", "up", "ab", "-1/a ", "2", 1},
+	{"what is unseen is not given up for one of its name", "a", "u", "a", "+1/a ", NULL, 0},
+	{"what is unseen stays whatever else has its name", "xxa", "uop", "a", "", NULL, 0},
 };
 
 static int fill(void *arg)
@@ -270,7 +277,7 @@ static int fill(void *arg)
 			       "%s" FDSTORE_PREFIX "1/%c", *names ? ":" : "", *at);
 		(void)strcat(kinds, "n");
 	}
-	if (pass(kinds, NULL, *names ? names : NULL))
+	if (pass(kinds, NULL, *names ? names : NULL) || (c->room && setenv("FDSTORE", c->room, 1)))
 		return 2;
 	fd = notify_socket();
 	if (fd < 0 || fdstore_new(&store))
@@ -280,7 +287,6 @@ static int fill(void *arg)
 	if (fdstore_restore(store, "/") != (strchr(c->states, 'u') ? -EEXIST : 0))
 		return 4;
 	fdstore_fill(store, NULL);
-	fdstore_clear(store);
 	notices(fd, text, sizeof(text));
 	fdstore_free(store);
 	return strcmp(text, c->wanted) == 0 ? 0 : 5;
@@ -295,6 +301,7 @@ static void what_the_gate_has_is_kept_once(void)
 		captured_begin();
 		child_run(&child, fill, &c);
 		CHECK(c.name, child_end(&child) == 0);
+		CHECK(c.name, captured_lines() == c.said);
 		captured_end();
 	}
 }
@@ -304,7 +311,6 @@ static void without_a_service_manager_nothing_happens(void)
 	CU_ASSERT_EQUAL(fdstore_take_socket(NULL), -1);
 	CU_ASSERT_EQUAL(fdstore_restore(NULL, "/nowhere"), 0);
 	fdstore_fill(NULL, NULL);
-	fdstore_clear(NULL);
 	fdstore_free(NULL);
 }
 
