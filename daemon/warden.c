@@ -131,7 +131,9 @@ static int warden_bring(struct broker *broker)
 		err = warden_try(broker, true);
 	if (err == -ENOMEM)
 		return err;
-	if (err)
+	if (err == -EUCLEAN) /* who looked after it would put maps in the place of those it lacks */
+		warden_leave(broker, broker->gate_reason);
+	else if (err)
 		warden_look_after(broker);
 	return 0;
 }

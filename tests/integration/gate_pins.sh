@@ -57,6 +57,8 @@ rm $pins/gate_bodies
 broker_start
 is "without a map: the level" "$(level)" none
 like "without a map: why" "$("$pinbroker" status)" "maps are missing in $pins"
+[[ ! -e $pins/gate_bodies ]] || fail "another map has its place, which no program has"
+refused "nothing is granted" kernel as 1000 "$pinbroker" run -- true
 stranger refused "without a map"
 kill "$child"
 child_wait '^map 4096: ENOSPC'
