@@ -257,8 +257,21 @@ start
 log_wait 'keeps 10 descriptors, too few for the gate, which needs '
 is "too small: what is kept" "$(kept)" ""
 too_small "too small"
+# Likewise where somebody has one piece closed.
+for piece in gate_files gate_ioctl_compat; do
+	end stop
+	"$next" --purge # of one without a map programs may act on
+	order drop
+	order room 256
+	start
+	control=$(prefix)
+	order drop "$(kept | grep "^$control/.*$piece\$")"
+	is "without $piece: how much is kept" "$(kept | wc -l)" $(($(wc -w <<<"$whole") - 1))
+	too_small "without $piece"
+done
 for room in 10 18; do
 	end stop
+	"$next" --purge
 	order drop
 	order room $room
 	start

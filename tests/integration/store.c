@@ -9,7 +9,7 @@
  *   put NAME FILE  keep one more descriptor: the file, opened to be read
  *   pin NAME FILE  likewise, something pinned in bpffs
  *   list           the names of all that is kept
- *   drop           all of it
+ *   drop [NAME]    what has the name; else all of it
  *   room N [say]   keep N descriptors at most, and close what comes then; tell PROGRAM so or, as
  *                  before systemd 254, do not
  *
@@ -217,7 +217,7 @@ static void obey(struct store *store, char *line)
 	} else if (strcmp(word, "pin") == 0 && path) {
 		keep(store, name, bpf_obj_get(path));
 	} else if (strcmp(word, "drop") == 0) {
-		forget(store, NULL);
+		forget(store, name);
 	} else if (strcmp(word, "room") == 0 && name) {
 		set_room(store, name, path);
 	} else if (strcmp(word, "list") == 0) {
