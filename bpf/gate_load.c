@@ -257,6 +257,7 @@ static int gate_probe(struct gate *gate)
 		    !gate_kernel_has(&btf, name + 1))
 			(void)bpf_program__set_autoload(program, false);
 	}
+	gate->skel->rodata->gate_keeps_cpu = gate_kernel_has(&btf, "bpf_preempt_disable");
 	btf__free(btf.vfio);
 	btf__free(btf.iommufd);
 	btf__free(btf.kernel);
@@ -315,7 +316,9 @@ static int gate_load(struct gate *gate)
 	gate->control = gate_map_memory(gate->skel->maps.gate_control, sizeof(*gate->control));
 	gate->adopted =
 		gate_map_memory(gate->skel->maps.gate_adopted, GATE_POOL * sizeof(*gate->adopted));
-	return gate->control && gate->adopted ? gate_show(gate, gate->n_sessions) : -errno;
+	if (!gate->control || !gate->adopted)
+		return errno ? -errno : -ENOMEM; /* never 0: the analyzer knows no mmap() */
+	return gate_show(gate, gate->n_sessions);
 }
 
 static int gate_pin_link(struct bpf_program *program, const char *dir)

@@ -10,6 +10,9 @@
 #include "bpf/task.bpf.h"
 
 #define SIGKILL 9
+
+extern void bpf_preempt_disable(void) __ksym __weak; /* since 6.11 */
+extern void bpf_preempt_enable(void) __ksym __weak;
 #define HUNT_LOOKS 64 /* descriptors between two looks at the clock; a power of two */
 #define HUNT_TABLE (1U << 20) /* descriptors of a process: fs.nr_open unless somebody raised it */
 #define SIGNAL_GROUP_EXIT 4 /* include/linux/sched/signal.h */
@@ -152,8 +155,19 @@ int BPF_PROG(hunt_fork, struct task_struct *task, unsigned long flags)
 	return task_alloc();
 }
 
+/*
+ * A thread that loses its processor in here has all who fork on that one meanwhile skip the
+ * program: among hundreds it gets it back late, and by then there are more of them.
+ */
 SEC("?fmod_ret/security_task_alloc")
 int BPF_PROG(hunt_fallback_fork, struct task_struct *task, unsigned long flags)
 {
-	return task_alloc();
+	int ret;
+
+	if (!gate_keeps_cpu)
+		return task_alloc();
+	bpf_preempt_disable();
+	ret = task_alloc();
+	bpf_preempt_enable();
+	return ret;
 }

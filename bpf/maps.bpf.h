@@ -38,6 +38,7 @@
 const volatile __u32 SHARED gate_generation;
 const volatile __u32 SHARED gate_page_shift = 12;
 const volatile __u32 SHARED gate_skippable; /* the fallback: not by LSM programs */
+const volatile __u32 SHARED gate_keeps_cpu; /* bpf_preempt_disable() is there */
 
 /*
  * One ioctl that is inside the kernel, as far as is known.
