@@ -235,8 +235,11 @@ static void gate_leave_pinned(const struct gate *gate)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, gate->skel->obj) if (gate_program_is_pinned(program))(
-		void) bpf_program__set_autoload(program, false);
+	bpf_object__for_each_program(program, gate->skel->obj)
+	{
+		if (gate_program_is_pinned(program))
+			(void)bpf_program__set_autoload(program, false);
+	}
 }
 
 /* A kernel without a function that a program hangs on: that program is not needed there. */
@@ -385,7 +388,7 @@ static struct gate_control gate_control_of(const char *dir)
 	char path[PATH_MAX];
 	__u32 zero = 0;
 
-	(void)snprintf(path, sizeof(path), "%s/gate_control", dir);
+	(void)snprintf(path, sizeof(path), "%s/" GATE_CONTROL_NAME, dir);
 	fd = bpf_obj_get(path);
 	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &control))
 		return (struct gate_control){0};
@@ -422,9 +425,11 @@ static bool gate_lacks_map(const struct gate *gate)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(
-		map, gate->skel->obj) if (bpf_map__pin_path(map) &&
-					  !gate_has_pin(gate, 0, bpf_map__name(map))) return true;
+	bpf_object__for_each_map(map, gate->skel->obj)
+	{
+		if (bpf_map__pin_path(map) && !gate_has_pin(gate, 0, bpf_map__name(map)))
+			return true;
+	}
 	return false;
 }
 
@@ -432,12 +437,12 @@ static bool gate_lacks_program(const struct gate *gate, uint32_t generation)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(
-		program,
-		gate->skel->obj) if (gate_program_is_pinned(program) &&
-				     bpf_program__autoload(program) &&
-				     !gate_has_pin(gate, generation,
-						   bpf_program__name(program))) return true;
+	bpf_object__for_each_program(program, gate->skel->obj)
+	{
+		if (gate_program_is_pinned(program) && bpf_program__autoload(program) &&
+		    !gate_has_pin(gate, generation, bpf_program__name(program)))
+			return true;
+	}
 	return false;
 }
 

@@ -19,6 +19,7 @@ struct gate_session;
 struct ring_buffer;
 
 #define GATE_KEPT_MAX 32
+#define GATE_CONTROL_NAME "gate_control" /* of the map, and of its pin */
 
 /* What was read without a quiet moment. */
 struct gate_near {

@@ -14,8 +14,6 @@
 #include "bpf/gate_private.h"
 #include "common/cleanup.h"
 
-#define GATE_PURGE_CONTROL "gate_control"
-
 int gate_remove_tree(int at, const char *name)
 {
 	CLEANUP(fd_closep) int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -51,7 +49,7 @@ static bool gate_is_control(int fd)
 
 	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == BPF_MAP_TYPE_ARRAY &&
 	       info.value_size == sizeof(struct gate_control) && info.max_entries == 1 &&
-	       strcmp(info.name, GATE_PURGE_CONTROL) == 0;
+	       strcmp(info.name, GATE_CONTROL_NAME) == 0;
 }
 
 static int gate_disarm(int fd)
@@ -106,7 +104,7 @@ int gate_purge(const char *dir)
 	err = gate_disarm_all();
 	if (err || fd < 0)
 		return err;
-	if (unlinkat(fd, GATE_PURGE_CONTROL, 0) < 0 && errno != ENOENT)
+	if (unlinkat(fd, GATE_CONTROL_NAME, 0) < 0 && errno != ENOENT)
 		return -errno;
 	return gate_remove_tree(AT_FDCWD, dir);
 }

@@ -17,8 +17,6 @@
 #include "bpf/gate_private.h"
 #include "common/cleanup.h"
 
-#define GATE_SPARE_CONTROL "gate_control"
-
 /* --- names */
 
 /* As it is printed, so that there is one name for each number; 0 is none. */
@@ -156,7 +154,7 @@ static bool gate_spare_is_control(const struct gate_spare *spare)
 	struct gate_spare_name name;
 
 	return gate_spare_parse(spare->name, &name) == 0 && !name.generation &&
-	       strcmp(name.object, GATE_SPARE_CONTROL) == 0 &&
+	       strcmp(name.object, GATE_CONTROL_NAME) == 0 &&
 	       gate_spare_id(spare->fd, &name) == name.gate;
 }
 
@@ -168,7 +166,7 @@ static int gate_spare_find(int dir_fd, const struct gate_spare *spares, size_t n
 	char path[64];
 	int err = 0, one;
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/" GATE_SPARE_CONTROL, dir_fd);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/" GATE_CONTROL_NAME, dir_fd);
 	fd = bpf_obj_get(path);
 	if (fd >= 0)
 		return gate_spare_read(fd, ret_acting);
