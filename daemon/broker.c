@@ -18,6 +18,7 @@
 #include "accounting/policy.h"
 #include "bpf/gate.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/sys.h"
 #include "daemon/audit.h"
@@ -42,10 +43,7 @@
 
 static uint64_t broker_now_us(void)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	return clock_ns(CLOCK_MONOTONIC) / 1000;
 }
 
 uint64_t broker_now_ms(void)
