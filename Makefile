@@ -54,7 +54,7 @@ ours = -std=gnu11 $(filter-out -I.,$(defines)) -iquote . $(PKG_CFLAGS) $(WARN) $
 pic = -fPIE
 link = -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 
-accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accounting/limits.c \
+accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accounting/limits.c accounting/mirror.c \
 	accounting/policy.c accounting/policy_check.c accounting/policy_keys.c \
 	accounting/policy_match.c accounting/policy_parse.c accounting/policy_scan.c \
 	accounting/size.c
@@ -79,7 +79,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
 	conffile connection device fdmsg fdstore gate_index gate_pool gate_spare glob grant host host_report iommu ledger lib_host lib_order lib_status \
-	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring order \
+	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring mirror_math order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
 	record request restore sandbox screen session setting size trace) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \

@@ -51,6 +51,7 @@ extern const struct suite suite_loop;
 extern const struct suite suite_loop_epoll;
 extern const struct suite suite_loop_timer;
 extern const struct suite suite_loop_uring;
+extern const struct suite suite_mirror_math;
 extern const struct suite suite_order;
 extern const struct suite suite_output;
 extern const struct suite suite_owner;
