@@ -99,14 +99,15 @@ static __always_inline void pool_tell(void)
  * each operation that is left is over, and is counted out, so that the counters are right for the
  * next one. The id last: it makes the slot somebody else's.
  */
-static __always_inline void slot_give_back(struct gate_session *s, struct gate_body *body)
+static __always_inline void slot_give_back(__u32 slot, struct gate_session *s,
+					   struct gate_body *body)
 {
 	for (int i = 0; i < GATE_OPS; i++) {
 		struct gate_op *op = &body->ops[i];
 		__u64 number = READ(op->state);
 
 		if (number != OP_FREE && number != OP_BUSY)
-			op_end(s, op, number);
+			op_end(slot, s, op, number);
 	}
 	atomic_set(&s->id, 0);
 }
@@ -124,13 +125,15 @@ static __always_inline void file_forget(__u64 file, const struct gate_file *know
 	else
 		context_forget(s);
 	bpf_map_delete_elem(&gate_files, &file);
-	if (atomic_add(&s->n_files, -1) != 1)
+	if (atomic_add(&s->n_files, -1) != 1) {
+		session_changed(slot, s);
 		return;
+	}
 	if (!slot_in_pool(slot)) {
 		event_send(slot, s, GATE_EVENT_ENDED);
 		return;
 	}
-	slot_give_back(s, body);
+	slot_give_back(slot, s, body);
 	pool_tell();
 }
 

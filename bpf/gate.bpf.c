@@ -377,7 +377,7 @@ int BPF_PROG(gate_over, void *file, unsigned int cmd, unsigned long arg, long re
 	control_fired(slot, GATE_PROGRAM_OVER);
 	if (ret < 0 && ret != -EFAULT)
 		op_failed(s, op);
-	op_end(s, op, READ(op->state));
+	op_end(slot, s, op, READ(op->state));
 	return 0;
 }
 

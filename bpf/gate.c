@@ -187,6 +187,11 @@ void gate_revoke(struct gate *gate, uint32_t slot)
 	gate_set_bits(gate, slot, GATE_REVOKED);
 }
 
+void gate_watch(struct gate *gate, uint32_t slot)
+{
+	gate_set_bits(gate, slot, GATE_WATCHED);
+}
+
 void gate_allow_test(struct gate *gate, uint32_t slot)
 {
 	gate_set_bits(gate, slot, GATE_TESTER);
@@ -340,6 +345,8 @@ static enum gate_notice gate_notice_of(uint32_t kind)
 		return GATE_NOTICE_CALLER;
 	if (kind == GATE_EVENT_POISONED)
 		return GATE_NOTICE_POISONED;
+	if (kind == GATE_EVENT_CHANGED)
+		return GATE_NOTICE_CHANGED;
 	if (kind == GATE_EVENT_POOL)
 		return GATE_NOTICE_POOL;
 	if (kind == GATE_EVENT_FULL)

@@ -82,6 +82,7 @@ enum gate_notice {
 	GATE_NOTICE_NEAR_LIMIT, /* it has reached 80% of a limit */
 	GATE_NOTICE_CALLER, /* another process has made an ioctl: gate_callers() */
 	GATE_NOTICE_LARGE, /* it is too large for the kernel's timer: gate_read() */
+	GATE_NOTICE_CHANGED, /* what gate_watch() waits for */
 	GATE_NOTICE_POOL, /* of no slot: look at those of the pool, after gate_pool_heard() */
 	GATE_NOTICE_POOL_FULL, /* likewise: a context was refused, as all slots are taken */
 };
@@ -162,6 +163,9 @@ void gate_unenrol(struct gate *gate, uint32_t slot);
 /* Takes effect at once, also on what waits. */
 void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits *limits);
 void gate_revoke(struct gate *gate, uint32_t slot);
+
+/* What it has may have changed, from now on: that is told once, by GATE_NOTICE_CHANGED. */
+void gate_watch(struct gate *gate, uint32_t slot);
 
 /* IOMMUFD's test command is for this session, too. */
 void gate_allow_test(struct gate *gate, uint32_t slot);

@@ -42,6 +42,7 @@
 #define GATE_EIGHTY (1U << 4) /* programs: at 80% of a limit, and not below 75% since */
 #define GATE_TESTER (1U << 5) /* daemon: the test command passes */
 #define GATE_SLIPPED (1U << 6) /* programs; daemon: cleared when told */
+#define GATE_WATCHED (1U << 7) /* daemon: the next change is to be told; programs: it is */
 
 /* A process that has made an ioctl. The programs put it there, the daemon takes it away. */
 struct gate_seen {
@@ -152,6 +153,7 @@ enum gate_event_kind {
 	GATE_EVENT_CALLER, /* gate_session.callers has one more */
 	GATE_EVENT_POOL, /* of no slot: some of the pool were taken or given back */
 	GATE_EVENT_FULL, /* likewise: one was wanted, and none was free */
+	GATE_EVENT_CHANGED, /* an ioctl that may have changed something is over */
 };
 
 /* Only wakes the daemon: what holds is in the session's slot. */

@@ -49,11 +49,20 @@ static __always_inline bool cmd_changes_areas(__u32 cmd)
 	       cmd == CMD_DESTROY || cmd == CMD_TEST;
 }
 
+/* Who watches is told once, and asks again before it reads: no change is missed in between. */
+static __always_inline void session_changed(__u32 slot, struct gate_session *s)
+{
+	if (READ(s->bits) & GATE_WATCHED && atomic_and(&s->bits, ~GATE_WATCHED) & GATE_WATCHED)
+		event_send(slot, s, GATE_EVENT_CHANGED);
+}
+
 /*
  * Accounts for the end of an operation. The order is: what makes the session stricter first, then
- * the place is free; a reading that finds it free finds the rest, too.
+ * the place is free; a reading that finds it free finds the rest, too. Whoever watches comes last:
+ * what it reads has this operation in it.
  */
-static __always_inline void op_end(struct gate_session *s, struct gate_op *op, __u64 number)
+static __always_inline void op_end(__u32 slot, struct gate_session *s, struct gate_op *op,
+				   __u64 number)
 {
 	__u32 cmd;
 
@@ -72,6 +81,7 @@ static __always_inline void op_end(struct gate_session *s, struct gate_op *op, _
 		atomic_add(&s->suspect, 1);
 	atomic_add(&s->dirty, 1);
 	atomic_set(&op->state, OP_FREE);
+	session_changed(slot, s);
 }
 
 static __always_inline struct gate_mine *mine_of_thread(void)
@@ -94,7 +104,7 @@ static __always_inline struct gate_mine *op_end_mine(void)
 		return mine;
 	s = session_at(mine->slot);
 	if (s)
-		op_end(s, op, mine->number);
+		op_end(mine->slot, s, op, mine->number);
 	return mine;
 }
 
@@ -200,7 +210,7 @@ __noinline int op_inside(__u32 slot, __u64 besides)
 			continue;
 		}
 		if (op_is_over(op))
-			op_end(s, op, number);
+			op_end(slot, s, op, number);
 		else if (cmd_changes_areas(op->cmd))
 			n++;
 	}
