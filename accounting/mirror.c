@@ -53,11 +53,12 @@ void mirror_add(struct mirror_share *share, const struct mirror_session *session
 {
 	enum policy_mirror mode = session->mode;
 	bool both = mode == POLICY_MIRROR_BOTH || mode == POLICY_MIRROR_TRACK;
+	bool bounded = !session->n_devices || session->migration_buffers != POLICY_UNLIMITED;
 
 	share->n++;
 	if ((both || mode == POLICY_MIRROR_PROTECT) && session->pinned != UINT64_MAX)
 		mirror_add_protection(share, session);
-	if (both || mode == POLICY_MIRROR_CAP)
+	if ((both || mode == POLICY_MIRROR_CAP) && bounded)
 		mirror_add_cap(share, session);
 }
 

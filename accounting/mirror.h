@@ -56,7 +56,8 @@ struct mirror_limits {
 	uint64_t huge_max[MIRROR_HUGE_MAX];
 };
 
-/* Adds a session; of mode TRACK as if it were BOTH. */
+/* Adds a session; of mode TRACK as if it were BOTH. With buffers without a bound there is no cap.
+ */
 void mirror_add(struct mirror_share *share, const struct mirror_session *session);
 
 /**

@@ -90,6 +90,7 @@ void policy_fini(struct policy *policy)
 {
 	free(policy->name);
 	free(policy->file);
+	free(policy->cgroup_parent);
 	policy_ids_fini(&policy->users);
 	policy_ids_fini(&policy->groups);
 	policy_ids_fini(&policy->admins);
@@ -118,6 +119,7 @@ void policy_unref(struct policy_set *set)
 	for (i = 0; i < set->n_policies; i++)
 		policy_fini(&set->policies[i]);
 	free(set->policies);
+	free(set->top_cgroup);
 	free(set);
 }
 

@@ -85,6 +85,7 @@ struct policy {
 	bool require_reset;
 	bool allow_test_commands; /* of kernels that are built for tests */
 	enum policy_mirror mirror;
+	char *cgroup_parent; /* "/a/b": cgroups of sessions are made below it; "": none */
 	uint64_t headroom;
 	uint64_t migration_buffers; /* per device; POLICY_UNLIMITED */
 };
@@ -100,6 +101,7 @@ struct policy_set {
 	uint64_t unmanaged_limit; /* bytes, per context; not 0 with LIMIT */
 	bool require_gate;
 	enum policy_slip slip;
+	char *top_cgroup; /* "/a": all machines are below it; "": none */
 	struct policy *policies; /* in file order */
 	size_t n_policies;
 };

@@ -338,20 +338,50 @@ static int patterns_add(struct policy_parser *parser, const struct policy_key *k
 	return policy_patterns_add(patterns, text);
 }
 
-static int convert_cgroup(struct policy_parser *parser, const struct policy_key *key,
-			  const char *text, void *base)
+/* Whether it could be the kernel's "/a/b"; else that was reported. */
+static bool cgroup_path_valid(struct policy_parser *parser, const struct policy_key *key,
+			      const char *text)
 {
 	size_t len = strlen(text);
 
-	/* None of these could ever match the kernel's "/a/b". */
-	if (len && (text[0] != '/' || (len > 1 && text[len - 1] == '/') || strstr(text, "//"))) {
+	if (text[0] == '/' && (len == 1 || text[len - 1] != '/') && !strstr(text, "//"))
+		return true;
+	policy_report(parser, POLICY_ERROR,
+		      "%s: \"%s\" is not a cgroup's path (it begins with \"/\", the root "
+		      "of the hierarchy, and does not end with one)",
+		      key->name, text);
+	return false;
+}
+
+static int convert_cgroup(struct policy_parser *parser, const struct policy_key *key,
+			  const char *text, void *base)
+{
+	if (text[0] && !cgroup_path_valid(parser, key, text))
+		return 0;
+	return patterns_add(parser, key, text, field(key, base));
+}
+
+/* One cgroup, to be written to. "": none */
+static int convert_cgroup_path(struct policy_parser *parser, const struct policy_key *key,
+			       const char *text, void *base)
+{
+	char **path = field(key, base), *copy;
+
+	if (text[0] && !cgroup_path_valid(parser, key, text))
+		return 0;
+	if (strcmp(text, "/") == 0 || strstr(text, "/.")) {
 		policy_report(parser, POLICY_ERROR,
-			      "%s: \"%s\" is not a cgroup's path (it begins with \"/\", the root "
-			      "of the hierarchy, and does not end with one)",
+			      "%s: \"%s\" cannot have limits: name a cgroup below the root, as "
+			      "the kernel calls it",
 			      key->name, text);
 		return 0;
 	}
-	return patterns_add(parser, key, text, field(key, base));
+	copy = strdup(text);
+	if (!copy)
+		return -ENOMEM;
+	free(*path);
+	*path = copy;
+	return 0;
 }
 
 static int convert_domain(struct policy_parser *parser, const struct policy_key *key,
@@ -424,6 +454,7 @@ const struct policy_key policy_set_keys[] = {
 	{"unmanaged-limit", convert_size, SET(unmanaged_limit), .def = "0"},
 	{"require-gate", convert_bool, SET(require_gate), .def = "false"},
 	{"slip", convert_slip, SET(slip), .def = "report"},
+	{"top-cgroup", convert_cgroup_path, SET(top_cgroup), .def = ""},
 };
 
 const struct policy_key policy_block_keys[] = {
@@ -444,6 +475,7 @@ const struct policy_key policy_block_keys[] = {
 	{"require-reset", convert_bool, BLOCK(require_reset), .def = "false"},
 	{"allow-test-commands", convert_bool, BLOCK(allow_test_commands), .def = "false"},
 	{"cgroup-mirror", convert_mirror, BLOCK(mirror), .def = "off"},
+	{"cgroup-parent", convert_cgroup_path, BLOCK(cgroup_parent), .def = ""},
 	{"headroom", convert_size, BLOCK(headroom), .def = "512M"},
 	{"migration-buffers", convert_size_or_unlimited, BLOCK(migration_buffers),
 	 .def = "unlimited"},

@@ -125,6 +125,7 @@ static int grant_prepare(struct grant *grant, const struct petition *petition)
 		.accounting = admission->accounting,
 		.limit = admission->limit,
 		.max_mappings = admission->max_mappings,
+		.factor = admission->factor,
 		.devices = petition->devices,
 		.n_devices = petition->open->n_devices,
 	};

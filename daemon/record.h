@@ -31,6 +31,8 @@ enum record_kind {
 	RECORD_SESSION,
 	RECORD_DEVICE, /* one device of a session */
 	RECORD_OWNER,
+	RECORD_LIMIT, /* one of a cgroup that was changed */
+	RECORD_PLACE, /* a cgroup that was made */
 	RECORD_KINDS,
 };
 
@@ -41,10 +43,12 @@ struct record_session {
 	uint64_t extra_memlock; /* bytes */
 	struct session_numbers numbers[2]; /* old and new, or new and old: written by session.c */
 	uint32_t uid;
+	uint32_t headroom_mib;
 	uint8_t state; /* enum session_state */
 	uint8_t accounting; /* enum policy_accounting */
 	_Atomic uint8_t which; /* of the numbers; 0 or 1, stored after them */
-	uint8_t zero;
+	uint8_t mirror; /* enum policy_mirror */
+	uint8_t factor;
 	char name[PROTO_NAME_MAX + 1];
 	char policy[POLICY_NAME_MAX + 1];
 };
@@ -69,10 +73,29 @@ struct record_owner {
 	uint32_t exempt;
 };
 
+/* A file of a cgroup as daemon/mirror_group.c keeps it; bytes. */
+struct record_limit {
+	uint64_t cgroup; /* its id, never used twice in one boot */
+	uint64_t original;
+	uint64_t ours; /* what was written last */
+	uint64_t before; /* what was there before that: the service manager may take its time */
+	uint64_t next; /* what is just being written, or was last */
+	uint32_t key; /* enum cgm_key */
+	uint32_t zero;
+};
+
+/* To be removed when nobody is in it any more. */
+struct record_place {
+	uint64_t cgroup; /* its id */
+	uint64_t session; /* whose it is; 0: one above those of sessions */
+};
+
 union record_body {
 	struct record_session session;
 	struct record_device device;
 	struct record_owner owner;
+	struct record_limit limit;
+	struct record_place place;
 	char bytes[248];
 };
 static_assert(sizeof(union record_body) == 248, "a slot of 256 bytes with its kind");

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "daemon/record.h"
 
+#define SESSION_MIB (UINT64_C(1) << 20)
 #define SESSION_BUCKETS 4096 /* a power of two; 10,000 sessions are still found at once */
 
 struct session_table {
@@ -213,6 +214,14 @@ void session_unclaim(struct session_table *table, struct session *session)
 	session_forget_claim(table, session);
 }
 
+/* Rounded up; what no machine has is the largest. */
+static uint32_t session_mib(uint64_t bytes)
+{
+	uint64_t mib = bytes / SESSION_MIB + !!(bytes % SESSION_MIB);
+
+	return mib < UINT32_MAX ? (uint32_t)mib : UINT32_MAX;
+}
+
 /* What of a session the record has. */
 static void session_record(const struct session *s, struct record_session *ret_body)
 {
@@ -221,8 +230,11 @@ static void session_record(const struct session *s, struct record_session *ret_b
 		.extra_memlock = s->extra_memlock,
 		.numbers = {session_numbers(s)},
 		.uid = s->uid,
+		.headroom_mib = session_mib(s->headroom),
 		.state = (uint8_t)s->state,
 		.accounting = (uint8_t)s->accounting,
+		.mirror = (uint8_t)s->mirror,
+		.factor = (uint8_t)s->factor,
 	};
 	memcpy(ret_body->name, s->name, sizeof(s->name));
 	memcpy(ret_body->policy, s->policy, sizeof(s->policy));
@@ -264,6 +276,9 @@ static int session_reserve(struct session_table *table, const struct session_pla
 	s->max_objects = plan->policy->max_objects;
 	s->migration_buffers = plan->policy->migration_buffers;
 	s->extra_memlock = plan->policy->extra_memlock;
+	s->headroom = plan->policy->headroom;
+	s->mirror = plan->policy->mirror;
+	s->factor = plan->factor;
 	(void)snprintf(s->policy, sizeof(s->policy), "%s", plan->policy->name); /* it fits */
 	err = ledger_charge(table->ledger, s->uid, s->policy, plan->limit,
 			    plan->accounting == POLICY_ACCOUNTING_USER, &s->share);
@@ -308,6 +323,7 @@ static bool session_record_valid(const struct record_session *body)
 	       body->state < SESSION_STATES &&
 	       (body->accounting == POLICY_ACCOUNTING_TASK ||
 		body->accounting == POLICY_ACCOUNTING_USER) &&
+	       body->mirror <= POLICY_MIRROR_TRACK &&
 	       proto_text_valid(body->name, sizeof(body->name)) && proto_name_valid(body->name) &&
 	       proto_text_valid(body->policy, sizeof(body->policy));
 }
@@ -335,6 +351,9 @@ int session_revive(struct session_table *table, uint32_t slot, struct session **
 	s->max_objects = numbers->max_objects;
 	s->migration_buffers = numbers->migration_buffers;
 	s->extra_memlock = body->extra_memlock;
+	s->headroom = body->headroom_mib * SESSION_MIB;
+	s->mirror = (enum policy_mirror)body->mirror;
+	s->factor = body->factor;
 	s->slot = slot;
 	memcpy(s->name, body->name, sizeof(s->name));
 	memcpy(s->policy, body->policy, sizeof(s->policy));

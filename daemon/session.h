@@ -19,6 +19,7 @@
 #include "common/device.h"
 #include "common/proto.h"
 
+struct mirror_view;
 struct owner;
 struct payer;
 struct record;
@@ -77,6 +78,10 @@ struct session {
 	uint64_t max_objects;
 	uint64_t migration_buffers; /* bytes per device */
 	uint64_t extra_memlock;
+	uint64_t headroom; /* bytes, of its cgroup's limits, as the next three are for */
+	enum policy_mirror mirror;
+	unsigned int factor; /* how often guest RAM is mapped */
+	struct mirror_view *view; /* owned by daemon/mirror.c; NULL: nothing is mirrored */
 	unsigned int suffix; /* last one tried for this name; on the session that has it bare */
 	uint32_t slot; /* of the record */
 	uint32_t gate; /* its slot in the gate; GATE_NO_SLOT */
@@ -95,6 +100,7 @@ struct session_plan {
 	enum policy_accounting accounting;
 	uint64_t limit; /* bytes */
 	uint64_t max_mappings;
+	unsigned int factor; /* as struct session has it */
 	const struct device *devices;
 	size_t n_devices;
 };

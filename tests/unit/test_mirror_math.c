@@ -150,8 +150,10 @@ static void sums_that_overflow_are_no_limit(void)
 	const struct mirror_usage usage = {.current = GIB};
 
 	session.n_devices = 2;
-	session.migration_buffers = POLICY_UNLIMITED;
+	session.migration_buffers = UINT64_MAX - 1;
 	CU_ASSERT_TRUE(limits_of(&session, 1, &usage).memory_max >= UINT64_MAX - 4 * KIB);
+	session.migration_buffers = POLICY_UNLIMITED;
+	CU_ASSERT_FALSE(limits_of(&session, 1, &usage).max);
 }
 
 static void originals_hold(void)
