@@ -60,7 +60,7 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 	accounting/size.c
 # What both programs have of common/, and what each has alone.
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
-	common/stdfds.c common/sys.c
+	common/proto_names.c common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
 	config.c explain.c fdstore.c grant.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c order.c owner.c payer.c peer.c petition.c process.c procfs.c record.c \
@@ -70,7 +70,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	iommufd/cdev.c iommufd/iommu.c \
 	common/log.c $(accounting) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
-	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/sys.c
+	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/proto_names.c common/sys.c
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
 	cmd_run.c cmd_status.c cmd_top.c cmd_trace.c explain_config.c explanation.c launch.c \
 	output.c placeholder.c request.c screen.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))

@@ -40,41 +40,6 @@ static const size_t reply_sizes[PROTO_OPS] = {
 	[PROTO_TRACE] = sizeof(struct proto_traced),
 };
 
-static const char *const state_names[PROTO_STATES] = {
-	[PROTO_STATE_PENDING] = "pending",     [PROTO_STATE_ACTIVE] = "active",
-	[PROTO_STATE_IDLE] = "idle",           [PROTO_STATE_ORPHANED] = "orphaned",
-	[PROTO_STATE_REVOKED] = "revoked",     [PROTO_STATE_POISONED] = "poisoned",
-	[PROTO_STATE_UNMANAGED] = "unmanaged",
-};
-
-static const char *const gate_names[PROTO_GATES] = {
-	[PROTO_GATE_NONE] = "none",
-	[PROTO_GATE_OBSERVE] = "observe",
-	[PROTO_GATE_BEST_EFFORT] = "best-effort",
-	[PROTO_GATE_EXACT] = "exact",
-};
-
-static const char *const holding_names[PROTO_HOLDING_KINDS] = {
-	[PROTO_HOLDING_CONTEXT] = "context", [PROTO_HOLDING_CONTAINER] = "container",
-	[PROTO_HOLDING_PROCESS] = "process", [PROTO_HOLDING_USER] = "user",
-	[PROTO_HOLDING_PAYER] = "payer",
-};
-
-static const char *const event_names[PROTO_EVENT_KINDS] = {
-	[PROTO_EVENT_GRANT] = "grant",       [PROTO_EVENT_REFUSAL] = "refusal",
-	[PROTO_EVENT_SET] = "set",           [PROTO_EVENT_DEVICE] = "device",
-	[PROTO_EVENT_ADOPT] = "adopt",       [PROTO_EVENT_CLOSE] = "close",
-	[PROTO_EVENT_REVOKE] = "revoke",     [PROTO_EVENT_END] = "end",
-	[PROTO_EVENT_ORPHAN] = "orphan",     [PROTO_EVENT_NEAR_LIMIT] = "near-limit",
-	[PROTO_EVENT_SLIP] = "slip",         [PROTO_EVENT_OPEN] = "open",
-	[PROTO_EVENT_MAP] = "map",           [PROTO_EVENT_COPY] = "copy",
-	[PROTO_EVENT_UNMAP] = "unmap",       [PROTO_EVENT_CHARGE] = "charge",
-	[PROTO_EVENT_UNCHARGE] = "uncharge", [PROTO_EVENT_BIND] = "bind",
-	[PROTO_EVENT_ATTACH] = "attach",     [PROTO_EVENT_RELEASE] = "release",
-	[PROTO_EVENT_DENY] = "deny",         [PROTO_EVENT_RECOUNT] = "recount",
-	[PROTO_EVENT_POISON] = "poison",     [PROTO_EVENT_KILL] = "kill",
-};
-
 /* What exit status a refusal may carry; sysexits.h is no part of the wire. */
 enum {
 	STATUS_NO_SESSION = 66,
@@ -443,24 +408,4 @@ int proto_session_next(const char **pos, const char *end, struct proto_session *
 	*ret_cgroup = cgroup;
 	*ret_devices = devices;
 	return 0;
-}
-
-const char *proto_state_name(uint32_t state)
-{
-	return state < PROTO_STATES ? state_names[state] : "unknown";
-}
-
-const char *proto_gate_name(uint32_t gate)
-{
-	return gate < PROTO_GATES ? gate_names[gate] : "unknown";
-}
-
-const char *proto_holding_name(uint32_t kind)
-{
-	return kind < PROTO_HOLDING_KINDS ? holding_names[kind] : "unknown";
-}
-
-const char *proto_event_name(uint32_t kind)
-{
-	return kind < PROTO_EVENT_KINDS ? event_names[kind] : "unknown";
 }
