@@ -80,7 +80,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
 	conffile connection device fdmsg fdstore gate_index gate_pool gate_spare glob grant host host_report iommu ledger lib_host lib_order lib_status \
 	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring mirror_math order \
-	output owner owner_rule placeholder policy policy_files policy_match procfs proto \
+	output owner owner_rule placeholder policy policy_files policy_match procfs proto proto_mirror \
 	record request restore sandbox screen session setting size trace) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
 	client/placeholder.c client/screen.c client/setting.c

@@ -22,6 +22,8 @@ static const size_t request_sizes[PROTO_OPS] = {
 	[PROTO_EXPLAIN] = sizeof(struct proto_explain),
 	[PROTO_HOST] = sizeof(struct proto_host_ask),
 	[PROTO_TRACE] = sizeof(struct proto_trace),
+	[PROTO_MIRROR] = sizeof(struct proto_mirror_ask),
+	[PROTO_PLACE] = sizeof(struct proto_place),
 };
 
 static const size_t reply_sizes[PROTO_OPS] = {
@@ -38,6 +40,8 @@ static const size_t reply_sizes[PROTO_OPS] = {
 	[PROTO_EXPLAIN] = sizeof(struct proto_explanation),
 	[PROTO_HOST] = sizeof(struct proto_host),
 	[PROTO_TRACE] = sizeof(struct proto_traced),
+	[PROTO_MIRROR] = sizeof(struct proto_mirrors),
+	[PROTO_PLACE] = sizeof(struct proto_placed),
 };
 
 /* What exit status a refusal may carry; sysexits.h is no part of the wire. */
@@ -74,7 +78,8 @@ static bool has_records(const struct proto_header *header)
 		return true;
 	return header->kind == PROTO_REPLY &&
 	       (header->op == PROTO_LIST || header->op == PROTO_SHOW ||
-		header->op == PROTO_STATUS || header->op == PROTO_HOST);
+		header->op == PROTO_STATUS || header->op == PROTO_HOST ||
+		header->op == PROTO_MIRROR);
 }
 
 static bool kind_expected(unsigned int kind, enum proto_kind expected)
@@ -257,6 +262,12 @@ bool proto_revoke_valid(const struct proto_revoke *revoke)
 	return !(revoke->flags & ~PROTO_REVOKE_KILL) && !revoke->zero;
 }
 
+bool proto_place_valid(const struct proto_place *place)
+{
+	return !place->zero && proto_text_valid(place->name, sizeof(place->name)) &&
+	       proto_name_valid(place->name);
+}
+
 bool proto_grant_valid(const struct proto_grant *grant)
 {
 	if (grant->accounting != PROTO_ACCOUNTING_TASK &&
@@ -407,5 +418,39 @@ int proto_session_next(const char **pos, const char *end, struct proto_session *
 	*ret_session = session;
 	*ret_cgroup = cgroup;
 	*ret_devices = devices;
+	return 0;
+}
+
+bool proto_placed_valid(const struct proto_placed *placed)
+{
+	return proto_text_valid(placed->path, sizeof(placed->path)) && placed->path[0] == '/';
+}
+
+static bool mirror_valid(const struct proto_mirror *mirror)
+{
+	return mirror->mode < PROTO_MIRROR_MODES && mirror->by < PROTO_MIRROR_BYS &&
+	       mirror->known <= 1 && !mirror->zero &&
+	       proto_text_valid(mirror->reason, sizeof(mirror->reason));
+}
+
+int proto_mirror_next(const char **pos, const char *end, struct proto_mirror *ret_mirror,
+		      const char **ret_path)
+{
+	struct proto_mirror mirror;
+	size_t left = (size_t)(end - *pos);
+	const char *path;
+
+	if (left < sizeof(mirror))
+		return -EPROTO;
+	memcpy(&mirror, *pos, sizeof(mirror));
+	left -= sizeof(mirror);
+	path = *pos + sizeof(mirror);
+	if (!mirror_valid(&mirror) || left < mirror.path_len)
+		return -EPROTO;
+	if (memchr(path, '\0', mirror.path_len))
+		return -EPROTO;
+	*pos = path + mirror.path_len;
+	*ret_mirror = mirror;
+	*ret_path = path;
 	return 0;
 }

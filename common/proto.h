@@ -4,9 +4,9 @@
  *
  * Every message is a struct proto_header and the body of its kind and operation. Bodies have fixed
  * width fields and no padding; text is NUL-terminated and NUL-filled; fields called zero are 0.
- * Only the answers to list, show, status and host have a variable part, and the packets that follow
- * the answer to trace: records. What does not fit is dropped together with its sender. Operations
- * are added, never changed.
+ * Only the answers to list, show, status, host and mirror have a variable part, and the packets
+ * that follow the answer to trace: records. What does not fit is dropped together with its sender.
+ * Operations are added, never changed.
  */
 #ifndef COMMON_PROTO_H
 #define COMMON_PROTO_H
@@ -48,6 +48,8 @@ enum proto_op {
 	PROTO_EXPLAIN = 11, /* proto_explain -> proto_explanation */
 	PROTO_HOST = 12, /* proto_host_ask -> proto_host */
 	PROTO_TRACE = 13, /* proto_trace -> proto_traced, then proto_events without end */
+	PROTO_MIRROR = 14, /* proto_mirror_ask -> proto_mirrors */
+	PROTO_PLACE = 15, /* proto_place -> proto_placed */
 	PROTO_OPS,
 };
 
@@ -430,6 +432,11 @@ enum proto_event_kind {
 	PROTO_EVENT_RECOUNT, /* mappings: that were found */
 	PROTO_EVENT_POISON, /* more was found than was let in */
 	PROTO_EVENT_KILL, /* SIGKILL, also by revoke */
+	/* Of the cgroup that a session is mirrored into; bytes: what it has in memory. */
+	PROTO_EVENT_MEMORY_MAX, /* it is at memory.max; what: how often since the last one */
+	PROTO_EVENT_OOM_KILL, /* processes were killed for want of memory; what: how many */
+	PROTO_EVENT_PRESSURE, /* it stalls for want of memory */
+	PROTO_EVENT_MIRROR, /* limits were written; what: the file; bytes: the value */
 	PROTO_EVENT_KINDS,
 };
 static_assert(PROTO_EVENT_KINDS < 64,
@@ -469,6 +476,81 @@ struct proto_event {
 	char what[40]; /* "" */
 };
 static_assert(sizeof(struct proto_event) == 184, "wire format");
+
+/* A page of what is mirrored into cgroups, of sessions in the order they were made. */
+struct proto_mirror_ask {
+	uint64_t after; /* the last id of the page before; 0: from the first */
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_mirror_ask) == 16, "wire format");
+
+struct proto_mirrors {
+	uint32_t n; /* records that follow: sessions that nothing is mirrored of have none */
+	uint32_t more; /* 1: ask again, after the last of these */
+};
+static_assert(sizeof(struct proto_mirrors) == 8, "wire format");
+
+enum proto_mirror_mode {
+	PROTO_MIRROR_OFF,
+	PROTO_MIRROR_PROTECT,
+	PROTO_MIRROR_CAP,
+	PROTO_MIRROR_BOTH,
+	PROTO_MIRROR_TRACK,
+	PROTO_MIRROR_MODES,
+};
+
+/* Who writes. */
+enum proto_mirror_by {
+	PROTO_MIRROR_BY_NOBODY, /* see reason */
+	PROTO_MIRROR_BY_BROKER,
+	PROTO_MIRROR_BY_SYSTEMD, /* huge pages by the broker all the same */
+	PROTO_MIRROR_BYS,
+};
+
+#define PROTO_HUGE_MAX 4
+
+/* Of one limit of a cgroup, in bytes. */
+struct proto_mirrored {
+	uint64_t wanted; /* PROTO_UNKNOWN: nothing */
+	uint64_t now; /* PROTO_UNLIMITED: "max" */
+};
+
+/*
+ * Of one session's target, which others may share: the figures are of all of them. Followed by
+ * path_len bytes (no NUL).
+ */
+struct proto_mirror {
+	uint64_t id; /* of the session */
+	struct proto_mirrored min; /* memory.min */
+	struct proto_mirrored max; /* memory.max */
+	struct proto_mirrored huge[PROTO_HUGE_MAX]; /* hugetlb.SIZE.max, by huge_size */
+	uint64_t huge_size[PROTO_HUGE_MAX]; /* bytes, ascending; 0: there are no more */
+	uint64_t oom_kills; /* in it; PROTO_UNKNOWN */
+	uint64_t written; /* how often a limit of it was */
+	uint32_t mode; /* enum proto_mirror_mode */
+	uint32_t by; /* enum proto_mirror_by */
+	uint32_t known; /* 1: now is known: it was read */
+	uint32_t n_sessions; /* whose target it is */
+	uint32_t path_len; /* 0: there is none yet */
+	uint32_t zero;
+	char reason[168]; /* why nothing, or not everything, is written; "": all is; one line */
+};
+static_assert(sizeof(struct proto_mirror) == 8 + 6 * 16 + 32 + 16 + 24 + 168, "wire format");
+
+/* Its owner goes into a cgroup of the session's own, by its own request. */
+struct proto_place {
+	uint64_t id;
+	uint64_t zero;
+	char name[72]; /* proto_name_valid() */
+};
+static_assert(sizeof(struct proto_place) == 88, "wire format");
+
+/* It is there. */
+struct proto_placed {
+	uint64_t id;
+	char path[4096]; /* of the cgroup */
+};
+static_assert(sizeof(struct proto_placed) == 4104, "wire format");
 
 /**
  * proto_body_size() - bytes after the header of a well-formed message
@@ -522,6 +604,7 @@ bool proto_set_valid(const struct proto_set *set);
 bool proto_adopt_valid(const struct proto_adopt *adopt);
 bool proto_attach_valid(const struct proto_attach *attach);
 bool proto_revoke_valid(const struct proto_revoke *revoke);
+bool proto_place_valid(const struct proto_place *place);
 
 /* The same for the answers. Flags that are not known are ignored in them. */
 bool proto_grant_valid(const struct proto_grant *grant);
@@ -533,6 +616,7 @@ bool proto_share_valid(const struct proto_share *share);
 bool proto_host_valid(const struct proto_host *host);
 bool proto_holder_valid(const struct proto_holder *holder);
 bool proto_event_valid(const struct proto_event *event);
+bool proto_placed_valid(const struct proto_placed *placed);
 
 /**
  * proto_session_next() - take one record off an answer to list or show
@@ -557,10 +641,23 @@ int proto_session_next(const char **pos, const char *end, struct proto_session *
 int proto_holding_next(const char **pos, const char *end, struct proto_holding *ret_holding,
 		       const char **ret_holders);
 
+/**
+ * proto_mirror_next() - take one record off an answer to mirror
+ * @pos: where the next record starts; moved behind it
+ * @end: of the packet
+ * @ret_path: into the packet, ret_mirror->path_len bytes; checked to hold no NUL
+ *
+ * Return: 0; -EPROTO when the record does not fit, its text is malformed or its mode unknown.
+ */
+int proto_mirror_next(const char **pos, const char *end, struct proto_mirror *ret_mirror,
+		      const char **ret_path);
+
 /* "unknown" for a number that this version does not have. */
 const char *proto_state_name(uint32_t state);
 const char *proto_gate_name(uint32_t gate);
 const char *proto_holding_name(uint32_t kind);
 const char *proto_event_name(uint32_t kind);
+const char *proto_mirror_mode_name(uint32_t mode);
+const char *proto_mirror_by_name(uint32_t by);
 
 #endif

@@ -23,18 +23,46 @@ static const char *const holding_names[PROTO_HOLDING_KINDS] = {
 };
 
 static const char *const event_names[PROTO_EVENT_KINDS] = {
-	[PROTO_EVENT_GRANT] = "grant",       [PROTO_EVENT_REFUSAL] = "refusal",
-	[PROTO_EVENT_SET] = "set",           [PROTO_EVENT_DEVICE] = "device",
-	[PROTO_EVENT_ADOPT] = "adopt",       [PROTO_EVENT_CLOSE] = "close",
-	[PROTO_EVENT_REVOKE] = "revoke",     [PROTO_EVENT_END] = "end",
-	[PROTO_EVENT_ORPHAN] = "orphan",     [PROTO_EVENT_NEAR_LIMIT] = "near-limit",
-	[PROTO_EVENT_SLIP] = "slip",         [PROTO_EVENT_OPEN] = "open",
-	[PROTO_EVENT_MAP] = "map",           [PROTO_EVENT_COPY] = "copy",
-	[PROTO_EVENT_UNMAP] = "unmap",       [PROTO_EVENT_CHARGE] = "charge",
-	[PROTO_EVENT_UNCHARGE] = "uncharge", [PROTO_EVENT_BIND] = "bind",
-	[PROTO_EVENT_ATTACH] = "attach",     [PROTO_EVENT_RELEASE] = "release",
-	[PROTO_EVENT_DENY] = "deny",         [PROTO_EVENT_RECOUNT] = "recount",
-	[PROTO_EVENT_POISON] = "poison",     [PROTO_EVENT_KILL] = "kill",
+	[PROTO_EVENT_GRANT] = "grant",
+	[PROTO_EVENT_REFUSAL] = "refusal",
+	[PROTO_EVENT_SET] = "set",
+	[PROTO_EVENT_DEVICE] = "device",
+	[PROTO_EVENT_ADOPT] = "adopt",
+	[PROTO_EVENT_CLOSE] = "close",
+	[PROTO_EVENT_REVOKE] = "revoke",
+	[PROTO_EVENT_END] = "end",
+	[PROTO_EVENT_ORPHAN] = "orphan",
+	[PROTO_EVENT_NEAR_LIMIT] = "near-limit",
+	[PROTO_EVENT_SLIP] = "slip",
+	[PROTO_EVENT_OPEN] = "open",
+	[PROTO_EVENT_MAP] = "map",
+	[PROTO_EVENT_COPY] = "copy",
+	[PROTO_EVENT_UNMAP] = "unmap",
+	[PROTO_EVENT_CHARGE] = "charge",
+	[PROTO_EVENT_UNCHARGE] = "uncharge",
+	[PROTO_EVENT_BIND] = "bind",
+	[PROTO_EVENT_ATTACH] = "attach",
+	[PROTO_EVENT_RELEASE] = "release",
+	[PROTO_EVENT_DENY] = "deny",
+	[PROTO_EVENT_RECOUNT] = "recount",
+	[PROTO_EVENT_POISON] = "poison",
+	[PROTO_EVENT_KILL] = "kill",
+	[PROTO_EVENT_MEMORY_MAX] = "memory-max",
+	[PROTO_EVENT_OOM_KILL] = "oom-kill",
+	[PROTO_EVENT_PRESSURE] = "pressure",
+	[PROTO_EVENT_MIRROR] = "mirror",
+};
+
+static const char *const mirror_mode_names[PROTO_MIRROR_MODES] = {
+	[PROTO_MIRROR_OFF] = "off",     [PROTO_MIRROR_PROTECT] = "protect",
+	[PROTO_MIRROR_CAP] = "cap",     [PROTO_MIRROR_BOTH] = "both",
+	[PROTO_MIRROR_TRACK] = "track",
+};
+
+static const char *const mirror_by_names[PROTO_MIRROR_BYS] = {
+	[PROTO_MIRROR_BY_NOBODY] = "nobody",
+	[PROTO_MIRROR_BY_BROKER] = "broker",
+	[PROTO_MIRROR_BY_SYSTEMD] = "systemd",
 };
 
 const char *proto_state_name(uint32_t state)
@@ -55,4 +83,14 @@ const char *proto_holding_name(uint32_t kind)
 const char *proto_event_name(uint32_t kind)
 {
 	return kind < PROTO_EVENT_KINDS ? event_names[kind] : "unknown";
+}
+
+const char *proto_mirror_mode_name(uint32_t mode)
+{
+	return mode < PROTO_MIRROR_MODES ? mirror_mode_names[mode] : "unknown";
+}
+
+const char *proto_mirror_by_name(uint32_t by)
+{
+	return by < PROTO_MIRROR_BYS ? mirror_by_names[by] : "unknown";
 }

@@ -287,10 +287,11 @@ static void trace_ignore(const struct trace_event *event, void *arg)
 
 static uint64_t trace_offers(const struct trace *trace)
 {
-	uint64_t kinds = BIT(PROTO_EVENT_OPEN) - 1; /* the broker's own, and one more */
+	uint64_t kinds = BIT(PROTO_EVENT_OPEN) - 1; /* the broker's own, and those below */
 	uint32_t have = trace->state == TRACE_ON ? tracer_kinds(trace->tracer) : 0;
 
-	kinds |= BIT(PROTO_EVENT_KILL);
+	kinds |= BIT(PROTO_EVENT_KILL) | BIT(PROTO_EVENT_MEMORY_MAX) | BIT(PROTO_EVENT_OOM_KILL) |
+		 BIT(PROTO_EVENT_PRESSURE) | BIT(PROTO_EVENT_MIRROR);
 	for (size_t i = 0; i < ARRAY_SIZE(trace_kinds); i++)
 		if (have & BIT(i))
 			kinds |= BIT(trace_kinds[i]);
@@ -460,12 +461,14 @@ static const struct {
 	const char *word;
 	enum proto_event_kind kind;
 } trace_words[] = {
-	{"granted", PROTO_EVENT_GRANT},   {"set", PROTO_EVENT_SET},
-	{"attached", PROTO_EVENT_DEVICE}, {"adopted", PROTO_EVENT_ADOPT},
-	{"closed", PROTO_EVENT_CLOSE},    {"revoked", PROTO_EVENT_REVOKE},
-	{"killed", PROTO_EVENT_KILL},     {"ended", PROTO_EVENT_END},
-	{"orphaned", PROTO_EVENT_ORPHAN}, {"near-limit", PROTO_EVENT_NEAR_LIMIT},
-	{"slipped", PROTO_EVENT_SLIP},
+	{"granted", PROTO_EVENT_GRANT},     {"set", PROTO_EVENT_SET},
+	{"attached", PROTO_EVENT_DEVICE},   {"adopted", PROTO_EVENT_ADOPT},
+	{"closed", PROTO_EVENT_CLOSE},      {"revoked", PROTO_EVENT_REVOKE},
+	{"killed", PROTO_EVENT_KILL},       {"ended", PROTO_EVENT_END},
+	{"orphaned", PROTO_EVENT_ORPHAN},   {"near-limit", PROTO_EVENT_NEAR_LIMIT},
+	{"slipped", PROTO_EVENT_SLIP},      {"memory-max", PROTO_EVENT_MEMORY_MAX},
+	{"oom-kill", PROTO_EVENT_OOM_KILL}, {"pressure", PROTO_EVENT_PRESSURE},
+	{"mirror", PROTO_EVENT_MIRROR},
 };
 
 /* Whose doing it is; by the kernel's word, not its own. */

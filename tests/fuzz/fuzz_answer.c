@@ -112,6 +112,37 @@ static void check_host(const struct fuzz_exchange *exchange, const char *body, c
 	FUZZ_CHECK(pos == end);
 }
 
+static void check_mirrors(struct fuzz_exchange *exchange, const char *body, const char *end)
+{
+	const char *pos = body + sizeof(struct proto_mirrors), *path;
+	struct proto_mirrors head;
+
+	memcpy(&head, body, sizeof(head));
+	for (uint32_t i = 0; i < head.n; i++) {
+		struct proto_mirror mirror;
+		struct fuzz_seen seen;
+
+		FUZZ_CHECK(proto_mirror_next(&pos, end, &mirror, &path) == 0);
+		FUZZ_CHECK(mirror.id > exchange->last_id);
+		seen = fuzz_answer_look(exchange->broker, mirror.id);
+		FUZZ_CHECK(seen.found && may_see(exchange, seen.uid, seen.policy));
+		exchange->last_id = mirror.id;
+	}
+	FUZZ_CHECK(pos == end && head.more <= 1);
+}
+
+/* By its owner alone. */
+static void check_placed(const struct fuzz_exchange *exchange, const char *body)
+{
+	struct proto_placed placed;
+	struct fuzz_seen seen;
+
+	memcpy(&placed, body, sizeof(placed));
+	seen = fuzz_answer_look(exchange->broker, placed.id);
+	FUZZ_CHECK(proto_placed_valid(&placed));
+	FUZZ_CHECK(seen.found && seen.owner == exchange->peer_inode);
+}
+
 static void check_refusal(const char *body)
 {
 	struct proto_refusal refusal;
@@ -304,6 +335,10 @@ static void check_answer(struct fuzz_exchange *exchange, const struct proto_head
 		check_status(exchange, body, end);
 	else if (header->op == PROTO_HOST)
 		check_host(exchange, body, end);
+	else if (header->op == PROTO_MIRROR)
+		check_mirrors(exchange, body, end);
+	else if (header->op == PROTO_PLACE)
+		check_placed(exchange, body);
 	else if (header->op == PROTO_LIST || header->op == PROTO_SHOW)
 		check_records(exchange, body, end);
 }

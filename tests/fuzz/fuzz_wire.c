@@ -62,6 +62,7 @@ static void check_orders(const struct proto_header *header, const char *body)
 {
 	struct proto_adopt adopt;
 	struct proto_attach attach;
+	struct proto_place place;
 	struct proto_set set;
 
 	if (header->op == PROTO_SET) {
@@ -73,6 +74,9 @@ static void check_orders(const struct proto_header *header, const char *body)
 	} else if (header->op == PROTO_ADOPT) {
 		memcpy(&adopt, body, sizeof(adopt));
 		FUZZ_CHECK(!proto_adopt_valid(&adopt) || (pid_t)adopt.process.pid > 0);
+	} else if (header->op == PROTO_PLACE) {
+		memcpy(&place, body, sizeof(place));
+		FUZZ_CHECK(!proto_place_valid(&place) || proto_name_valid(place.name));
 	}
 }
 
@@ -127,6 +131,28 @@ static void check_host(const char *body, const char *end)
 	}
 }
 
+static void check_mirrors(const char *body, const char *end)
+{
+	const char *pos = body + sizeof(struct proto_mirrors), *path;
+	struct proto_mirror mirror;
+
+	while (proto_mirror_next(&pos, end, &mirror, &path) == 0) {
+		FUZZ_CHECK(pos <= end && path + mirror.path_len == pos);
+		FUZZ_CHECK(!memchr(path, '\0', mirror.path_len));
+		FUZZ_CHECK(strlen(mirror.reason) < sizeof(mirror.reason));
+		FUZZ_CHECK(strcmp(proto_mirror_mode_name(mirror.mode), "unknown") != 0);
+		FUZZ_CHECK(strcmp(proto_mirror_by_name(mirror.by), "unknown") != 0);
+	}
+}
+
+static void check_placed(const char *body)
+{
+	struct proto_placed placed;
+
+	memcpy(&placed, body, sizeof(placed));
+	FUZZ_CHECK(!proto_placed_valid(&placed) || strlen(placed.path) < sizeof(placed.path));
+}
+
 static void check_status(const char *body)
 {
 	struct proto_status status;
@@ -156,6 +182,10 @@ static void check_answer(const struct proto_header *header, const char *body, co
 		check_status(body);
 	} else if (header->op == PROTO_HOST) {
 		check_host(body, end);
+	} else if (header->op == PROTO_MIRROR) {
+		check_mirrors(body, end);
+	} else if (header->op == PROTO_PLACE) {
+		check_placed(body);
 	} else if (header->op == PROTO_LIST || header->op == PROTO_SHOW) {
 		check_sessions(body, end);
 	}

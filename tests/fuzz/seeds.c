@@ -177,11 +177,46 @@ static void write_sessions(void)
 	seed_write("answer-sessions-too-long");
 }
 
+static void write_mirrors(void)
+{
+	struct {
+		struct proto_mirrors head;
+		struct proto_mirror first;
+		char path[16];
+		struct proto_mirror second;
+	} body = {
+		.head = {.n = 2},
+		.first = {.id = 1,
+			  .min = {.wanted = 4096, .now = 0},
+			  .max = {.wanted = PROTO_UNKNOWN, .now = PROTO_UNLIMITED},
+			  .huge_size = {UINT64_C(1) << 21},
+			  .mode = PROTO_MIRROR_BOTH,
+			  .by = PROTO_MIRROR_BY_SYSTEMD,
+			  .known = 1,
+			  .n_sessions = 1,
+			  .path_len = sizeof(body.path)},
+		.path = "/machine.slice/a",
+		.second = {.id = 2, .mode = PROTO_MIRROR_TRACK},
+	};
+
+	static_assert(sizeof(body) == 8 + 2 * 344 + 16, "no padding: it is the packet");
+	proto_text_set(body.second.reason, sizeof(body.second.reason), "the cgroup is gone");
+	seed_packet(PROTO_REPLY, PROTO_MIRROR, 1, &body, sizeof(body));
+	seed_write("answer-mirrors");
+	body.path[3] = '\0';
+	seed_packet(PROTO_REPLY, PROTO_MIRROR, 1, &body, sizeof(body));
+	seed_write("answer-mirrors-malformed");
+	body.first.path_len = UINT32_MAX;
+	seed_packet(PROTO_REPLY, PROTO_MIRROR, 1, &body, sizeof(body));
+	seed_write("answer-mirrors-too-long");
+}
+
 static void write_answers(void)
 {
 	struct proto_grant grant = {.id = 1, .limit = 4096, .accounting = PROTO_ACCOUNTING_TASK};
 	struct proto_refusal refusal = {.status = 77};
 	struct proto_explanation explanation = {.granted = 1};
+	struct proto_placed placed = {.id = 1};
 
 	proto_text_set(grant.name, sizeof(grant.name), "vm");
 	seed_packet(PROTO_REPLY, PROTO_OPEN, 1, &grant, sizeof(grant));
@@ -192,6 +227,9 @@ static void write_answers(void)
 	seed_write("answer-refusal");
 	seed_packet(PROTO_REPLY, PROTO_EXPLAIN, 1, &explanation, sizeof(explanation));
 	seed_write("answer-explanation");
+	proto_text_set(placed.path, sizeof(placed.path), "/pinbroker.slice/vm-1");
+	seed_packet(PROTO_REPLY, PROTO_PLACE, 1, &placed, sizeof(placed));
+	seed_write("answer-placed");
 }
 
 int main(int argc, char **argv)
@@ -204,6 +242,7 @@ int main(int argc, char **argv)
 	write_reads();
 	write_headers();
 	write_sessions();
+	write_mirrors();
 	write_answers();
 	seeds_orders();
 	seed_directory(argv[1], "record");

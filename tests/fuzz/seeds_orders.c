@@ -95,6 +95,38 @@ static void add_trace(uint64_t serial, uint64_t id)
 	seed_packet(PROTO_REQUEST, PROTO_TRACE, serial, &body, sizeof(body));
 }
 
+static void add_mirror(uint64_t serial, uint64_t after)
+{
+	const struct proto_mirror_ask body = {.after = after};
+
+	seed_packet(PROTO_REQUEST, PROTO_MIRROR, serial, &body, sizeof(body));
+}
+
+static void add_place(uint64_t serial, uint64_t id, const char *name)
+{
+	struct proto_place body = {.id = id};
+
+	proto_text_set(body.name, sizeof(body.name), name);
+	seed_packet(PROTO_REQUEST, PROTO_PLACE, serial, &body, sizeof(body));
+}
+
+static void write_cgroups(void)
+{
+	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
+	add_place(0, 1, "vm-1");
+	add_mirror(0, 0);
+	add_mirror(WHO(FUZZ_ROOT), 1);
+	add_mirror(WHO(FUZZ_STRANGER), 0);
+	seed_write("mirror");
+	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
+	add_place(WHO(FUZZ_TENANT_TOO), 1, "vm-1"); /* not its owner */
+	add_place(WHO(FUZZ_ROOT), 1, "vm-1");
+	add_place(0, 2, "vm-1");
+	add_place(0, 1, "../vm-1");
+	add_place(0, 1, "");
+	seed_write("place-refused");
+}
+
 static void write_trace(void)
 {
 	add_trace(WHO(FUZZ_ROOT), 0);
@@ -269,6 +301,7 @@ void seeds_orders(void)
 	write_changes();
 	write_moves();
 	write_ends();
+	write_cgroups();
 	write_faults();
 	write_events();
 }

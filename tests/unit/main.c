@@ -15,20 +15,20 @@
 #define MAIN_HANG_SECONDS 300 /* nothing waits for a clock; only a test that hangs takes this */
 
 static const struct suite *const suites[] = {
-	&suite_capable,      &suite_admission,   &suite_bucket,      &suite_budget,
-	&suite_cdev,         &suite_closer,      &suite_commands,    &suite_conffile,
-	&suite_connection,   &suite_device,      &suite_fdmsg,       &suite_glob,
-	&suite_grant,        &suite_host,        &suite_host_report, &suite_lib_host,
-	&suite_iommu,        &suite_ledger,      &suite_lib_order,   &suite_lib_status,
-	&suite_libpinbroker, &suite_limits,      &suite_listener,    &suite_lobby,
-	&suite_log,          &suite_loop,        &suite_loop_epoll,  &suite_loop_timer,
-	&suite_loop_uring,   &suite_order,       &suite_output,      &suite_owner,
-	&suite_owner_rule,   &suite_placeholder, &suite_policy,      &suite_policy_files,
-	&suite_policy_match, &suite_procfs,      &suite_proto,       &suite_record,
-	&suite_request,      &suite_restore,     &suite_sandbox,     &suite_session,
-	&suite_setting,      &suite_size,        &suite_trace,       &suite_lib_trace,
-	&suite_screen,       &suite_gate_index,  &suite_fdstore,     &suite_gate_spare,
-	&suite_gate_pool,    &suite_mirror_math,
+	&suite_capable,      &suite_admission,   &suite_bucket,       &suite_budget,
+	&suite_cdev,         &suite_closer,      &suite_commands,     &suite_conffile,
+	&suite_connection,   &suite_device,      &suite_fdmsg,        &suite_glob,
+	&suite_grant,        &suite_host,        &suite_host_report,  &suite_lib_host,
+	&suite_iommu,        &suite_ledger,      &suite_lib_order,    &suite_lib_status,
+	&suite_libpinbroker, &suite_limits,      &suite_listener,     &suite_lobby,
+	&suite_log,          &suite_loop,        &suite_loop_epoll,   &suite_loop_timer,
+	&suite_loop_uring,   &suite_order,       &suite_output,       &suite_owner,
+	&suite_owner_rule,   &suite_placeholder, &suite_policy,       &suite_policy_files,
+	&suite_policy_match, &suite_procfs,      &suite_proto,        &suite_record,
+	&suite_request,      &suite_restore,     &suite_sandbox,      &suite_session,
+	&suite_setting,      &suite_size,        &suite_trace,        &suite_lib_trace,
+	&suite_screen,       &suite_gate_index,  &suite_fdstore,      &suite_gate_spare,
+	&suite_gate_pool,    &suite_mirror_math, &suite_proto_mirror,
 };
 
 static unsigned int n_skipped; /* CUnit has no word for it */

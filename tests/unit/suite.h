@@ -62,6 +62,7 @@ extern const struct suite suite_policy_files;
 extern const struct suite suite_policy_match;
 extern const struct suite suite_procfs;
 extern const struct suite suite_proto;
+extern const struct suite suite_proto_mirror;
 extern const struct suite suite_record;
 extern const struct suite suite_request;
 extern const struct suite suite_restore;

@@ -53,6 +53,11 @@ static void test_body_size(void)
 		{PROTO_REQUEST, PROTO_TRACE, sizeof(struct proto_trace)},
 		{PROTO_REPLY, PROTO_TRACE, sizeof(struct proto_traced)},
 		{PROTO_EVENTS, PROTO_TRACE, sizeof(struct proto_events)},
+		{PROTO_REQUEST, PROTO_MIRROR, sizeof(struct proto_mirror_ask)},
+		{PROTO_REPLY, PROTO_MIRROR, sizeof(struct proto_mirrors)},
+		{PROTO_REQUEST, PROTO_PLACE, sizeof(struct proto_place)},
+		{PROTO_REPLY, PROTO_PLACE, sizeof(struct proto_placed)},
+		{PROTO_EVENTS, PROTO_MIRROR, 0},
 		{PROTO_EVENTS, PROTO_OPEN, 0},
 		{(enum proto_kind)4, PROTO_OPEN, 0},
 	};
@@ -81,6 +86,8 @@ static void test_header(void)
 #define PAGE (HEADER + sizeof(struct proto_sessions))
 #define STATUS (HEADER + sizeof(struct proto_status))
 #define HOST (HEADER + sizeof(struct proto_host))
+#define MIRRORS (HEADER + sizeof(struct proto_mirrors))
+#define PLACED (HEADER + sizeof(struct proto_placed))
 #define EVENTS (HEADER + sizeof(struct proto_events))
 #define TRACED (HEADER + sizeof(struct proto_traced))
 #define REFUSAL (HEADER + sizeof(struct proto_refusal))
@@ -140,6 +147,12 @@ static const struct check_case {
 	{"status with records", PROTO_REPLY, 1, PROTO_REPLY, PROTO_STATUS, STATUS + 120,
 	 STATUS + 120, 0},
 	{"host with records", PROTO_REPLY, 1, PROTO_REPLY, PROTO_HOST, HOST + 88, HOST + 88, 0},
+	{"mirror with records", PROTO_REPLY, 1, PROTO_REPLY, PROTO_MIRROR, MIRRORS + 344,
+	 MIRRORS + 344, 0},
+	{"mirror cut", PROTO_REPLY, 1, PROTO_REPLY, PROTO_MIRROR, MIRRORS - 1, MIRRORS - 1,
+	 -EPROTO},
+	{"placed with a tail", PROTO_REPLY, 1, PROTO_REPLY, PROTO_PLACE, PLACED + 1, PLACED + 1,
+	 -EPROTO},
 	{"page cut", PROTO_REPLY, 1, PROTO_REPLY, PROTO_LIST, PAGE - 1, PAGE - 1, -EPROTO},
 };
 
