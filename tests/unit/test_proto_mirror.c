@@ -78,6 +78,7 @@ static void a_record_cut_anywhere_is_refused(void)
 		memcpy(copy, bytes, i);
 		CU_ASSERT_EQUAL(next_of(copy, i), -EPROTO);
 	}
+	CU_ASSERT_EQUAL(next_of(bytes, len - 1), -EPROTO); /* whatever comes behind it */
 	CU_ASSERT_EQUAL(next_of(bytes, len), 0);
 }
 
