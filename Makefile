@@ -69,7 +69,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_pool.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) \
 	iommufd/cdev.c iommufd/iommu.c \
 	common/log.c $(accounting) $(common)
-library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_open.c lib_order.c \
+library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_mirror.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/proto_names.c common/sys.c
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
 	cmd_run.c cmd_status.c cmd_top.c cmd_trace.c explain_config.c explanation.c launch.c \
@@ -78,7 +78,7 @@ unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices
 	faults.c \
 	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
-	conffile connection device fdmsg fdstore gate_index gate_pool gate_spare glob grant host host_report iommu ledger lib_host lib_order lib_status \
+	conffile connection device fdmsg fdstore gate_index gate_pool gate_spare glob grant host host_report iommu ledger lib_host lib_mirror lib_order lib_status \
 	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring mirror_math order \
 	output owner owner_rule placeholder policy policy_files policy_match procfs proto proto_mirror \
 	record request restore sandbox screen session setting size trace) \

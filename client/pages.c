@@ -21,6 +21,9 @@ static_assert(sizeof(struct pages_ask) == sizeof(struct proto_status_ask) &&
 static_assert(sizeof(struct pages_ask) == sizeof(struct proto_host_ask) &&
 		      offsetof(struct proto_host_ask, skip) == 0,
 	      "of host");
+static_assert(sizeof(struct pages_ask) == sizeof(struct proto_mirror_ask) &&
+		      offsetof(struct proto_mirror_ask, after) == 0,
+	      "of mirror");
 
 int pages_show(struct pinbroker *broker, const char *from, const char *end, pages_show_fn show,
 	       void *arg)

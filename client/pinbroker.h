@@ -87,6 +87,42 @@ struct pinbroker_session {
 	char policy[72];
 };
 
+#define PINBROKER_HUGE_MAX 4
+#define PINBROKER_PATH_MAX 4096
+
+/* One limit of a cgroup, in bytes. */
+struct pinbroker_mirrored {
+	uint64_t wanted; /* PINBROKER_UNKNOWN: none is */
+	uint64_t now; /* PINBROKER_UNLIMITED: "max"; means nothing where it is not known */
+};
+
+/* Of one size of huge pages. */
+struct pinbroker_huge {
+	uint64_t size; /* bytes */
+	struct pinbroker_mirrored max; /* hugetlb.SIZE.max */
+};
+
+/*
+ * What is mirrored of a session, see pinbroker-cgroup(7). Sessions may share a cgroup: the figures
+ * of each are of all of them then.
+ */
+struct pinbroker_mirror {
+	uint64_t id; /* of the session */
+	const char *mode; /* "protect", "cap", "both", "track"; static */
+	const char *by; /* who writes: "nobody", "broker", "systemd"; static */
+	const char *cgroup; /* NULL: none is known */
+	bool known; /* what is there now was read */
+	bool drift; /* and is not everywhere what is wanted */
+	struct pinbroker_mirrored min; /* memory.min */
+	struct pinbroker_mirrored max; /* memory.max */
+	struct pinbroker_huge huge[PINBROKER_HUGE_MAX]; /* by size */
+	size_t n_huge;
+	uint64_t oom_kills; /* processes, in that cgroup; PINBROKER_UNKNOWN */
+	uint64_t n_writes; /* how often a limit of it was written */
+	size_t n_sessions; /* whose cgroup it is */
+	char reason[168]; /* why not everything is written, may hold bytes to escape; "": it is */
+};
+
 /* For whom; what is not given is the caller's, or with pidfd that process's. */
 struct pinbroker_subject {
 	uid_t uid; /* PINBROKER_NO_UID */
@@ -359,6 +395,34 @@ int pinbroker_list(struct pinbroker *broker, pinbroker_session_fn fn, void *arg)
  * as pinbroker_open().
  */
 int pinbroker_show(struct pinbroker *broker, uint64_t id, pinbroker_session_fn fn, void *arg);
+
+/* As pinbroker_session_fn, once per session that anything is mirrored of. */
+typedef int (*pinbroker_mirror_fn)(const struct pinbroker_mirror *mirror, void *arg);
+
+/**
+ * pinbroker_mirrors() - what is mirrored into cgroups, in the order of pinbroker_list()
+ *
+ * Of the sessions that the caller may see; those that nothing is mirrored of are left out.
+ *
+ * Return: 0; what fn returned; -EACCES, reason "bad-request": the broker is too old to mirror;
+ * -errno as pinbroker_open().
+ */
+int pinbroker_mirrors(struct pinbroker *broker, pinbroker_mirror_fn fn, void *arg);
+
+/**
+ * pinbroker_place() - go into a cgroup of the session's own
+ * @name: of the cgroup; 1-64 of [A-Za-z0-9._:@-], not beginning with a dot
+ * @ret_path: of the cgroup, as in struct pinbroker_mirror; NULL: not wanted
+ *
+ * For the process that the session lives with. The broker makes the cgroup below that of the
+ * session's policy, puts the caller into it, all its threads, and removes it when the session has
+ * ended.
+ *
+ * Return: 0: the caller is in it; -EINVAL for a name that cannot be sent; -EACCES with status 66:
+ * no such session that the caller may see; -errno as pinbroker_open().
+ */
+int pinbroker_place(struct pinbroker *broker, uint64_t id, const char *name,
+		    char ret_path[PINBROKER_PATH_MAX]);
 
 /**
  * pinbroker_set() - change the limits of a live session

@@ -264,8 +264,9 @@ bool proto_revoke_valid(const struct proto_revoke *revoke)
 
 bool proto_place_valid(const struct proto_place *place)
 {
+	/* It becomes a directory: no "..". */
 	return !place->zero && proto_text_valid(place->name, sizeof(place->name)) &&
-	       proto_name_valid(place->name);
+	       proto_name_valid(place->name) && place->name[0] != '.';
 }
 
 bool proto_grant_valid(const struct proto_grant *grant)

@@ -541,7 +541,7 @@ static_assert(sizeof(struct proto_mirror) == 8 + 6 * 16 + 32 + 16 + 24 + 168, "w
 struct proto_place {
 	uint64_t id;
 	uint64_t zero;
-	char name[72]; /* proto_name_valid() */
+	char name[72]; /* proto_name_valid(), not beginning with a dot */
 };
 static_assert(sizeof(struct proto_place) == 88, "wire format");
 

@@ -28,7 +28,7 @@ static const struct suite *const suites[] = {
 	&suite_request,      &suite_restore,     &suite_sandbox,      &suite_session,
 	&suite_setting,      &suite_size,        &suite_trace,        &suite_lib_trace,
 	&suite_screen,       &suite_gate_index,  &suite_fdstore,      &suite_gate_spare,
-	&suite_gate_pool,    &suite_mirror_math, &suite_proto_mirror,
+	&suite_gate_pool,    &suite_mirror_math, &suite_proto_mirror, &suite_lib_mirror,
 };
 
 static unsigned int n_skipped; /* CUnit has no word for it */

@@ -39,6 +39,7 @@ extern const struct suite suite_iommu;
 extern const struct suite suite_ledger;
 extern const struct suite suite_host_report;
 extern const struct suite suite_lib_host;
+extern const struct suite suite_lib_mirror;
 extern const struct suite suite_lib_order;
 extern const struct suite suite_lib_status;
 extern const struct suite suite_lib_trace;

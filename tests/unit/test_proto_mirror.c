@@ -115,6 +115,8 @@ static void place_has_a_name(void)
 	} cases[] = {
 		{"a name", {.id = 1, .name = "vm-1"}, true},
 		{"none", {.id = 1}, false},
+		{"the directory above", {.id = 1, .name = ".."}, false},
+		{"dots in it", {.id = 1, .name = "a..b"}, true},
 		{"a path", {.id = 1, .name = "../vm-1"}, false},
 		{"zero", {.id = 1, .zero = 1, .name = "vm-1"}, false},
 		{"a byte behind the NUL", {.id = 1, .name = {'v', [71] = 'x'}}, false},
