@@ -31,7 +31,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 VERSION := 0.1.0
 soname := libpinbroker.so.0
-DAEMON_PKGS := libbpf liburing libconfuse libsystemd libseccomp libcap
+DAEMON_PKGS := libbpf liburing libcgroup libconfuse libsystemd libseccomp libcap
 CLIENT_PKGS := libconfuse jansson
 TEST_PKGS := cunit
 WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual -Wpointer-arith \
@@ -58,6 +58,7 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 	accounting/policy.c accounting/policy_check.c accounting/policy_keys.c \
 	accounting/policy_match.c accounting/policy_parse.c accounting/policy_scan.c \
 	accounting/size.c
+cgroup := $(addprefix cgroup/,events.c file.c group.c processes.c tree.c walk.c)
 # What both programs have of common/, and what each has alone.
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
 	common/proto_names.c common/stdfds.c common/sys.c
@@ -68,7 +69,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	trace_switch.c unmanaged.c warden.c) \
 	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_pool.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) \
 	iommufd/cdev.c iommufd/iommu.c \
-	common/log.c $(accounting) $(common)
+	common/log.c $(accounting) $(cgroup) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_mirror.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/proto_names.c common/sys.c
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
@@ -122,7 +123,7 @@ scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-r
 	uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 vm/selftest \
 	vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
-headers := $(wildcard common/*.h accounting/*.h iommufd/*.h daemon/*.h client/*.h) \
+headers := $(wildcard common/*.h accounting/*.h cgroup/*.h iommufd/*.h daemon/*.h client/*.h) \
 	$(filter-out bpf/core_types.h %.bpf.h,$(wildcard bpf/*.h))
 bpf := $(addprefix bpf/,gate.bpf.c host.bpf.c hunt.bpf.c trace.bpf.c) $(wildcard bpf/*.bpf.h) bpf/core_types.h \
 	bpf/gate_map.h bpf/host_map.h bpf/hunt_map.h bpf/trace_event.h

@@ -53,7 +53,10 @@ int cgm_group_find(const struct cgm_tree *tree, uint64_t id, struct cgm_name *re
 /* The id of what is at a path now. Return: 0; -ENOENT; -errno. */
 int cgm_group_name(const struct cgm_tree *tree, const char *path, struct cgm_name *ret_name);
 
-/* All but -ENOMEM and the like is said in the results: a file that is not there is not known. */
+/*
+ * A file that is not there is not known, or nothing is in use. Return: 0; -ENOENT, -ESTALE: the
+ * cgroup is gone; -errno.
+ */
 int cgm_group_limits(const struct cgm_tree *tree, const struct cgm_name *name,
 		     struct cgm_limits *ret_limits);
 int cgm_group_usage(const struct cgm_tree *tree, const struct cgm_name *name,
@@ -63,20 +66,23 @@ int cgm_group_usage(const struct cgm_tree *tree, const struct cgm_name *name,
  * cgm_group_set() - write a limit
  *
  * A maximum below what is in use is raised to it, by a reading right before: the kernel would
- * reclaim and then kill. *ret_value is what was written.
+ * reclaim and then kill. *ret_value is what was written: up to whole pages, so that the same is
+ * read from there.
  *
- * Return: 0; -ENOENT, -ESTALE: the cgroup is gone; -EACCES, -EBUSY, -EINVAL, -errno of write(2).
+ * Return: 0; -ENOENT, -ESTALE: the cgroup is gone; -ENODATA: it has no such limit; -EACCES, -EBUSY,
+ * -EINVAL, -errno of write(2).
  */
 int cgm_group_set(const struct cgm_tree *tree, const struct cgm_name *name, enum cgm_key key,
 		  uint64_t value, uint64_t *ret_value);
 
-/* Return: true to go on. */
+/* @pid: 0 for one that our pid namespace does not show. Return: true to go on. */
 typedef bool (*cgm_process_fn)(pid_t pid, void *arg);
 
 /**
- * cgm_group_processes() - every process in a cgroup and below, each once
+ * cgm_group_processes() - every process in a cgroup and below, each once, ascending
  *
- * Return: 0; -ECANCELED: fn ended it; -ENOENT, -ESTALE; -errno.
+ * Return: 0; -ECANCELED: fn ended it; -ENOENT, -ESTALE; -EOPNOTSUPP: it is a threaded one, whose
+ * processes are those of its domain; -ENAMETOOLONG: some below have no path; -errno.
  */
 int cgm_group_processes(const struct cgm_tree *tree, const struct cgm_name *name, cgm_process_fn fn,
 			void *arg);
@@ -93,7 +99,8 @@ struct cgm_events {
 /**
  * cgm_events_open() - memory.events of a cgroup; poll(2) says POLLPRI when it changes
  *
- * Return: 0 with a descriptor that the caller closes; -ENOENT, -ESTALE; -errno.
+ * Return: 0 with a descriptor that the caller closes; -ENOENT, -ESTALE; -ENODATA: it has no such
+ * file; -errno.
  */
 int cgm_events_open(const struct cgm_tree *tree, const struct cgm_name *name, int *ret_fd);
 
@@ -104,8 +111,10 @@ int cgm_events_read(int fd, struct cgm_events *ret_events);
 /**
  * cgm_pressure_open() - POLLPRI whenever its processes stalled for memory for stall_ms within a
  * second
+ * @stall_ms: 1 to 1000
  *
- * Return: as cgm_events_open(); -EOPNOTSUPP: this kernel has no PSI.
+ * Poll for POLLPRI, and close it when there is POLLERR: the cgroup is gone. Return: as
+ * cgm_events_open(); -EOPNOTSUPP: this kernel has no PSI; -EINVAL.
  */
 int cgm_pressure_open(const struct cgm_tree *tree, const struct cgm_name *name,
 		      unsigned int stall_ms, int *ret_fd);

@@ -20,8 +20,9 @@ struct cgm_tree;
 /**
  * cgm_tree_open() - find the hierarchy and start libcgroup
  *
- * Return: 0; -ENOTSUP: this host has cgroups v1, or both (hybrid); -ENODEV: none is mounted;
- * -ENOMEM; -errno.
+ * Return: 0; -ENOTSUP: this host has the memory controller in cgroups v1 (also beside v2, hybrid);
+ * -ENODEV: it is in none that is mounted; -EXDEV: not the whole hierarchy is mounted there, only
+ * what is below one of its cgroups; -ENOMEM; -errno.
  */
 int cgm_tree_open(struct cgm_tree **ret_tree);
 
@@ -34,7 +35,7 @@ size_t cgm_tree_huge_sizes(const struct cgm_tree *tree, uint64_t ret_sizes[stati
 
 /*
  * Whether huge pages are charged to memory, too (mount option memory_hugetlb_accounting): they are
- * part of memory.current then.
+ * part of memory.current then. A remount changes it, so it is read anew each time.
  */
 bool cgm_tree_huge_in_memory(const struct cgm_tree *tree);
 
