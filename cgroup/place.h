@@ -42,21 +42,25 @@ int cgm_place_find(const struct cgm_tree *tree, const char *path, const pid_t *p
 		   struct cgm_place *ret_place);
 void cgm_place_fini(struct cgm_place *place);
 
-/* "a login scope is never written", with the numbers; one line. */
+/* "the cgroup of a login is never written: /user.slice"; one line, with names as they are. */
 void cgm_place_reason(const struct cgm_place *place, char *ret_text, size_t size);
 
 /**
  * cgm_place_make() - a cgroup and those above it, with memory and hugetlb switched on down to it
  *
- * Return: 0, also if it is there; -EACCES, -EBUSY, -ENOTSUP (a threaded one, or one with processes
- * is in the way), -errno. What was made on the way is removed again.
+ * Return: 0, also if it is there; -EBUSY: one above has processes; -ENOTSUP: a threaded one is
+ * above; -ENODATA: one above does not have the memory controller to give; -ENAMETOOLONG: more than
+ * CGM_DEPTH_MAX above; -EINVAL: the root; -EACCES, -errno. What was made on the way is removed
+ * again, the controllers stay switched on.
  */
 int cgm_place_make(const struct cgm_tree *tree, const char *path, struct cgm_name *ret_name);
 
 /* Puts a process there. Return: 0; -ESRCH; -ENOENT, -ESTALE; -errno. */
 int cgm_place_move(const struct cgm_tree *tree, const struct cgm_name *name, pid_t pid);
 
-/* Removes it. Return: 0, also if it is gone; -EBUSY: somebody is in it; -errno. */
+/*
+ * Removes it. Return: 0, also if it is gone; -EBUSY: somebody is in it, or a cgroup below; -errno.
+ */
 int cgm_place_remove(const struct cgm_tree *tree, const struct cgm_name *name);
 
 #endif
