@@ -58,7 +58,7 @@ accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accou
 	accounting/policy.c accounting/policy_check.c accounting/policy_keys.c \
 	accounting/policy_match.c accounting/policy_parse.c accounting/policy_scan.c \
 	accounting/size.c
-cgroup := $(addprefix cgroup/,events.c file.c group.c kin.c place.c place_make.c \
+cgroup := $(addprefix cgroup/,events.c file.c group.c kin.c manager.c place.c place_make.c \
 	processes.c tree.c walk.c)
 # What both programs have of common/, and what each has alone.
 common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
