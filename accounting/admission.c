@@ -296,15 +296,18 @@ static bool check_host_reserve(struct admission_case *c)
 {
 	const struct admission *out = c->out;
 	char limit[SIZE_TEXT_MAX], sum[SIZE_TEXT_MAX], host[SIZE_TEXT_MAX], kept[SIZE_TEXT_MAX];
+	char others[SIZE_TEXT_MAX], besides[SIZE_TEXT_MAX + 64] = "";
 
-	if (limits_add(out->sums.host, out->limit) <= out->host_limit)
+	if (limits_add(limits_add(out->sums.host, out->sums.others), out->limit) <= out->host_limit)
 		return true;
+	if (out->sums.others)
+		(void)snprintf(besides, sizeof(besides), " and the %s that others have pinned",
+			       size_text(out->sums.others, others)); /* it fits */
 	return refuse(c, REFUSAL_HOST_RESERVE,
-		      "%s (policy \"%s\") more than the %s that all other sessions have would be "
-		      "above the "
-		      "%s that this host has besides host-reserve = %s",
+		      "%s (policy \"%s\") more than the %s that all other sessions have%s would "
+		      "be above the %s that this host has besides host-reserve = %s",
 		      size_text(out->limit, limit), out->policy->name,
-		      size_text(out->sums.host, sum), size_text(out->host_limit, host),
+		      size_text(out->sums.host, sum), besides, size_text(out->host_limit, host),
 		      size_text(c->set->host_reserve, kept));
 }
 

@@ -57,6 +57,7 @@ struct admission_request {
 struct admission_sums {
 	uint64_t user; /* bytes, all sessions of the uid */
 	uint64_t host; /* bytes, all sessions */
+	uint64_t others; /* bytes pinned by contexts that are no sessions, as far as is known */
 	uint64_t n_sessions; /* of the uid under the policy that matches */
 	uint64_t mem_total; /* bytes; MemTotal */
 	bool gate_exact; /* the kernel keeps limits exactly (require-gate) */

@@ -39,6 +39,22 @@ int cgm_events_open(const struct cgm_tree *tree, const struct cgm_name *name, in
 	return events_file(tree, name, "memory.events", O_RDONLY, ret_fd);
 }
 
+int cgm_populated_open(const struct cgm_tree *tree, const struct cgm_name *name, int *ret_fd)
+{
+	char text[EVENTS_TEXT_MAX];
+	int fd, err = events_file(tree, name, "cgroup.events", O_RDONLY, &fd);
+
+	if (err)
+		return err;
+	if (pread(fd, text, sizeof(text), 0) < 0) { /* what comes after this is told */
+		err = -errno;
+		fd_closep(&fd);
+		return err;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
 int cgm_events_read(int fd, struct cgm_events *ret_events)
 {
 	struct cgm_events events;

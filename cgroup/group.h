@@ -109,6 +109,14 @@ int cgm_events_open(const struct cgm_tree *tree, const struct cgm_name *name, in
 int cgm_events_read(int fd, struct cgm_events *ret_events);
 
 /**
+ * cgm_populated_open() - cgroup.events: poll(2) says POLLPRI when the last process has left it and
+ * what is below, or the first one has come
+ *
+ * Return: as cgm_events_open().
+ */
+int cgm_populated_open(const struct cgm_tree *tree, const struct cgm_name *name, int *ret_fd);
+
+/**
  * cgm_pressure_open() - POLLPRI whenever its processes stalled for memory for stall_ms within a
  * second
  * @stall_ms: 1 to 1000

@@ -28,6 +28,7 @@
 #include "daemon/fdstore.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
+#include "daemon/mirror.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
 #include "daemon/petition.h"
@@ -77,6 +78,7 @@ static void broker_reload(struct broker *broker)
 	} else {
 		broker_set_policies(broker, set);
 		warden_reload(broker);
+		mirror_reload(broker->mirror);
 		log_info("loaded %s: %zu policies", broker->config_path, set->n_policies);
 	}
 	(void)sd_notify(0, "READY=1"); /* nobody may be listening */
@@ -297,6 +299,8 @@ static int broker_take_over(struct broker *broker, const char *socket_path)
 	if (!err)
 		err = owner_table_new(broker, &broker->owners);
 	if (!err)
+		err = mirror_new(broker, &broker->mirror);
+	if (!err)
 		err = restore_sessions(broker);
 	if (!err)
 		err = trace_new(broker, &broker->trace);
@@ -330,8 +334,10 @@ int broker_new(const char *config_path, const char *socket_path, struct broker *
 		err = broker_take_over(broker, socket_path);
 	if (!err)
 		err = warden_resume(broker);
-	if (!err)
+	if (!err) {
 		owner_revived(broker->owners);
+		mirror_resumed(broker->mirror);
+	}
 	if (!err)
 		*ret_broker = STEAL(broker);
 	return err;
@@ -345,6 +351,7 @@ void broker_free(struct broker *broker)
 		peer_free(broker->peers);
 	hunts_fini(broker);
 	trace_free(broker->trace);
+	mirror_free(broker->mirror);
 	listener_free(broker->listener);
 	closer_free(broker->closer);
 	owner_table_free(broker->owners);
@@ -378,6 +385,8 @@ int broker_run(struct broker *broker, const char *socket_path)
 
 	if (!err)
 		err = sandbox_enter(); /* everything is open, and there are no threads yet */
+	if (!err)
+		err = mirror_start(broker->mirror);
 	if (err)
 		return err;
 	(void)sd_notify(0, "READY=1"); /* nobody may be listening */

@@ -19,6 +19,7 @@ struct gate;
 struct ledger;
 struct listener;
 struct loop;
+struct mirror;
 struct owner_table;
 struct peer;
 struct petition;
@@ -51,8 +52,10 @@ struct broker {
 	struct hunts hunts;
 	char gate_reason[256]; /* what is missing of it, one line; "": nothing */
 	struct trace *trace;
+	struct mirror *mirror;
 	struct peer *peers; /* all connections that are served */
 	struct lobby lobby; /* those of them that have made no request yet */
+	uint64_t n_peers_ever; /* struct peer::number */
 	unsigned int n_connections; /* all, with those that are still being closed */
 	struct bucket drop_lines; /* of the log, about connections that were dropped */
 	struct bucket unmanaged_lines; /* likewise, about contexts that nobody here handed out */

@@ -11,6 +11,7 @@
 #include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/memlock.h"
+#include "daemon/mirror.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
 #include "daemon/petition.h"
@@ -214,6 +215,7 @@ static int grant_make(struct peer *peer, const struct proto_header *header,
 		return err;
 	session = STEAL(grant.session);
 	grant.owner = NULL;
+	mirror_begin(peer->broker->mirror, session);
 	grant_audit(peer, session, petition);
 	return 0;
 }

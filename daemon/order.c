@@ -16,6 +16,7 @@
 #include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/memlock.h"
+#include "daemon/mirror.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
 #include "daemon/process.h"
@@ -75,6 +76,13 @@ static int order_done(const struct order *order, const int *fd)
 	return peer_send(order->peer, &answer);
 }
 
+/* It was done. */
+static void order_tell(const struct order *order, const char *event)
+{
+	audit_order(order->peer, order->session, event);
+	mirror_changed(order->peer->broker->mirror, order->session);
+}
+
 static int order_not_admin(const struct order *order, const char *what)
 {
 	return request_refuse(order->peer, order->header, REFUSAL_NOT_PERMITTED,
@@ -130,6 +138,7 @@ static void order_weigh_raise(const struct order *order, uint64_t charged,
 	const struct admission_sums sums = {
 		.user = ledger_user_sum(broker->ledger, session->uid),
 		.host = ledger_host_sum(broker->ledger),
+		.others = unmanaged_pinned(broker),
 		.mem_total = broker->mem_total,
 	};
 
@@ -200,6 +209,7 @@ static int order_set_numbers(const struct order *order, const struct session_num
 				      "cannot set RLIMIT_MEMLOCK of the owner of session %llx: %s",
 				      (unsigned long long)order->session->id, strerror(-err));
 	order_audit_set(order, &old);
+	mirror_changed(order->peer->broker->mirror, order->session);
 	return order_done(order, NULL);
 }
 
@@ -306,7 +316,7 @@ static int order_hand_out(const struct order *order, const struct device *device
 		session_unclaim(broker->sessions, order->session);
 		warden_unenrol(broker, order->session);
 	} else {
-		audit_order(order->peer, order->session, "attached");
+		order_tell(order, "attached");
 	}
 	return err;
 }
@@ -394,7 +404,7 @@ static int order_adopt_process(const struct order *order, const struct process *
 				      "cannot record process %d as the owner or set its "
 				      "RLIMIT_MEMLOCK: %s",
 				      (int)process->pid, strerror(-err));
-	audit_order(order->peer, session, "adopted");
+	order_tell(order, "adopted");
 	return order_done(order, NULL);
 }
 
@@ -448,7 +458,7 @@ int order_close(struct peer *peer, const struct proto_header *header, const void
 	if (!order_begin(&order, peer, header, request.id, &err))
 		return err;
 	order_give_up(&order, false);
-	audit_order(peer, order.session, "closed");
+	order_tell(&order, "closed");
 	return order_done(&order, NULL);
 }
 
@@ -464,7 +474,7 @@ static int order_kill(const struct order *order)
 				      "cannot kill every process that has a descriptor of session "
 				      "%llx: %s",
 				      (unsigned long long)order->session->id, strerror(-err));
-	audit_order(order->peer, order->session, "killed");
+	order_tell(order, "killed");
 	return order_done(order, NULL);
 }
 
@@ -491,6 +501,6 @@ int order_revoke(struct peer *peer, const struct proto_header *header, const voi
 				      (unsigned long long)request.id,
 				      order.session->owner ? (int)order.session->owner->pid : 0);
 	order_give_up(&order, true);
-	audit_order(peer, order.session, "revoked");
+	order_tell(&order, "revoked");
 	return request.flags & PROTO_REVOKE_KILL ? order_kill(&order) : order_done(&order, NULL);
 }

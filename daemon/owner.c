@@ -18,7 +18,9 @@
 #include "daemon/broker.h"
 #include "daemon/loop.h"
 #include "daemon/memlock.h"
+#include "daemon/mirror.h"
 #include "daemon/payer.h"
+#include "daemon/place.h"
 #include "daemon/procfs.h"
 #include "daemon/record.h"
 #include "daemon/session.h"
@@ -263,6 +265,8 @@ void owner_end_session(struct broker *broker, struct session *session)
 	if (owner)
 		owner_remove_session(session);
 	payers_leave(broker, session);
+	mirror_end(broker->mirror, session);
+	place_end(broker, session);
 	warden_forget(broker, session);
 	session_free(broker->sessions, session);
 	if (owner && !owner_is_idle(owner))
@@ -289,10 +293,12 @@ static void owner_leave_session(struct owner *owner, struct session *session)
 	bool held = warden_holds(owner->broker, session);
 
 	owner_audit_end(owner, session, held ? "orphaned" : "ended");
-	if (held)
+	if (held) {
 		owner_remove_session(session);
-	else
+		mirror_changed(owner->broker->mirror, session);
+	} else {
 		owner_end_session(owner->broker, session);
+	}
 }
 
 /* The pidfd became readable: the process and all its threads are gone, and so are its limits. */

@@ -12,6 +12,7 @@
 #include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/memlock.h"
+#include "daemon/mirror.h"
 #include "daemon/owner.h"
 #include "daemon/process.h"
 #include "daemon/session.h"
@@ -41,6 +42,7 @@ static int payer_link(struct session *session, struct owner *owner, struct payer
 	payer->next_paid = owner->payments;
 	owner->payments = payer;
 	*ret_payer = payer;
+	mirror_changed(owner->broker->mirror, session);
 	return 0;
 }
 

@@ -319,6 +319,7 @@ int peer_new(struct broker *broker, int fd, bool sealed)
 		err = lobby_enter(peer);
 	if (err)
 		return err;
+	peer->number = ++broker->n_peers_ever;
 	peer->next = broker->peers;
 	if (peer->next)
 		peer->next->prev = peer;

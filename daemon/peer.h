@@ -30,6 +30,7 @@ struct peer {
 	struct peer *next, *prev; /* struct broker::peers */
 	struct lobby_place lobby;
 	struct broker *broker; /* borrowed */
+	uint64_t number; /* no other peer's, for what is answered later */
 	int fd; /* owned */
 	bool sealed; /* no packet with descriptors can be in its queue: fdmsg_recv_plain() */
 	int pidfd; /* owned; of the process that connected */

@@ -16,6 +16,7 @@
 #include "daemon/peer.h"
 #include "daemon/process.h"
 #include "daemon/session.h"
+#include "daemon/unmanaged.h"
 
 /* Always false, for "return petition_refuse(...)". */
 __attribute__((format(printf, 3, 4))) static bool
@@ -205,6 +206,7 @@ static void petition_sums(uid_t uid, const struct policy *policy, struct admissi
 	*ret_sums = (struct admission_sums){
 		.user = ledger_user_sum(broker->ledger, uid),
 		.host = ledger_host_sum(broker->ledger),
+		.others = unmanaged_pinned(broker),
 		.n_sessions = ledger_n_sessions(broker->ledger, uid, policy->name),
 		.mem_total = broker->mem_total,
 		.gate_exact = gate_level(broker->gate) == GATE_LEVEL_EXACT,

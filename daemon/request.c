@@ -15,9 +15,11 @@
 #include "daemon/explain.h"
 #include "daemon/grant.h"
 #include "daemon/host_report.h"
+#include "daemon/mirror.h"
 #include "daemon/order.h"
 #include "daemon/peer.h"
 #include "daemon/petition.h"
+#include "daemon/place.h"
 #include "daemon/report.h"
 #include "daemon/status.h"
 #include "daemon/trace.h"
@@ -32,7 +34,8 @@ static const request_fn request_handlers[PROTO_OPS] = {
 	[PROTO_ADOPT] = order_adopt,     [PROTO_CLOSE] = order_close,
 	[PROTO_REVOKE] = order_revoke,   [PROTO_STATUS] = status_serve,
 	[PROTO_EXPLAIN] = explain_serve, [PROTO_HOST] = host_report,
-	[PROTO_TRACE] = trace_serve,
+	[PROTO_TRACE] = trace_serve,     [PROTO_MIRROR] = mirror_serve,
+	[PROTO_PLACE] = place_serve,
 };
 
 static int request_refusal(const struct peer *peer, const struct proto_header *header,

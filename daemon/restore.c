@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "daemon/broker.h"
+#include "daemon/mirror.h"
 #include "daemon/owner.h"
 #include "daemon/record.h"
 #include "daemon/session.h"
@@ -158,6 +159,8 @@ int restore_sessions(struct broker *broker)
 		err = restore_devices(broker);
 	if (err)
 		return err;
+	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer)
+		mirror_begin(broker->mirror, s);
 	if (session_count(broker->sessions))
 		log_info("took over %zu sessions", session_count(broker->sessions));
 	return 0;

@@ -104,6 +104,7 @@ static const struct sandbox_call sandbox_calls[] = {
 	PASS("getsockopt", SERVE ": who is at the other end?"),
 	PASS("io_uring_enter", SERVE ": the loop, whose ring allows three operations"),
 	PASS("memfd_create", JOURNAL ": large ones"),
+	PASS("mkdirat", SERVE ": a cgroup for a session"),
 	PASS("mremap", RECORD " grows; " LIBC),
 	PASS("newfstatat", SERVE),
 	PASS("pidfd_open", SERVE ": processes that the record names, and those to be stopped"),

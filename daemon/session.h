@@ -82,6 +82,7 @@ struct session {
 	enum policy_mirror mirror;
 	unsigned int factor; /* how often guest RAM is mapped */
 	struct mirror_view *view; /* owned by daemon/mirror.c; NULL: nothing is mirrored */
+	bool placing; /* its owner is being put into a cgroup */
 	unsigned int suffix; /* last one tried for this name; on the session that has it bare */
 	uint32_t slot; /* of the record */
 	uint32_t gate; /* its slot in the gate; GATE_NO_SLOT */

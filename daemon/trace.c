@@ -515,22 +515,46 @@ void trace_request(const struct peer *peer)
 		trace->comm[0] = '\0';
 }
 
+/* Return: false: nobody listens, or it is none of the trace's. */
+static bool trace_event_begin(const struct broker *broker, const char *word,
+			      const struct session *session, struct proto_event *ret_event)
+{
+	const struct trace *trace = broker->trace;
+
+	*ret_event = (struct proto_event){.took_ns = PROTO_UNKNOWN,
+					  .bytes = PROTO_UNKNOWN,
+					  .mappings = PROTO_UNKNOWN,
+					  .id = session->id,
+					  .kind = PROTO_EVENT_KINDS};
+	if (!trace || !trace->listeners)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(trace_words); i++)
+		if (strcmp(trace_words[i].word, word) == 0)
+			ret_event->kind = trace_words[i].kind;
+	return ret_event->kind != PROTO_EVENT_KINDS;
+}
+
+void trace_memory(const struct broker *broker, const char *word, const struct session *session,
+		  uint64_t bytes, const char *what)
+{
+	struct proto_event event;
+
+	if (!trace_event_begin(broker, word, session, &event))
+		return;
+	event.bytes = bytes;
+	proto_text_set(event.what, sizeof(event.what), what);
+	trace_set_session(broker->trace, &event);
+	trace_set_peer(broker->trace, NULL, &event);
+	trace_say(broker->trace, &event);
+}
+
 void trace_audit(const struct broker *broker, const char *word, const struct session *session,
 		 const struct peer *peer)
 {
 	struct trace *trace = broker->trace;
-	struct proto_event event = {.took_ns = PROTO_UNKNOWN,
-				    .bytes = PROTO_UNKNOWN,
-				    .mappings = PROTO_UNKNOWN,
-				    .id = session->id,
-				    .kind = PROTO_EVENT_KINDS};
+	struct proto_event event;
 
-	if (!trace || !trace->listeners)
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(trace_words); i++)
-		if (strcmp(trace_words[i].word, word) == 0)
-			event.kind = trace_words[i].kind;
-	if (event.kind == PROTO_EVENT_KINDS)
+	if (!trace_event_begin(broker, word, session, &event))
 		return;
 	if (event.kind == PROTO_EVENT_END)
 		trace_remember(trace, session);

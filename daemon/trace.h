@@ -55,6 +55,10 @@ void trace_request(const struct peer *peer);
 void trace_audit(const struct broker *broker, const char *word, const struct session *session,
 		 const struct peer *peer);
 
+/* The same of its cgroup: @bytes: what it has, or is limited to; @what: as the event's */
+void trace_memory(const struct broker *broker, const char *word, const struct session *session,
+		  uint64_t bytes, const char *what);
+
 /*
  * 1 << enum proto_event_kind: those that this kernel has no function for; PROTO_UNKNOWN: there are
  * only the broker's own events.

@@ -30,6 +30,22 @@ static uint64_t unmanaged_page_size(void)
 	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t unmanaged_pinned(const struct broker *broker)
+{
+	struct gate_context context;
+	struct gate_figures figures;
+	uint32_t slot = GATE_NO_SLOT;
+	uint64_t pages = 0;
+
+	if (!broker->gate || broker->policies->unmanaged != POLICY_UNMANAGED_LIMIT)
+		return 0; /* the gate knows of none */
+	while ((slot = gate_pool_next(broker->gate, slot, &context)) != GATE_NO_SLOT) {
+		gate_look(broker->gate, slot, &figures);
+		pages += figures.pinned;
+	}
+	return pages * unmanaged_page_size();
+}
+
 static void unmanaged_audit_begin(struct audit *audit, const struct gate_context *context)
 {
 	audit_id(audit, context->id);

@@ -29,6 +29,9 @@ bool unmanaged_shows(const struct peer *peer, const struct gate_context *context
 /* One that a peer may see. Return: its slot; GATE_NO_SLOT: there is none. */
 uint32_t unmanaged_find(const struct peer *peer, uint64_t id, struct gate_context *ret_context);
 
+/* What all of them have pinned, in bytes, as far as the gate knows them. */
+uint64_t unmanaged_pinned(const struct broker *broker);
+
 enum proto_state unmanaged_state(const struct broker *broker, uint32_t slot,
 				 const struct gate_context *context);
 

@@ -19,6 +19,7 @@
 #include "daemon/fdstore.h"
 #include "daemon/hunt.h"
 #include "daemon/loop.h"
+#include "daemon/mirror.h"
 #include "daemon/owner.h"
 #include "daemon/payer.h"
 #include "daemon/selftest.h"
@@ -289,6 +290,14 @@ bool warden_figures(const struct broker *broker, const struct session *session,
 	return true;
 }
 
+bool warden_watch(const struct broker *broker, const struct session *session)
+{
+	if (!warden_has(broker, session))
+		return false;
+	gate_watch(broker->gate, session->gate);
+	return true;
+}
+
 static struct hunt_aim warden_aim(const struct session *session)
 {
 	return (struct hunt_aim){.id = session->id, .slot = session->gate, .uid = session->uid};
@@ -423,6 +432,8 @@ static void warden_event(uint32_t slot, uint64_t id, enum gate_notice notice, vo
 	/* Where events were lost, any of them may have been one of these. */
 	if (notice == GATE_NOTICE_CALLER || notice == GATE_NOTICE_STATE)
 		payers_look(broker, session);
+	if (notice == GATE_NOTICE_CHANGED || notice == GATE_NOTICE_STATE)
+		mirror_changed(broker->mirror, session);
 	warden_act(broker, slot, session);
 }
 

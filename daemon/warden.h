@@ -87,6 +87,9 @@ void warden_read(const struct broker *broker, uint32_t slot, enum warden_reading
 bool warden_figures(const struct broker *broker, const struct session *session,
 		    enum warden_reading reading, struct gate_figures *ret_figures);
 
+/* mirror_changed() comes when what it has changes next. Return: false: nothing is known of it. */
+bool warden_watch(const struct broker *broker, const struct session *session);
+
 /* More was found mapped than was reserved. */
 bool warden_poisoned(const struct broker *broker, const struct session *session);
 

@@ -180,17 +180,18 @@ static void worker_drop(struct worker_queue *queue, worker_fn drop)
 		drop(job);
 }
 
-void worker_free(struct worker *worker, worker_fn drop)
+bool worker_free(struct worker *worker, worker_fn drop)
 {
 	if (!worker)
-		return;
+		return true;
 	loop_cancel(worker->loop, &worker->watch);
 	if (!worker_join(worker))
-		return;
+		return false;
 	worker_drop(&worker->todo, drop);
 	worker_drop(&worker->done, drop);
 	fd_closep(&worker->event_fd);
 	(void)pthread_cond_destroy(&worker->news);
 	(void)pthread_mutex_destroy(&worker->lock);
 	free(worker);
+	return true;
 }

@@ -9,6 +9,8 @@
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
 
+#include <stdbool.h>
+
 struct loop;
 struct worker;
 struct worker_job;
@@ -39,8 +41,11 @@ void worker_put(struct worker *worker, struct worker_job *job);
  * @drop: called for each job that is not in hand
  *
  * The one in hand is waited for, for two seconds at most: if it blocks for longer it, the thread
- * and the worker are left to the end of the process, which must come next. NULL is fine.
+ * and the worker are left to the end of the process, which must come next. NULL is
+ * fine.
+ *
+ * Return: false: that is so.
  */
-void worker_free(struct worker *worker, worker_fn drop);
+bool worker_free(struct worker *worker, worker_fn drop);
 
 #endif

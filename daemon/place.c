@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/place.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "daemon/access.h"
+#include "daemon/broker.h"
+#include "daemon/loop.h"
+#include "daemon/mirror_private.h"
+#include "daemon/owner.h"
+#include "daemon/peer.h"
+#include "daemon/place_work.h"
+#include "daemon/record.h"
+#include "daemon/request.h"
+#include "daemon/worker.h"
+
+/* A cgroup that is to be removed when whoever is in it leaves. */
+struct place_watch {
+	struct broker *broker;
+	uint64_t id;
+	int fd; /* owned */
+	uint64_t watch;
+};
+
+bool place_is_ours(const struct broker *broker, uint64_t id)
+{
+	uint32_t slot = RECORD_NONE;
+
+	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE)
+		if (record_at(broker->record, slot)->place.cgroup == id)
+			return true;
+	return false;
+}
+
+/* --- removal */
+
+static void place_remove(struct broker *broker, uint64_t id);
+
+static void place_forget(struct broker *broker, uint64_t id)
+{
+	uint32_t slot = RECORD_NONE;
+
+	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE) {
+		uint32_t dropped = slot;
+
+		if (record_at(broker->record, slot)->place.cgroup == id)
+			record_drop(broker->record, &dropped);
+	}
+}
+
+static void place_watch_ready(uint32_t events, void *arg)
+{
+	struct place_watch *watch = arg;
+	struct broker *broker = watch->broker;
+	uint64_t id = watch->id;
+
+	(void)events;
+	loop_cancel(broker->loop, &watch->watch);
+	fd_closep(&watch->fd);
+	free(watch);
+	place_remove(broker, id);
+}
+
+/* Takes over *fd. Without memory it stays until the next start. */
+static void place_wait(struct broker *broker, uint64_t id, int *fd)
+{
+	struct place_watch *watch = calloc(1, sizeof(*watch));
+
+	if (!watch)
+		return;
+	*watch = (struct place_watch){.broker = broker, .id = id, .fd = *fd};
+	if (loop_watch(broker->loop, watch->fd, POLLPRI, place_watch_ready, watch, &watch->watch))
+		free(watch);
+	else
+		(void)STEAL_FD(*fd);
+}
+
+/* Those above are tried again when one below is gone. */
+static void place_removed(struct worker_job *job)
+{
+	struct place_removal *removal = container_of(job, struct place_removal, job);
+	struct broker *broker = removal->broker;
+	int err = removal->err;
+
+	if (err == 0 || err == -ENOENT) {
+		place_forget(broker, removal->id);
+		place_sweep(broker);
+	} else if (err == -EBUSY && removal->fd >= 0) {
+		place_wait(broker, removal->id, &removal->fd);
+	} else if (err != -EBUSY) {
+		log_warning("a cgroup that was made for a session cannot be removed: %s",
+			    strerror(-err));
+	}
+	fd_closep(&removal->fd);
+	free(removal);
+}
+
+static void place_remove(struct broker *broker, uint64_t id)
+{
+	struct place_removal *removal = calloc(1, sizeof(*removal));
+
+	if (!removal)
+		return; /* the next start does it */
+	removal->job.work = place_removal_work;
+	removal->job.done = place_removed;
+	removal->tools = &broker->mirror->tools;
+	removal->broker = broker;
+	removal->id = id;
+	removal->fd = -1;
+	worker_put(broker->mirror->worker, &removal->job);
+}
+
+void place_end(struct broker *broker, const struct session *session)
+{
+	uint32_t slot = RECORD_NONE;
+
+	if (!broker->mirror || !broker->mirror->worker)
+		return;
+	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE) {
+		const struct record_place *body = &record_at(broker->record, slot)->place;
+
+		if (body->session == session->id)
+			place_remove(broker, body->cgroup);
+	}
+}
+
+void place_sweep(struct broker *broker)
+{
+	uint32_t slot = RECORD_NONE;
+
+	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE) {
+		const struct record_place *body = &record_at(broker->record, slot)->place;
+
+		if (!body->session || !session_find(broker->sessions, body->session))
+			place_remove(broker, body->cgroup);
+	}
+}
+
+/* --- making */
+
+static struct peer *place_peer(const struct broker *broker, uint64_t number)
+{
+	struct peer *peer = broker->peers;
+
+	while (peer && peer->number != number)
+		peer = peer->next;
+	return peer;
+}
+
+static int place_answer(const struct peer *peer, const struct place_making *making)
+{
+	struct proto_placed body = {.id = making->session};
+	struct peer_answer answer = {
+		.request = &making->header,
+		.kind = PROTO_REPLY,
+		.parts = {{.iov_base = &body, .iov_len = sizeof(body)}},
+		.n_parts = 1,
+	};
+
+	if (making->err)
+		return request_refuse(peer, &making->header, REFUSAL_KERNEL, "policy \"%s\": %s",
+				      making->policy, making->fault);
+	proto_text_set(body.path, sizeof(body.path), making->place.path);
+	return peer_send(peer, &answer);
+}
+
+/* Those above the last one are of no session: they go when nothing is in them. */
+static void place_note(struct broker *broker, const struct place_making *making, bool over)
+{
+	for (size_t i = 0; i < making->n_made; i++) {
+		bool last = i == making->n_made - 1 && !making->err;
+		const union record_body body = {.place = {.cgroup = making->made[i].id,
+							  .session = last ? making->session : 0}};
+		uint32_t slot;
+
+		if (record_add(broker->record, RECORD_PLACE, &body, &slot))
+			log_warning("the cgroup %s stays when its session ends: no room in the "
+				    "record",
+				    making->made[i].path);
+	}
+	if (over)
+		place_sweep(broker);
+}
+
+static void place_made(struct worker_job *job)
+{
+	struct place_making *making = container_of(job, struct place_making, job);
+	struct broker *broker = making->broker;
+	struct session *session = session_find(broker->sessions, making->session);
+	struct peer *peer = place_peer(broker, making->peer);
+	int err;
+
+	place_note(broker, making, !session || making->err);
+	if (session) {
+		session->placing = false;
+		mirror_changed(broker->mirror, session);
+	}
+	if (peer) {
+		err = place_answer(peer, making);
+		if (err)
+			peer_drop(peer, err);
+	}
+	free(making);
+}
+
+/* Why not; NULL: it may. */
+static const char *place_fault_of(const struct peer *peer, const struct session *session,
+				  const struct policy *policy)
+{
+	if (session->state != SESSION_ACTIVE || !session->owner ||
+	    session->owner->pid != peer->cred.pid)
+		return "only the owner of a live session puts itself into a cgroup";
+	if (!policy || !policy->cgroup_parent || !policy->cgroup_parent[0])
+		return "its policy has no cgroup-parent";
+	if (session->placing)
+		return "that is under way already";
+	return NULL;
+}
+
+static int place_begin(struct peer *peer, const struct proto_header *header,
+		       struct session *session, const struct policy *policy, const char *name)
+{
+	struct broker *broker = peer->broker;
+	struct place_making *making = calloc(1, sizeof(*making));
+
+	if (!making)
+		return request_fail(peer, header, REQUEST_INTERNAL, "no memory");
+	making->job.work = place_making_work;
+	making->job.done = place_made;
+	making->tools = &broker->mirror->tools;
+	making->broker = broker;
+	making->peer = peer->number;
+	making->header = *header;
+	making->session = session->id;
+	making->uid = session->uid;
+	making->pid = session->owner->pid;
+	making->inode = session->owner->inode;
+	proto_text_set(making->parent, sizeof(making->parent), policy->cgroup_parent);
+	proto_text_set(making->policy, sizeof(making->policy), policy->name);
+	proto_text_set(making->name, sizeof(making->name), name);
+	session->placing = true;
+	worker_put(broker->mirror->worker, &making->job);
+	return 0;
+}
+
+int place_serve(struct peer *peer, const struct proto_header *header, const void *body)
+{
+	struct broker *broker = peer->broker;
+	const struct policy *policy;
+	struct session *session;
+	struct proto_place place;
+	const char *fault;
+
+	memcpy(&place, body, sizeof(place));
+	if (!proto_place_valid(&place) || place.name[0] == '.' ||
+	    strncmp(place.name, "cgroup.", strlen("cgroup.")) == 0)
+		return request_malformed(peer, header);
+	session = session_find(broker->sessions, place.id);
+	if (!session || access_of(peer, session) == ACCESS_NONE)
+		return request_fail(peer, header, REQUEST_NO_SESSION, "no session %llx",
+				    (unsigned long long)place.id);
+	policy = policy_find(broker->policies, session->policy);
+	fault = place_fault_of(peer, session, policy);
+	if (fault)
+		return request_refuse(peer, header, REFUSAL_NOT_PERMITTED, "policy \"%s\": %s",
+				      session->policy, fault);
+	if (!broker->mirror->worker)
+		return request_refuse(peer, header, REFUSAL_KERNEL,
+				      "policy \"%s\": this host has no cgroup hierarchy of version "
+				      "2 alone",
+				      session->policy);
+	return place_begin(peer, header, session, policy, place.name);
+}

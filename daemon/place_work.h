@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* How cgroups for sessions are made and removed, in the worker's thread. */
+#ifndef DAEMON_PLACE_WORK_H
+#define DAEMON_PLACE_WORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "accounting/policy.h"
+#include "cgroup/place.h"
+#include "common/proto.h"
+#include "daemon/mirror_work.h"
+#include "daemon/worker.h"
+
+struct broker;
+
+#define PLACE_LEVELS 4 /* the parent, its policies, their users, the session */
+
+/* A cgroup for a session, and its owner into it. */
+struct place_making {
+	struct worker_job job; /* first */
+	const struct mirror_tools *tools;
+	struct broker *broker; /* for done() */
+	uint64_t peer; /* likewise: struct peer::number */
+	struct proto_header header; /* likewise: of the request */
+	/* In. */
+	uint64_t session;
+	uid_t uid;
+	pid_t pid;
+	uint64_t inode; /* of the pidfd */
+	char parent[CGM_PATH_MAX];
+	char policy[POLICY_NAME_MAX + 1];
+	char name[PROTO_NAME_MAX + 1];
+	/* Out. */
+	int err;
+	char fault[256];
+	size_t n_made; /* also after an error: they are to be removed */
+	struct cgm_name made[PLACE_LEVELS];
+	struct cgm_name place;
+};
+
+void place_making_work(struct worker_job *job);
+
+/* One of them goes. */
+struct place_removal {
+	struct worker_job job; /* first */
+	const struct mirror_tools *tools;
+	struct broker *broker;
+	uint64_t id; /* of the cgroup */
+	int err; /* -EBUSY: somebody is in it, and fd tells when that changes */
+	int fd; /* owned; -1 */
+};
+
+void place_removal_work(struct worker_job *job);
+
+#endif

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Cgroups for tests of the mirror. Sourced instead of lib.bash.
+# shellcheck source=tests/integration/lib.bash
+. tests/integration/lib.bash
+cgroups=/sys/fs/cgroup
+mib=$((1 << 20))
+page=4096
+
+grep -q memory $cgroups/cgroup.controllers || { echo "no cgroup v2 with memory here"; exit 4; }
+echo "+memory +hugetlb" >$cgroups/cgroup.subtree_control
+
+# cgroup_make NAME: a cgroup, with those above it, each with memory for those below.
+cgroup_make() {
+	local path=$cgroups part
+
+	for part in ${1//\// }; do
+		[[ $path = "$cgroups" ]] || echo "+memory +hugetlb" >"$path/cgroup.subtree_control"
+		path+=/$part
+		[[ -d $path ]] || mkdir "$path"
+	done
+}
+
+# limit NAME FILE: what is there.
+limit() {
+	cat "$cgroups/$1/$2" 2>/dev/null || echo gone
+}
+
+# becomes WHAT NAME FILE WANTED [SECONDS]: soon; $took: in so many milliseconds.
+becomes() {
+	local began=${EPOCHREALTIME/./} got
+
+	until got=$(limit "$2" "$3") && [[ $got = "$4" ]]; do
+		took=$(((${EPOCHREALTIME/./} - began) / 1000))
+		if ((took > ${5:-20} * 1000)); then
+			fail "$1: $2/$3 is $got, wanted $4"
+			return
+		fi
+	done
+	took=$(((${EPOCHREALTIME/./} - began) / 1000))
+}
+
+# stat_of NAME KEY...: the sum of these lines of memory.stat.
+stat_of() {
+	local name=$1
+
+	shift
+	awk -v keys=" $* " 'index(keys, " " $1 " ") { n += $2 } END { print n + 0 }' \
+		"$cgroups/$name/memory.stat"
+}
+
+# inside NAME COMMAND...: a program in a cgroup, as background does it.
+inside() {
+	local name=$1
+
+	shift
+	# shellcheck disable=SC2016 # the inner shell's
+	background bash -c 'echo $$ >"$0" && exec "$@"' "$cgroups/$name/cgroup.procs" \
+		setpriv --reuid 1000 --regid 1000 --clear-groups "$@"
+}
+
+# mirror_of ID KEY...: of what is mirrored for a session.
+mirror_of() {
+	"$pinbroker" show "$1" --json | jq -c "[.mirror | .${2}$(printf ', .%s' "${@:3}")]"
+}
