@@ -361,13 +361,14 @@ static int convert_cgroup(struct policy_parser *parser, const struct policy_key 
 	return patterns_add(parser, key, text, field(key, base));
 }
 
-/* One cgroup, to be written to. "": none */
+/* One cgroup, to be written to, or none. */
 static int convert_cgroup_path(struct policy_parser *parser, const struct policy_key *key,
 			       const char *text, void *base)
 {
 	char **path = field(key, base), *copy;
+	bool none = strcmp(text, "none") == 0;
 
-	if (text[0] && !cgroup_path_valid(parser, key, text))
+	if (!none && !cgroup_path_valid(parser, key, text))
 		return 0;
 	if (strcmp(text, "/") == 0 || strstr(text, "/.")) {
 		policy_report(parser, POLICY_ERROR,
@@ -376,7 +377,7 @@ static int convert_cgroup_path(struct policy_parser *parser, const struct policy
 			      key->name, text);
 		return 0;
 	}
-	copy = strdup(text);
+	copy = strdup(none ? "" : text);
 	if (!copy)
 		return -ENOMEM;
 	free(*path);
@@ -454,7 +455,7 @@ const struct policy_key policy_set_keys[] = {
 	{"unmanaged-limit", convert_size, SET(unmanaged_limit), .def = "0"},
 	{"require-gate", convert_bool, SET(require_gate), .def = "false"},
 	{"slip", convert_slip, SET(slip), .def = "report"},
-	{"top-cgroup", convert_cgroup_path, SET(top_cgroup), .def = ""},
+	{"top-cgroup", convert_cgroup_path, SET(top_cgroup), .def = "none"},
 };
 
 const struct policy_key policy_block_keys[] = {
@@ -475,7 +476,7 @@ const struct policy_key policy_block_keys[] = {
 	{"require-reset", convert_bool, BLOCK(require_reset), .def = "false"},
 	{"allow-test-commands", convert_bool, BLOCK(allow_test_commands), .def = "false"},
 	{"cgroup-mirror", convert_mirror, BLOCK(mirror), .def = "off"},
-	{"cgroup-parent", convert_cgroup_path, BLOCK(cgroup_parent), .def = ""},
+	{"cgroup-parent", convert_cgroup_path, BLOCK(cgroup_parent), .def = "none"},
 	{"headroom", convert_size, BLOCK(headroom), .def = "512M"},
 	{"migration-buffers", convert_size_or_unlimited, BLOCK(migration_buffers),
 	 .def = "unlimited"},
