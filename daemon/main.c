@@ -16,6 +16,7 @@
 #include "common/stdfds.h"
 #include "daemon/broker.h"
 #include "daemon/config.h"
+#include "daemon/mirror.h"
 #include "daemon/procfs.h"
 #include "daemon/sandbox.h"
 
@@ -25,7 +26,8 @@ static const char usage[] =
 	"\n"
 	"  --config FILE   configuration (" PINBROKER_SYSCONFDIR "/pinbroker/pinbroker.conf)\n"
 	"  --socket PATH   where to listen (" PROTO_SOCKET ")\n"
-	"  --purge         remove what is left in the kernel, while no daemon runs\n"
+	"  --purge         remove what is left in the kernel and in cgroups, while no daemon\n"
+	"                  runs\n"
 	"  --check         parse the configuration and exit: 0, or 78 if it is bad\n"
 	"  --version       print the version and exit\n"
 	"  --help          print this and exit\n"
@@ -90,16 +92,22 @@ static int check(const char *config)
 	return config_load(config, getuid(), mem_total, &set) ? EX_CONFIG : 0;
 }
 
-/* Limits of sessions that still live are kept by nobody from here on. */
-static int purge(void)
+static const char *purge_fault(int err)
 {
-	int err = gate_purge(GATE_DIR);
+	return err == -EWOULDBLOCK ? "a pinbrokerd is running: stop it first" : strerror(-err);
+}
 
-	if (!err)
-		return 0;
-	log_error("cannot remove " GATE_DIR ": %s",
-		  err == -EWOULDBLOCK ? "a pinbrokerd is running: stop it first" : strerror(-err));
-	return EX_SOFTWARE;
+/* Limits of sessions that still live are kept by nobody from here on. */
+static int purge(const char *socket)
+{
+	int gate = gate_purge(GATE_DIR), cgroups;
+
+	if (gate)
+		log_error("cannot remove " GATE_DIR ": %s", purge_fault(gate));
+	cgroups = gate == -EWOULDBLOCK ? 0 : mirror_purge(socket);
+	if (cgroups)
+		log_error("cannot put back limits of cgroups: %s", purge_fault(cgroups));
+	return gate || cgroups ? EX_SOFTWARE : 0;
 }
 
 int main(int argc, char **argv)
@@ -119,7 +127,7 @@ int main(int argc, char **argv)
 	if (arguments.check)
 		return check(arguments.config);
 	if (arguments.purge)
-		return purge();
+		return purge(arguments.socket);
 	err = sandbox_prepare();
 	if (err) {
 		log_error("cannot prepare its process: %s", strerror(-err));

@@ -4,9 +4,9 @@
  * is root's with mode 0660 and each /dev/vfio/devices/vfioN with 0600, so it would need
  * CAP_DAC_OVERRIDE, which opens every file there is; and root's configuration could not be read
  * again. As uid 0 without that capability the daemon opens what root owns. Of that, the filter
- * leaves reading, and opening for read and write what exists; it makes and truncates no file and
- * starts no program. That those files are the two kinds of device only is the unit's part
- * (ProtectSystem=, DevicePolicy=): seccomp does not see paths.
+ * leaves reading, and opening for read and write what exists; it makes and truncates no file (a
+ * directory, for a cgroup) and starts no program. That those files are the two kinds of device only
+ * is the unit's part (ProtectSystem=, DevicePolicy=): seccomp does not see paths.
  *
  * Nor does it see what the ring does: loop_uring.c allows that three operations and no others.
  */

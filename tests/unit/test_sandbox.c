@@ -258,7 +258,7 @@ static const struct call forbidden[] = {
 	GONE(openat2),
 	GONE(clone3),
 	GONE(setrlimit),
-	GONE(mkdirat),
+	GONE(mkdir),
 	GONE(ftruncate),
 	GONE(flock),
 	GONE(setxattr),
