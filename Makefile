@@ -79,7 +79,7 @@ command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_host.
 	output.c placeholder.c request.c screen.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
 unit := $(addprefix tests/unit/,broker_fixture.c captured.c child.c fake_devices.c fake_sys.c \
 	faults.c \
-	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) \
+	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c stage.c) \
 	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev closer commands \
 	conffile connection device fdmsg fdstore gate_index gate_pool gate_spare glob grant host host_report iommu ledger lib_host lib_mirror lib_order lib_status \
 	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring mirror_math order \

@@ -1,164 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pinbroker command as people run it, against a broker that does what it is told: what it asks
- * for, what it says and what it ends with. The program is the one beside this one.
+ * for, what it says and what it ends with.
  */
-#include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "common/fdmsg.h"
 #include "common/proto.h"
-#include "common/sys.h"
+#include "tests/unit/stage.h"
 #include "tests/unit/suite.h"
 
 #define ID 0x1aU
-#define WORDS_MAX 12
-#define SAID_MAX 4096
-#define HANG_MS 60000 /* only a command that never connects takes this */
-
-/* What a command is to ask for, and what it is answered. */
-struct talk {
-	unsigned int op; /* 0: it does not ask */
-	const void *asked;
-	size_t asked_len;
-	enum proto_kind kind;
-	const void *answer;
-	size_t answer_len;
-	size_t n_fds; /* come along */
-};
-
-struct run {
-	const char *words[WORDS_MAX]; /* after --socket PATH; "PID" is this process */
-	struct talk talk;
-	int status;
-	const char *out; /* all of standard output */
-	const char *err; /* part of standard error; "": nothing is said */
-};
-
-/* A command that runs. */
-struct stage {
-	struct sockaddr_un address;
-	int listen_fd, out_fd, err_fd; /* owned */
-	pid_t pid;
-};
-
-static void stage_init(struct stage *stage)
-{
-	char dir[] = "/tmp/pinbroker-test-XXXXXX";
-
-	*stage = (struct stage){.address = {.sun_family = AF_UNIX}};
-	stage->out_fd = memfd_create("out", MFD_CLOEXEC);
-	stage->err_fd = memfd_create("err", MFD_CLOEXEC);
-	stage->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	CU_ASSERT_FATAL(stage->out_fd >= 0 && stage->err_fd >= 0 && stage->listen_fd >= 0);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
-	(void)snprintf(stage->address.sun_path, sizeof(stage->address.sun_path), "%s/s", dir);
-	CU_ASSERT_EQUAL_FATAL(
-		bind(stage->listen_fd, (struct sockaddr *)&stage->address, sizeof(stage->address)),
-		0);
-	CU_ASSERT_EQUAL_FATAL(listen(stage->listen_fd, 1), 0);
-}
-
-static void stage_fini(struct stage *stage)
-{
-	(void)unlink(stage->address.sun_path);
-	*strrchr(stage->address.sun_path, '/') = '\0';
-	(void)rmdir(stage->address.sun_path);
-	fd_closep(&stage->listen_fd);
-	fd_closep(&stage->out_fd);
-	fd_closep(&stage->err_fd);
-}
-
-/* In the child. Does not return. */
-static void become(const struct stage *stage, const struct run *run)
-{
-	char program[PATH_MAX + 16], pid[16];
-	ssize_t len = readlink("/proc/self/exe", program, PATH_MAX);
-	const char *argv[WORDS_MAX + 4] = {"pinbroker", "--socket", stage->address.sun_path};
-
-	(void)snprintf(pid, sizeof(pid), "%d", (int)getppid());
-	for (size_t i = 0; i < WORDS_MAX && run->words[i]; i++)
-		argv[i + 3] = strcmp(run->words[i], "PID") == 0 ? pid : run->words[i];
-	if (len < 0 || dup2(stage->out_fd, STDOUT_FILENO) < 0 ||
-	    dup2(stage->err_fd, STDERR_FILENO) < 0)
-		_exit(99);
-	program[len] = '\0';
-	(void)strcpy(strrchr(program, '/') + 1, "pinbroker");
-	/* By way of a number: execv() does not write there. */
-	(void)execv(program, (char *const *)(uintptr_t)argv);
-	_exit(99);
-}
-
-/* The broker's part. */
-static void stage_answer(const struct stage *stage, const struct talk *talk, const char *name)
-{
-	struct pollfd poll_fd = {.fd = stage->listen_fd, .events = POLLIN};
-	CLEANUP(fd_closep) int fd = -1;
-	static char packet[PROTO_MESSAGE_MAX];
-	struct proto_header header = proto_header(talk->kind, talk->op, 1, talk->answer_len);
-	struct iovec iov[] = {
-		{.iov_base = &header, .iov_len = sizeof(header)},
-		{.iov_base = (void *)(uintptr_t)talk->answer, .iov_len = talk->answer_len},
-	};
-	int null_fd = STDIN_FILENO;
-	struct fdmsg msg = FDMSG_INIT;
-	size_t len = 0;
-
-	CU_ASSERT_EQUAL_FATAL(poll(&poll_fd, 1, HANG_MS), 1);
-	fd = accept4(stage->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	CHECK(name, fdmsg_recv(fd, packet, sizeof(packet), 1, 0, &len, &msg) == 0);
-	CHECK(name, msg.n_fds == 0);
-	fdmsg_close(&msg);
-	CHECK(name, len == sizeof(header) + talk->asked_len);
-	CHECK(name, ((struct proto_header *)(void *)packet)->op == talk->op);
-	CHECK(name, memcmp(packet + sizeof(header), talk->asked, talk->asked_len) == 0);
-	CHECK(name, fdmsg_send(&sys_real, fd, iov, 2, &null_fd, talk->n_fds) == 0);
-}
-
-static void read_said(int fd, char said[static SAID_MAX])
-{
-	ssize_t len = pread(fd, said, SAID_MAX - 1, 0);
-
-	said[len > 0 ? len : 0] = '\0';
-}
-
-static void run_one(const struct run *run)
-{
-	char name[256], out[SAID_MAX], err[SAID_MAX];
-	struct stage stage;
-	int status = 0;
-
-	(void)snprintf(name, sizeof(name), "%s %s %s %s", run->words[0],
-		       run->words[1] ? run->words[1] : "", run->words[2] ? run->words[2] : "",
-		       run->words[3] ? run->words[3] : "");
-	stage_init(&stage);
-	if (!run->talk.op)
-		fd_closep(&stage.listen_fd); /* whoever asks all the same is refused */
-	stage.pid = fork();
-	CU_ASSERT_FATAL(stage.pid >= 0);
-	if (stage.pid == 0)
-		become(&stage, run);
-	if (run->talk.op)
-		stage_answer(&stage, &run->talk, name);
-	CHECK(name, waitpid(stage.pid, &status, 0) == stage.pid);
-	read_said(stage.out_fd, out);
-	read_said(stage.err_fd, err);
-	stage_fini(&stage);
-	CHECK(name, WIFEXITED(status) && WEXITSTATUS(status) == run->status);
-	CHECK(name, strcmp(out, run->out) == 0);
-	CHECK(name, run->err[0] ? strstr(err, run->err) != NULL : !err[0]);
-}
 
 static const struct proto_done done = {.id = ID, .state = PROTO_STATE_ACTIVE};
 static const struct proto_refusal no_session = {.status = 66, .text = "no session 1a"};
@@ -176,13 +33,11 @@ static const struct proto_revoke revoke_it = {.id = ID};
 static const struct proto_revoke revoke_and_kill = {.id = ID, .flags = PROTO_REVOKE_KILL};
 static const struct proto_attach attach_it = {.id = ID, .device = "0000:00:05.0"};
 
-#define ASKS(number, body) .op = (number), .asked = &(body), .asked_len = sizeof(body)
-#define DONE .kind = PROTO_REPLY, .answer = &done, .answer_len = sizeof(done)
-#define REFUSED(body) .kind = PROTO_REFUSAL, .answer = &(body), .answer_len = sizeof(body)
+#define DONE GETS(done)
 
 static void orders(void)
 {
-	static const struct run runs[] = {
+	static const struct stage_run runs[] = {
 		{{"set", "1a", "limit=4G", "max-objects=unlimited"},
 		 {ASKS(PROTO_SET, set_two), DONE},
 		 0,
@@ -213,7 +68,7 @@ static void orders(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
-		run_one(&runs[i]);
+		stage_run(&runs[i]);
 }
 
 /* {device:0}, its variable and a descriptor that is open; nothing of an enclosing run. */
@@ -221,12 +76,12 @@ static void adopt(void)
 {
 	CLEANUP(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	struct proto_adopt body = {.id = ID, .process = {.pid = (uint32_t)getpid()}};
-	struct run run = {{"adopt", "1a", "PID"}, {ASKS(PROTO_ADOPT, body), DONE}, 0, "", ""};
+	struct stage_run run = {{"adopt", "1a", "PID"}, {ASKS(PROTO_ADOPT, body), DONE}, 0, "", ""};
 	struct stat st;
 
 	CU_ASSERT_EQUAL_FATAL(fstat(pidfd, &st), 0);
 	body.process.inode = st.st_ino;
-	run_one(&run);
+	stage_run(&run);
 }
 
 static const char look[] =
@@ -236,7 +91,7 @@ static const char look[] =
 
 static void attach(void)
 {
-	static const struct run runs[] = {
+	static const struct stage_run runs[] = {
 		{{"attach", "1a", "0000:00:05.0", "--", "sh", "-c", look, "{device:0}"},
 		 {ASKS(PROTO_ATTACH, attach_it), DONE, .n_fds = 1},
 		 7,
@@ -267,14 +122,14 @@ static void attach(void)
 	(void)setenv("PINBROKER_IOMMUFD", "1", 1);
 	(void)setenv("PINBROKER_DEVICE_1", "1", 1);
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
-		run_one(&runs[i]);
+		stage_run(&runs[i]);
 	(void)unsetenv("PINBROKER_IOMMUFD");
 	(void)unsetenv("PINBROKER_DEVICE_1");
 }
 
 static void misuse(void)
 {
-	static const char *const lines[][WORDS_MAX] = {
+	static const char *const lines[][STAGE_WORDS_MAX] = {
 		{"set"},
 		{"set", "1a"},
 		{"set", "x", "limit=1"},
@@ -313,10 +168,10 @@ static void misuse(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		struct run run = {.status = 64, .out = "", .err = "pinbroker: "};
+		struct stage_run run = {.status = 64, .out = "", .err = "pinbroker: "};
 
 		memcpy(run.words, lines[i], sizeof(run.words));
-		run_one(&run);
+		stage_run(&run);
 	}
 }
 
@@ -378,14 +233,14 @@ static const char status_json[] =
 
 static void status(void)
 {
-#define PAGE .kind = PROTO_REPLY, .answer = &status_page, .answer_len = sizeof(status_page)
-	static const struct run runs[] = {
+#define PAGE GETS(status_page)
+	static const struct stage_run runs[] = {
 		{{"status"}, {ASKS(PROTO_STATUS, status_ask), PAGE}, 0, status_text, ""},
 		{{"status", "--json"}, {ASKS(PROTO_STATUS, status_ask), PAGE}, 0, status_json, ""},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
-		run_one(&runs[i]);
+		stage_run(&runs[i]);
 }
 
 static const struct proto_host_ask host_ask = {.skip = 0};
@@ -486,9 +341,9 @@ static const char host_unknown_json[] =
 
 static void host(void)
 {
-#define HOST .kind = PROTO_REPLY, .answer = &host_page, .answer_len = sizeof(host_page)
-#define NONE .kind = PROTO_REPLY, .answer = &host_unknown, .answer_len = sizeof(host_unknown)
-	static const struct run runs[] = {
+#define HOST GETS(host_page)
+#define NONE GETS(host_unknown)
+	static const struct stage_run runs[] = {
 		{{"host"}, {ASKS(PROTO_HOST, host_ask), HOST}, 0, host_text, ""},
 		{{"host", "--json"}, {ASKS(PROTO_HOST, host_ask), HOST}, 0, host_json, ""},
 		{{"host"}, {ASKS(PROTO_HOST, host_ask), NONE}, 0, host_unknown_text, ""},
@@ -496,7 +351,7 @@ static void host(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
-		run_one(&runs[i]);
+		stage_run(&runs[i]);
 }
 
 static const CU_TestInfo tests[] = {
