@@ -9,14 +9,30 @@
 
 #include "accounting/size.h"
 #include "client/cmd.h"
+#include "client/mirror.h"
 #include "client/output.h"
 #include "client/pinbroker.h"
 #include "common/cleanup.h"
 
+/* The last one only where there is anything in it. */
 static const struct output_column columns[] = {
-	{"ID", false},   {"NAME", false}, {"POLICY", false}, {"UID", true},    {"PID", true},
-	{"ACCT", false}, {"LIMIT", true}, {"PINNED", true},  {"STATE", false}, {"DEVICES", false},
+	{"ID", false},    {"NAME", false},    {"POLICY", false}, {"UID", true},
+	{"PID", true},    {"ACCT", false},    {"LIMIT", true},   {"PINNED", true},
+	{"STATE", false}, {"DEVICES", false}, {"MIRROR", false},
 };
+
+/* What is shown of sessions as they come. */
+struct view {
+	struct mirrors mirrors;
+	struct output_table table;
+	json_t *array; /* borrowed */
+};
+
+static void view_fini(struct view *view)
+{
+	mirrors_fini(&view->mirrors);
+	output_table_fini(&view->table);
+}
 
 static const char *or_dash(const char *text)
 {
@@ -51,7 +67,8 @@ static int add_row(const struct pinbroker_session *session, void *arg)
 	CLEANUP(freep) char *devices = devices_text(session);
 	char id[OUTPUT_TEXT_MAX], uid[OUTPUT_TEXT_MAX], pid[OUTPUT_TEXT_MAX];
 	char limit[OUTPUT_TEXT_MAX], pinned[OUTPUT_TEXT_MAX];
-	struct output_table *table = arg;
+	char mirror[MIRROR_TEXT_MAX];
+	struct view *view = arg;
 	int err = 0;
 
 	if (!devices)
@@ -69,11 +86,12 @@ static int add_row(const struct pinbroker_session *session, void *arg)
 		output_size(session->pinned, pinned),
 		session->state,
 		devices,
+		mirror_text(mirrors_find(&view->mirrors, session->id), mirror),
 	};
 	static_assert(ARRAY_SIZE(cells) == ARRAY_SIZE(columns), "a cell per column");
 
-	for (size_t i = 0; !err && i < ARRAY_SIZE(cells); i++)
-		err = output_table_add(table, cells[i]);
+	for (size_t i = 0; !err && i < view->table.n_columns; i++)
+		err = output_table_add(&view->table, cells[i]);
 	return err;
 }
 
@@ -96,7 +114,7 @@ static json_t *json_devices(const struct pinbroker_session *session)
 	return STEAL(array);
 }
 
-static json_t *session_json(const struct pinbroker_session *session)
+static json_t *session_json(const struct pinbroker_session *session, const struct view *view)
 {
 	const struct output_member members[] = {
 		{"id", json_id(session->id)},
@@ -116,6 +134,7 @@ static json_t *session_json(const struct pinbroker_session *session)
 		{"devices", json_devices(session)},
 		{"state", output_json_text(session->state)},
 		{"exact", json_boolean(session->exact)},
+		{"mirror", mirror_json(mirrors_find(&view->mirrors, session->id))},
 	};
 
 	return output_json_object(members, ARRAY_SIZE(members));
@@ -123,14 +142,15 @@ static json_t *session_json(const struct pinbroker_session *session)
 
 static int add_object(const struct pinbroker_session *session, void *arg)
 {
-	return json_array_append_new(arg, session_json(session)) < 0 ? -ENOMEM : 0;
+	const struct view *view = arg;
+
+	return json_array_append_new(view->array, session_json(session, view)) < 0 ? -ENOMEM : 0;
 }
 
 static int show_json(const struct pinbroker_session *session, void *arg)
 {
-	CLEANUP(json_decrefp) json_t *object = session_json(session);
+	CLEANUP(json_decrefp) json_t *object = session_json(session, arg);
 
-	(void)arg; /* nothing is kept */
 	return object ? output_json(object) : -ENOMEM;
 }
 
@@ -142,10 +162,10 @@ static const char *exact_size(uint64_t bytes, char buf[static SIZE_TEXT_MAX])
 static int show_lines(const struct pinbroker_session *session, void *arg)
 {
 	CLEANUP(freep) char *devices = devices_text(session);
+	const struct view *view = arg;
 	char buf[SIZE_TEXT_MAX];
 
 	static_assert(SIZE_TEXT_MAX >= OUTPUT_TEXT_MAX, "one buffer for both");
-	(void)arg; /* nothing is kept */
 	if (!devices)
 		return -ENOMEM;
 	output_line("id", "%" PRIx64, session->id);
@@ -165,22 +185,22 @@ static int show_lines(const struct pinbroker_session *session, void *arg)
 	output_line("devices", "%s", devices);
 	output_line("state", "%s", session->state);
 	output_line("exact", "%s", session->exact ? "yes" : "no, pinned is the owner's VmPin");
+	mirror_print(mirrors_find(&view->mirrors, session->id));
 	return 0;
 }
 
 /* -ENOMEM may be ours or the broker's connection's: it is 70 either way. */
 static int print_table(const struct cmd_env *env, struct pinbroker *broker)
 {
-	CLEANUP(output_table_fini)
-	struct output_table table = {
-		.columns = columns,
-		.n_columns = ARRAY_SIZE(columns),
-	};
-	int err = pinbroker_list(broker, add_row, &table);
+	CLEANUP(view_fini) struct view view = {.table = {.columns = columns}};
+	int err = mirrors_ask(broker, &view.mirrors);
 
+	view.table.n_columns = ARRAY_SIZE(columns) - (view.mirrors.n ? 0 : 1);
+	if (!err)
+		err = pinbroker_list(broker, add_row, &view);
 	if (err)
 		return cmd_failed(env, broker, err);
-	output_table_print(&table, stdout);
+	output_table_print(&view.table, stdout);
 	return output_finish(EX_OK);
 }
 
@@ -188,11 +208,14 @@ static int print_table(const struct cmd_env *env, struct pinbroker *broker)
 static int print_json(const struct cmd_env *env, struct pinbroker *broker)
 {
 	CLEANUP(json_decrefp) json_t *array = json_array();
+	CLEANUP(view_fini) struct view view = {.array = array};
 	int err;
 
 	if (!array)
 		return cmd_internal(-ENOMEM);
-	err = pinbroker_list(broker, add_object, array);
+	err = mirrors_ask(broker, &view.mirrors);
+	if (!err)
+		err = pinbroker_list(broker, add_object, &view);
 	if (err)
 		return cmd_failed(env, broker, err);
 	err = output_json(array);
@@ -207,6 +230,7 @@ static int list_main(const struct cmd_env *env, int argc, char **argv)
 static int show_main(const struct cmd_env *env, int argc, char **argv)
 {
 	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
+	CLEANUP(view_fini) struct view view = {.array = NULL};
 	bool json = false;
 	uint64_t id;
 	int status;
@@ -223,7 +247,9 @@ static int show_main(const struct cmd_env *env, int argc, char **argv)
 	if (status)
 		return status;
 	output_begin();
-	err = pinbroker_show(broker, id, json ? show_json : show_lines, NULL);
+	err = mirrors_ask(broker, &view.mirrors);
+	if (!err)
+		err = pinbroker_show(broker, id, json ? show_json : show_lines, &view);
 	return err ? cmd_failed(env, broker, err) : output_finish(EX_OK);
 }
 
@@ -232,7 +258,8 @@ const struct cmd cmd_list = {
 	.args = "[--json]",
 	.summary = "show the sessions: root all, others their own",
 	.help = "Lists sessions, the oldest first: root sees all, others their own.\n"
-		"\"-\" stands for what is not known.\n\n"
+		"\"-\" stands for what is not known. MIRROR is there where anything is mirrored\n"
+		"into cgroups: the mode, what is wanted, and \"drift\" where that is not so.\n\n"
 		"  --json  an array of objects, sizes in bytes\n"
 		"  --help  this text\n",
 	.run = list_main,

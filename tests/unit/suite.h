@@ -23,6 +23,7 @@ extern const struct suite suite_budget;
 extern const struct suite suite_capable;
 extern const struct suite suite_cdev;
 extern const struct suite suite_closer;
+extern const struct suite suite_cmd_mirror;
 extern const struct suite suite_commands;
 extern const struct suite suite_conffile;
 extern const struct suite suite_connection;
