@@ -27,8 +27,23 @@ static void default_name(const char *command, char name[static PROTO_NAME_MAX + 
 	}
 }
 
+/* Goes into a cgroup of the session's own, or gives the session up. Return: exit status. */
+static int enter_cgroup(const struct cmd_env *env, struct pinbroker *broker, uint64_t id,
+			const char *cgroup)
+{
+	int err = pinbroker_place(broker, id, cgroup, NULL);
+	int status;
+
+	if (!err)
+		return 0;
+	status = cmd_failed(env, broker, err);
+	(void)pinbroker_close(broker, id); /* else it ends with this process */
+	return status;
+}
+
+/* @cgroup: NULL: stay where we are */
 static int ask_and_exec(const struct cmd_env *env, const struct pinbroker_request *request,
-			char **argv)
+			const char *cgroup, char **argv)
 {
 	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
 	struct pinbroker_grant grant;
@@ -41,16 +56,25 @@ static int ask_and_exec(const struct cmd_env *env, const struct pinbroker_reques
 	err = pinbroker_open(broker, request, &grant);
 	if (err)
 		return cmd_failed(env, broker, err);
-	status = launch_exec(&grant, argv);
+	status = cgroup ? enter_cgroup(env, broker, grant.id, cgroup) : 0;
+	if (!status)
+		status = launch_exec(&grant, argv);
 	pinbroker_grant_close(&grant);
 	return status;
 }
 
-static int run_options(const struct cmd_env *env, int argc, char **argv, struct request *request,
-		       bool *ret_help)
+/* What the command line says. Must not move: struct request. */
+struct run {
+	struct request request;
+	const char *cgroup; /* NULL: none */
+	bool help;
+};
+
+static int run_options(const struct cmd_env *env, int argc, char **argv, struct run *run)
 {
 	static const struct option options[] = {
 		{"name", required_argument, NULL, 'n'},
+		{"cgroup", required_argument, NULL, 'c'},
 		REQUEST_OPTIONS,
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -65,13 +89,21 @@ static int run_options(const struct cmd_env *env, int argc, char **argv, struct 
 				return cmd_usage(env,
 						 "--name: '%s' is not 1-64 of [A-Za-z0-9._:@-]",
 						 optarg);
-			request->ask.name = optarg;
+			run->request.ask.name = optarg;
+			break;
+		case 'c':
+			if (!proto_cgroup_valid(optarg))
+				return cmd_usage(env,
+						 "--cgroup: '%s' is not 1-64 of [A-Za-z0-9._:@-], "
+						 "or begins with a dot",
+						 optarg);
+			run->cgroup = optarg;
 			break;
 		case 'h':
-			*ret_help = true;
+			run->help = true;
 			return 0;
 		default:
-			status = request_option(env, request, opt, optarg);
+			status = request_option(env, &run->request, opt, optarg);
 			break;
 		}
 	}
@@ -81,24 +113,24 @@ static int run_options(const struct cmd_env *env, int argc, char **argv, struct 
 static int run_main(const struct cmd_env *env, int argc, char **argv)
 {
 	char name[PROTO_NAME_MAX + 1];
-	struct request request = {.ask = {.exec = true}};
-	bool help = false;
+	struct run run = {.request = {.ask = {.exec = true}}};
+	struct pinbroker_request *ask = &run.request.ask;
 	int status;
 
-	status = run_options(env, argc, argv, &request, &help);
+	status = run_options(env, argc, argv, &run);
 	if (status)
 		return status;
-	if (help)
+	if (run.help)
 		return cmd_help(env);
 	argv += optind;
-	status = launch_check(env, argv, true, request.ask.n_devices);
+	status = launch_check(env, argv, true, ask->n_devices);
 	if (status)
 		return status;
-	if (!request.ask.name) {
+	if (!ask->name) {
 		default_name(argv[0], name);
-		request.ask.name = name[0] ? name : NULL;
+		ask->name = name[0] ? name : NULL;
 	}
-	return ask_and_exec(env, &request.ask, argv);
+	return ask_and_exec(env, ask, run.cgroup, argv);
 }
 
 const struct cmd cmd_run = {
@@ -109,6 +141,7 @@ const struct cmd cmd_run = {
 		"{iommufd}, {device:0}, {device:1}... become their numbers. CMD finds them in its\n"
 		"environment too: PINBROKER_SESSION, PINBROKER_IOMMUFD, PINBROKER_DEVICE_0...\n\n"
 		"  --name N           the session's name (default: of CMD)\n"
+		"  --cgroup NAME      run CMD in a cgroup of its own, which the broker makes\n"
 		"  --memory SIZE      of the guest's RAM; K, M, G, T\n"
 		"  --device DEV       PCI address or mdev UUID; may be repeated\n"
 		"  --viommu           the guest has a vIOMMU: an address space per device\n"

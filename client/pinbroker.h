@@ -414,8 +414,8 @@ int pinbroker_mirrors(struct pinbroker *broker, pinbroker_mirror_fn fn, void *ar
  * @name: of the cgroup; 1-64 of [A-Za-z0-9._:@-], not beginning with a dot
  * @ret_path: of the cgroup, as in struct pinbroker_mirror; NULL: not wanted
  *
- * For the process that the session lives with. The broker makes the cgroup below that of the
- * session's policy, puts the caller into it, all its threads, and removes it when the session has
+ * For the process that the session lives with. The broker makes the cgroup below the policy's
+ * cgroup-parent, puts the caller into it with all its threads, and removes it when the session has
  * ended.
  *
  * Return: 0: the caller is in it; -EINVAL for a name that cannot be sent; -EACCES with status 66:

@@ -168,6 +168,11 @@ bool proto_name_valid(const char *name)
 	return len > 0 && len <= PROTO_NAME_MAX && name[len] == '\0';
 }
 
+bool proto_cgroup_valid(const char *name)
+{
+	return proto_name_valid(name) && name[0] != '.';
+}
+
 /* A text field that must not be empty. */
 static bool text_given(const char *field, size_t size)
 {
@@ -264,9 +269,8 @@ bool proto_revoke_valid(const struct proto_revoke *revoke)
 
 bool proto_place_valid(const struct proto_place *place)
 {
-	/* It becomes a directory: no "..". */
 	return !place->zero && proto_text_valid(place->name, sizeof(place->name)) &&
-	       proto_name_valid(place->name) && place->name[0] != '.';
+	       proto_cgroup_valid(place->name);
 }
 
 bool proto_grant_valid(const struct proto_grant *grant)

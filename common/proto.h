@@ -541,7 +541,7 @@ static_assert(sizeof(struct proto_mirror) == 8 + 6 * 16 + 32 + 16 + 24 + 168, "w
 struct proto_place {
 	uint64_t id;
 	uint64_t zero;
-	char name[72]; /* proto_name_valid(), not beginning with a dot */
+	char name[72]; /* proto_cgroup_valid() */
 };
 static_assert(sizeof(struct proto_place) == 88, "wire format");
 
@@ -591,6 +591,9 @@ void proto_line_set(char *field, size_t size, const char *text);
 
 /* Whether a session may be called that: 1-64 of PROTO_NAME_CHARS. */
 bool proto_name_valid(const char *name);
+
+/* Whether a session's cgroup may be: the same, not beginning with a dot, as ".." does. */
+bool proto_cgroup_valid(const char *name);
 
 /*
  * Whether every field of a request is within its rules. The form of a device's name is not looked

@@ -40,7 +40,7 @@ _pinbroker_value()
 	--gid) words=$(compgen -g) ;;
 	--sort) words='pinned peak mapped mappings limit denied uid id name' ;;
 	--session) words=$(_pinbroker_ids "$2") ;;
-	--memory | --name | --count | --delay) words= ;;
+	--memory | --name | --cgroup | --count | --delay) words= ;; # and explain's --cgroup, see below
 	*) return 1 ;;
 	esac
 	return 0
@@ -80,8 +80,8 @@ _pinbroker()
 			;;
 		esac
 	done
-	case $prev in
-	--socket | --config | --cgroup)
+	case $command:$prev in
+	*:--socket | *:--config | explain:--cgroup)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
@@ -89,7 +89,7 @@ _pinbroker()
 	if ! _pinbroker_value "$prev" "$socket"; then
 		case $command in
 		'') words='run list show explain set attach adopt close revoke status host trace top --socket --help --version' ;;
-		run) words="--name $request --" ;;
+		run) words="--name --cgroup $request --" ;;
 		list | show | status | host) words='--json --help' ;;
 		set | attach | adopt | close) words=--help ;;
 		revoke) words='--kill --help' ;;

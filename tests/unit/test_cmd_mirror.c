@@ -189,10 +189,57 @@ static void other_refusals_end_them(void)
 	stage_run(&refused);
 }
 
+static const struct proto_open open_ask = {.flags = PROTO_OPEN_EXEC, .name = "sh"};
+static const struct proto_grant grant = {
+	.id = ID, .limit = 4096, .accounting = PROTO_ACCOUNTING_TASK, .name = "sh"};
+static const struct proto_place place_ask = {.id = ID, .name = "vm-1"};
+static const struct proto_placed placed = {.id = ID, .path = "/pinbroker.slice/vm-1"};
+static const struct proto_refusal no_parent = {
+	.status = 77, .reason = "not-permitted", .text = "no cgroup-parent"};
+static const struct proto_close close_ask = {.id = ID};
+static const struct proto_done closed = {.id = ID, .state = PROTO_STATE_REVOKED};
+
+#define OPEN                                                        \
+	{                                                           \
+		ASKS(PROTO_OPEN, open_ask), GETS(grant), .n_fds = 1 \
+	}
+
+static void run_goes_in_before_exec(void)
+{
+	static const struct stage_talk asks = {ASKS(PROTO_PLACE, place_ask), GETS(placed)};
+	static const struct stage_run run = {
+		{"run", "--cgroup", "vm-1", "--", "sh", "-c", "echo in $PINBROKER_SESSION; exit 7"},
+		OPEN,
+		7,
+		"in 1a\n",
+		""};
+
+	stage_run_then(&run, &asks, 1);
+}
+
+/* The session is given up, and the command is not run. */
+static void run_does_not_go_without(void)
+{
+	static const struct stage_talk asks[] = {
+		{ASKS(PROTO_PLACE, place_ask), REFUSED(no_parent)},
+		{ASKS(PROTO_CLOSE, close_ask), GETS(closed)},
+	};
+	static const struct stage_run run = {
+		{"run", "--cgroup", "vm-1", "--", "sh", "-c", "echo in"},
+		OPEN,
+		77,
+		"",
+		"pinbroker: refused: not-permitted: no cgroup-parent\n"};
+
+	stage_run_then(&run, asks, ARRAY_SIZE(asks));
+}
+
 static const CU_TestInfo tests[] = {
 	{"list has what is mirrored where anything is", list},
 	{"show has all of it", show},
 	{"other refusals end them", other_refusals_end_them},
+	{"run goes into its cgroup before it executes", run_goes_in_before_exec},
+	{"run does not go without", run_does_not_go_without},
 	CU_TEST_INFO_NULL,
 };
 
