@@ -97,6 +97,14 @@ static void print_detail(const char *text)
 	printf(" %s", escaped ? escaped : "-");
 }
 
+/* What a number is of, in events where it is one. */
+static const char *detail_unit(const char *kind)
+{
+	if (strcmp(kind, "memory-max") == 0)
+		return " times";
+	return strcmp(kind, "oom-kill") == 0 ? " killed" : "";
+}
+
 static int print_event(const struct pinbroker_event *event, void *arg)
 {
 	CLEANUP(freep) char *comm = output_escape(event->comm[0] ? event->comm : "-");
@@ -114,8 +122,10 @@ static int print_event(const struct pinbroker_event *event, void *arg)
 		  output_size(event->bytes, bytes), took_text(event->took_ns, took));
 	if (event->error)
 		print_detail(error_name(event->error, buf));
-	if (event->what[0])
+	if (event->what[0]) {
 		print_detail(event->what);
+		(void)fputs(detail_unit(event->kind), stdout);
+	}
 	if (event->mappings != PINBROKER_UNKNOWN)
 		printf(" %" PRIu64 " mappings", event->mappings);
 	if (event->name[0])

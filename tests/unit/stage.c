@@ -74,25 +74,31 @@ static void become(const struct stage *stage, const struct stage_run *run)
 	_exit(99);
 }
 
-/* The broker's part of one question. */
-static void stage_answer(int fd, const struct stage_talk *talk, uint64_t serial, const char *name)
+static void stage_question(int fd, const struct stage_talk *talk, const char *name)
 {
 	static char packet[PROTO_MESSAGE_MAX];
-	struct proto_header header = proto_header(talk->kind, talk->op, serial, talk->answer_len);
-	struct iovec iov[] = {
-		{.iov_base = &header, .iov_len = sizeof(header)},
-		{.iov_base = (void *)(uintptr_t)talk->answer, .iov_len = talk->answer_len},
-	};
-	int null_fd = STDIN_FILENO;
+	struct proto_header header;
 	struct fdmsg msg = FDMSG_INIT;
 	size_t len = 0;
 
 	CHECK(name, fdmsg_recv(fd, packet, sizeof(packet), 1, 0, &len, &msg) == 0);
 	CHECK(name, msg.n_fds == 0);
 	fdmsg_close(&msg);
+	memcpy(&header, packet, sizeof(header));
 	CHECK(name, len == sizeof(header) + talk->asked_len);
-	CHECK(name, ((struct proto_header *)(void *)packet)->op == talk->op);
+	CHECK(name, header.op == talk->op);
 	CHECK(name, memcmp(packet + sizeof(header), talk->asked, talk->asked_len) == 0);
+}
+
+static void stage_answer(int fd, const struct stage_talk *talk, uint64_t serial, const char *name)
+{
+	struct proto_header header = proto_header(talk->kind, talk->op, serial, talk->answer_len);
+	struct iovec iov[] = {
+		{.iov_base = &header, .iov_len = sizeof(header)},
+		{.iov_base = (void *)(uintptr_t)talk->answer, .iov_len = talk->answer_len},
+	};
+	int null_fd = STDIN_FILENO;
+
 	CHECK(name, fdmsg_send(&sys_real, fd, iov, 2, &null_fd, talk->n_fds) == 0);
 }
 
@@ -102,12 +108,19 @@ static void stage_talk(const struct stage *stage, const struct stage_talk *first
 {
 	struct pollfd poll_fd = {.fd = stage->listen_fd, .events = POLLIN};
 	CLEANUP(fd_closep) int fd = -1;
+	uint64_t serial = 0;
 
 	CU_ASSERT_EQUAL_FATAL(poll(&poll_fd, 1, HANG_MS), 1);
 	fd = accept4(stage->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	stage_answer(fd, first, 1, name);
-	for (size_t i = 0; i < n; i++)
-		stage_answer(fd, &then[i], i + 2, name);
+	for (size_t i = 0; i <= n; i++) {
+		const struct stage_talk *talk = i ? &then[i - 1] : first;
+
+		if (talk->kind != PROTO_EVENTS) {
+			stage_question(fd, talk, name);
+			serial++;
+		}
+		stage_answer(fd, talk, serial, name);
+	}
 }
 
 static void read_said(int fd, char said[static SAID_MAX])

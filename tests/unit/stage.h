@@ -12,7 +12,7 @@
 
 #define STAGE_WORDS_MAX 12
 
-/* What a command is to ask for, and what it is answered. */
+/* What a command is to ask for, and what it is answered; events come unasked. */
 struct stage_talk {
 	unsigned int op; /* 0: it does not ask */
 	const void *asked;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What list, show and run have to do with cgroups, as people run them. */
+/* What list, show, run and trace have to do with cgroups, as people run them. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -234,12 +235,62 @@ static void run_does_not_go_without(void)
 	stage_run_then(&run, asks, ARRAY_SIZE(asks));
 }
 
+static const struct proto_trace trace_ask = {.id = 0};
+static const struct proto_traced traced = {.kinds = (1ULL << PROTO_EVENT_KINDS) - 1};
+
+#define EVENT(number, size, text)                                                       \
+	{                                                                               \
+		.id = ID, .ns = 1000000000, .took_ns = PROTO_UNKNOWN, .bytes = (size),  \
+		.mappings = PROTO_UNKNOWN, .kind = (number), .uid = 1000, .name = "vm", \
+		.what = text                                                            \
+	}
+
+static const struct {
+	struct proto_events head;
+	struct proto_event of[4];
+} events = {
+	.head = {.n = 4},
+	.of = {EVENT(PROTO_EVENT_MIRROR, 640 * MIB, "memory.min"),
+	       EVENT(PROTO_EVENT_MEMORY_MAX, 1600 * MIB, "12"),
+	       EVENT(PROTO_EVENT_OOM_KILL, 1600 * MIB, "1"),
+	       EVENT(PROTO_EVENT_PRESSURE, 1599 * MIB, "")},
+};
+
+static const char trace_text[] =
+	"TIME            SESSION       EVENT          PID COMM               BYTES     TOOK "
+	"DETAIL\n"
+	"00:00:01.000000 1a            mirror           - -                   640M        - "
+	"memory.min vm\n"
+	"00:00:01.000000 1a            memory-max       - -                   1.6G        - "
+	"12 times vm\n"
+	"00:00:01.000000 1a            oom-kill         - -                   1.6G        - "
+	"1 killed vm\n"
+	"00:00:01.000000 1a            pressure         - -                   1.6G        - vm\n";
+
+static void trace_tells_of_cgroups(void)
+{
+	static const struct stage_talk told = {.op = PROTO_TRACE,
+					       .kind = PROTO_EVENTS,
+					       .answer = &events,
+					       .answer_len = sizeof(events)};
+	static const struct stage_run run = {{"trace"},
+					     {ASKS(PROTO_TRACE, trace_ask), GETS(traced)},
+					     69,
+					     trace_text,
+					     "has ended"};
+
+	(void)setenv("TZ", "UTC0", 1);
+	stage_run_then(&run, &told, 1);
+	(void)unsetenv("TZ");
+}
+
 static const CU_TestInfo tests[] = {
 	{"list has what is mirrored where anything is", list},
 	{"show has all of it", show},
 	{"other refusals end them", other_refusals_end_them},
 	{"run goes into its cgroup before it executes", run_goes_in_before_exec},
 	{"run does not go without", run_does_not_go_without},
+	{"trace tells of cgroups", trace_tells_of_cgroups},
 	CU_TEST_INFO_NULL,
 };
 
