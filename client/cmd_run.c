@@ -95,7 +95,7 @@ static int run_options(const struct cmd_env *env, int argc, char **argv, struct 
 			if (!proto_cgroup_valid(optarg))
 				return cmd_usage(env,
 						 "--cgroup: '%s' is not 1-64 of [A-Za-z0-9._:@-], "
-						 "or begins with a dot",
+						 "or begins with a dot or 'cgroup.'",
 						 optarg);
 			run->cgroup = optarg;
 			break;

@@ -411,7 +411,7 @@ int pinbroker_mirrors(struct pinbroker *broker, pinbroker_mirror_fn fn, void *ar
 
 /**
  * pinbroker_place() - go into a cgroup of the session's own
- * @name: of the cgroup; 1-64 of [A-Za-z0-9._:@-], not beginning with a dot
+ * @name: of the cgroup; 1-64 of [A-Za-z0-9._:@-], not beginning with a dot or "cgroup."
  * @ret_path: of the cgroup, as in struct pinbroker_mirror; NULL: not wanted
  *
  * For the process that the session lives with. The broker makes the cgroup below the policy's

@@ -170,7 +170,7 @@ bool proto_name_valid(const char *name)
 
 bool proto_cgroup_valid(const char *name)
 {
-	return proto_name_valid(name) && name[0] != '.';
+	return proto_name_valid(name) && name[0] != '.' && strncmp(name, "cgroup.", 7) != 0;
 }
 
 /* A text field that must not be empty. */

@@ -592,7 +592,7 @@ void proto_line_set(char *field, size_t size, const char *text);
 /* Whether a session may be called that: 1-64 of PROTO_NAME_CHARS. */
 bool proto_name_valid(const char *name);
 
-/* Whether a session's cgroup may be: the same, not beginning with a dot, as ".." does. */
+/* Whether a session's cgroup may be: the same, but for "..", and what the kernel has there. */
 bool proto_cgroup_valid(const char *name);
 
 /*

@@ -116,6 +116,7 @@ static void place_has_a_name(void)
 		{"a name", {.id = 1, .name = "vm-1"}, true},
 		{"none", {.id = 1}, false},
 		{"the directory above", {.id = 1, .name = ".."}, false},
+		{"the kernel's", {.id = 1, .name = "cgroup.procs"}, false},
 		{"dots in it", {.id = 1, .name = "a..b"}, true},
 		{"a path", {.id = 1, .name = "../vm-1"}, false},
 		{"zero", {.id = 1, .zero = 1, .name = "vm-1"}, false},
