@@ -124,7 +124,7 @@ scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-r
 	integration/gate.bash integration/lib.bash integration/prey.bash run soak uapi-check \
 	uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 vm/selftest \
 	vm/shell vm/vm) .ci/run
-man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
+man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-cgroup.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h cgroup/*.h iommufd/*.h daemon/*.h client/*.h) \
 	$(filter-out bpf/core_types.h %.bpf.h,$(wildcard bpf/*.h))
 bpf := $(addprefix bpf/,gate.bpf.c host.bpf.c hunt.bpf.c trace.bpf.c) $(wildcard bpf/*.bpf.h) bpf/core_types.h \
