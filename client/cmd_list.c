@@ -195,7 +195,7 @@ static int print_table(const struct cmd_env *env, struct pinbroker *broker)
 	CLEANUP(view_fini) struct view view = {.table = {.columns = columns}};
 	int err = mirrors_ask(broker, &view.mirrors);
 
-	view.table.n_columns = ARRAY_SIZE(columns) - (view.mirrors.n ? 0 : 1);
+	view.table.n_columns = ARRAY_SIZE(columns) - (view.mirrors.first ? 0 : 1);
 	if (!err)
 		err = pinbroker_list(broker, add_row, &view);
 	if (err)

@@ -13,35 +13,36 @@
 #include "client/output.h"
 #include "common/cleanup.h"
 
+/* What is kept of one. */
+struct mirrors_entry {
+	struct mirrors_entry *next;
+	struct pinbroker_mirror mirror;
+	char cgroup[]; /* what mirror.cgroup points to, if it does */
+};
+
 void mirrors_fini(struct mirrors *mirrors)
 {
-	for (size_t i = 0; i < mirrors->n; i++)
-		free((char *)(uintptr_t)mirrors->of[i].cgroup); /* ours, from mirrors_add() */
-	free(mirrors->of);
-	*mirrors = (struct mirrors){.n = 0};
+	while (mirrors->first) {
+		struct mirrors_entry *entry = mirrors->first;
+
+		mirrors->first = entry->next;
+		free(entry);
+	}
 }
 
 static int mirrors_add(const struct pinbroker_mirror *mirror, void *arg)
 {
-	CLEANUP(freep) char *cgroup = NULL;
+	const size_t size = mirror->cgroup ? strlen(mirror->cgroup) + 1 : 0;
+	struct mirrors_entry *entry = malloc(sizeof(*entry) + size);
 	struct mirrors *mirrors = arg;
 
-	if (mirrors->n == mirrors->max) {
-		size_t more = mirrors->max ? 2 * mirrors->max : 16;
-		struct pinbroker_mirror *of = reallocarray(mirrors->of, more, sizeof(*of));
-
-		if (!of)
-			return -ENOMEM;
-		mirrors->of = of;
-		mirrors->max = more;
-	}
-	if (mirror->cgroup) {
-		cgroup = strdup(mirror->cgroup);
-		if (!cgroup)
-			return -ENOMEM;
-	}
-	mirrors->of[mirrors->n] = *mirror;
-	mirrors->of[mirrors->n++].cgroup = STEAL(cgroup);
+	if (!entry)
+		return -ENOMEM;
+	entry->mirror = *mirror;
+	if (mirror->cgroup)
+		entry->mirror.cgroup = memcpy(entry->cgroup, mirror->cgroup, size);
+	entry->next = mirrors->first;
+	mirrors->first = entry;
 	return 0;
 }
 
@@ -57,9 +58,9 @@ int mirrors_ask(struct pinbroker *broker, struct mirrors *mirrors)
 
 const struct pinbroker_mirror *mirrors_find(const struct mirrors *mirrors, uint64_t id)
 {
-	for (size_t i = 0; i < mirrors->n; i++)
-		if (mirrors->of[i].id == id)
-			return &mirrors->of[i];
+	for (const struct mirrors_entry *entry = mirrors->first; entry; entry = entry->next)
+		if (entry->mirror.id == id)
+			return &entry->mirror;
 	return NULL;
 }
 

@@ -3,7 +3,6 @@
 #ifndef CLIENT_MIRROR_H
 #define CLIENT_MIRROR_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "client/pinbroker.h"
@@ -14,8 +13,7 @@ struct json_t;
 
 /* By the broker's word at one moment. Zeroed: nothing is mirrored. */
 struct mirrors {
-	struct pinbroker_mirror *of; /* owned, and so is what cgroup of each points to */
-	size_t n, max;
+	struct mirrors_entry *first; /* owned; NULL: there is none */
 };
 
 void mirrors_fini(struct mirrors *mirrors);

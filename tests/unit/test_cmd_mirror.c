@@ -238,11 +238,12 @@ static void run_does_not_go_without(void)
 static const struct proto_trace trace_ask = {.id = 0};
 static const struct proto_traced traced = {.kinds = (1ULL << PROTO_EVENT_KINDS) - 1};
 
-#define EVENT(number, size, text)                                                       \
-	{                                                                               \
-		.id = ID, .ns = 1000000000, .took_ns = PROTO_UNKNOWN, .bytes = (size),  \
-		.mappings = PROTO_UNKNOWN, .kind = (number), .uid = 1000, .name = "vm", \
-		.what = text                                                            \
+#define EVENT(number, size, text)                                                                 \
+	{                                                                                         \
+		.id = ID, .ns = 1000000000, .took_ns = PROTO_UNKNOWN, .bytes = (size),            \
+		.mappings = PROTO_UNKNOWN, .kind = (number), .uid = 1000, .name = "vm", .what = { \
+			text                                                                      \
+		}                                                                                 \
 	}
 
 static const struct {
