@@ -54,12 +54,26 @@ static void report_reason(const struct mirror_view *view, char *ret_text, size_t
 		(void)snprintf(ret_text, size, "without a gate nothing tells what is pinned");
 }
 
+/* Those that have a file there: nothing can be wanted of one that is not. */
+static void report_fill_huge(const struct mirror_group *group, struct proto_mirror *record)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < CGM_HUGE_MAX; i++) {
+		const struct mirror_limit *limit = &group->limits[CGM_HUGE_MAX_FIRST + i];
+
+		if (!limit->known)
+			continue;
+		record->huge[n] = report_limit(limit);
+		record->huge_size[n++] = group->mirror->huge_size[i];
+	}
+}
+
 static void report_fill_group(const struct mirror_group *group, struct proto_mirror *record)
 {
 	record->min = report_limit(&group->limits[CGM_MEMORY_MIN]);
 	record->max = report_limit(&group->limits[CGM_MEMORY_MAX]);
-	for (size_t i = 0; i < PROTO_HUGE_MAX; i++)
-		record->huge[i] = report_limit(&group->limits[CGM_HUGE_MAX_FIRST + i]);
+	report_fill_huge(group, record);
 	record->known = group->limits[CGM_MEMORY_MAX].known;
 	record->written = group->n_written;
 	record->oom_kills = group->fds.events >= 0 ? group->events.oom_kill : PROTO_UNKNOWN;
@@ -82,10 +96,8 @@ static void report_fill(const struct mirror_view *view, struct proto_mirror *ret
 		.by = report_by(view->group),
 	};
 	_Static_assert(PROTO_HUGE_MAX == CGM_HUGE_MAX, "one numbering");
-	for (size_t i = 0; i < PROTO_HUGE_MAX; i++) {
+	for (size_t i = 0; i < PROTO_HUGE_MAX; i++)
 		ret_record->huge[i] = unknown;
-		ret_record->huge_size[i] = view->mirror->huge_size[i];
-	}
 	if (view->group)
 		report_fill_group(view->group, ret_record);
 	report_reason(view, reason, sizeof(reason));
