@@ -257,8 +257,7 @@ int place_serve(struct peer *peer, const struct proto_header *header, const void
 	const char *fault;
 
 	memcpy(&place, body, sizeof(place));
-	if (!proto_place_valid(&place) || place.name[0] == '.' ||
-	    strncmp(place.name, "cgroup.", strlen("cgroup.")) == 0)
+	if (!proto_place_valid(&place))
 		return request_malformed(peer, header);
 	session = session_find(broker->sessions, place.id);
 	if (!session || access_of(peer, session) == ACCESS_NONE)

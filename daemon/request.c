@@ -140,7 +140,7 @@ int request_serve(struct peer *peer, const void *bytes, size_t len, const struct
 		return request_refuse(peer, &header, REFUSAL_RATE_LIMIT,
 				      "uid %u makes more than %u requests a second (max-requests)",
 				      peer->cred.uid, broker->policies->max_requests);
-	if (err || !request_handlers[header.op])
+	if (err)
 		return request_refuse(peer, &header, REFUSAL_BAD_REQUEST,
 				      "this broker does not serve operation %u", header.op);
 	fault = request_sender_fault(peer, cred);
