@@ -78,28 +78,42 @@ static int make_enable(const struct make *make)
 	return cgm_name_write(make->tree, &make->at, "cgroup", "cgroup.subtree_control", text);
 }
 
+/*
+ * Whoever is in it may look at it, as everywhere. For the whole process, for a moment: it makes no
+ * other files by then.
+ */
+static int make_directory(int fd, const char *name)
+{
+	mode_t was = umask(0022);
+	int err = mkdirat(fd, name, 0755) < 0 ? -errno : 0;
+
+	(void)umask(was); /* never fails */
+	return err;
+}
+
 /* One level down. @name: with its slash; @len: of it */
 static int make_child(struct make *make, const char *name, size_t len)
 {
 	const size_t at_len = make->lens[make->depth];
 	CLEANUP(fd_closep) int fd = -1;
 	struct stat st;
-	bool made;
-	int err = cgm_dir_open_name(make->tree, &make->at, &fd);
+	int err = cgm_dir_open_name(make->tree, &make->at, &fd), made;
 
 	if (err)
 		return err;
 	(void)snprintf(make->at.path + at_len, sizeof(make->at.path) - at_len, "%.*s", (int)len,
 		       name); /* it fits: it is a part of a path */
-	made = mkdirat(fd, make->at.path + at_len + 1, 0755) == 0;
-	if (!made && errno != EEXIST)
-		return -errno;
+	made = make_directory(fd, make->at.path + at_len + 1);
+	if (made && made != -EEXIST)
+		return made;
 	if (fstatat(fd, make->at.path + at_len + 1, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
+	if (!S_ISDIR(st.st_mode)) /* a file of the cgroup above */
+		return -ENOTDIR;
 	make->at.id = st.st_ino;
 	make->depth++;
 	make->lens[make->depth] = at_len + len;
-	make->made[make->depth] = made ? st.st_ino : 0;
+	make->made[make->depth] = made ? 0 : st.st_ino;
 	return 0;
 }
 

@@ -265,9 +265,12 @@ static bool plan_order(struct mirror_group *group, enum cgm_key key, struct mirr
 	plan_look_for_others(group, key);
 	body = plan_record(group, key);
 	original = body ? body->original : limit->now;
+	limit->wanted = plan_round(limit->wanted);
+	if (limit->foreign)
+		return false;
 	value = limit->wants ? plan_value(group, key, original) : original;
 	limit->wanted = value;
-	if (limit->foreign || (!keeps && !body))
+	if (!keeps && !body)
 		return false;
 	if (!keeps)
 		value = original;
@@ -299,7 +302,7 @@ static void plan_failed(struct mirror_group *group, const struct mirror_order *o
 	char name[32];
 
 	cgm_key_name(group->mirror->tools.tree, order->key, name);
-	if (limit->err != order->err)
+	if (limit->err != order->err && order->err != -ENOENT && order->err != -ESTALE)
 		log_warning("%s of cgroup %s cannot be set to %llu: %s", name, group->name->path,
 			    (unsigned long long)order->value, strerror(-order->err));
 	limit->err = order->err;

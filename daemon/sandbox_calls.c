@@ -123,6 +123,7 @@ static const struct sandbox_call sandbox_calls[] = {
 	PASS("shutdown", SERVE ": closer.c; " NSS),
 	PASS("socket", SERVE ": notices to systemd; " JOURNAL "; " NSS, IF_IS(0, AF_UNIX)),
 	PASS("statx", SERVE ": stat() where it is made of it"),
+	PASS("umask", SERVE ": a cgroup that its user may look at"),
 	PASS("unlink", SERVE ": its socket, at the end"),
 	PASS("unlinkat", SERVE ": unlink() on newer processors"),
 	PASS("ioctl", SERVE ": a context's accounting", IF_IS(1, UAPI_IOMMU_OPTION)),

@@ -4,8 +4,8 @@
 # shellcheck source=tests/integration/lib.bash
 . tests/integration/lib.bash
 cgroups=/sys/fs/cgroup
-mib=$((1 << 20))
-page=4096
+# shellcheck disable=SC2034 # the tests use them
+mib=$((1 << 20)) page=4096
 
 grep -q memory $cgroups/cgroup.controllers || { echo "no cgroup v2 with memory here"; exit 4; }
 echo "+memory +hugetlb" >$cgroups/cgroup.subtree_control
@@ -40,6 +40,15 @@ becomes() {
 	took=$(((${EPOCHREALTIME/./} - began) / 1000))
 }
 
+# goes NAME: soon it is no more.
+goes() {
+	local began=$SECONDS
+
+	while [[ -d $cgroups/$1 ]]; do
+		((SECONDS - began < 30)) || { fail "$1 is still there"; return; }
+	done
+}
+
 # stat_of NAME KEY...: the sum of these lines of memory.stat.
 stat_of() {
 	local name=$1
@@ -49,17 +58,20 @@ stat_of() {
 		"$cgroups/$name/memory.stat"
 }
 
-# inside NAME COMMAND...: a program in a cgroup, as background does it.
-inside() {
-	local name=$1
+# inside_as UID NAME COMMAND...: a program of a user in a cgroup, as background does it.
+inside_as() {
+	local uid=$1 name=$2
 
-	shift
+	shift 2
 	# shellcheck disable=SC2016 # the inner shell's
 	background bash -c 'echo $$ >"$0" && exec "$@"' "$cgroups/$name/cgroup.procs" \
-		setpriv --reuid 1000 --regid 1000 --clear-groups "$@"
+		setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
 }
 
 # mirror_of ID KEY...: of what is mirrored for a session.
 mirror_of() {
-	"$pinbroker" show "$1" --json | jq -c "[.mirror | .${2}$(printf ', .%s' "${@:3}")]"
+	local id=$1 IFS=,
+
+	shift
+	"$pinbroker" show "$id" --json | jq -c "[.mirror | ${*/#/.}]"
 }

@@ -16,7 +16,7 @@ broker_start
 mkdir $cgroups/plain
 echo "+memory -hugetlb" >$cgroups/plain/cgroup.subtree_control
 mkdir $cgroups/plain/vm1
-inside plain/vm1 "$pinbroker" run --name guest --device 0000:00:05.0 -- "$vmm" "{iommufd}" \
+inside_as 1000 plain/vm1 "$pinbroker" run --name guest --device 0000:00:05.0 -- "$vmm" "{iommufd}" \
 	"{device:0}" bind 0 attach 0 hold
 child_wait ^ready
 becomes "the cap" plain/vm1 memory.max $((265 * mib))
