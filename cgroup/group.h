@@ -99,6 +99,8 @@ struct cgm_events {
 /**
  * cgm_events_open() - memory.events of a cgroup; poll(2) says POLLPRI when it changes
  *
+ * That the cgroup is removed wakes nobody.
+ *
  * Return: 0 with a descriptor that the caller closes; -ENOENT, -ESTALE; -ENODATA: it has no such
  * file; -errno.
  */

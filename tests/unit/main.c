@@ -29,7 +29,7 @@ static const struct suite *const suites[] = {
 	&suite_setting,      &suite_size,        &suite_trace,        &suite_lib_trace,
 	&suite_screen,       &suite_gate_index,  &suite_fdstore,      &suite_gate_spare,
 	&suite_gate_pool,    &suite_mirror_math, &suite_proto_mirror, &suite_lib_mirror,
-	&suite_cmd_mirror,
+	&suite_cmd_mirror,   &suite_cgm_group,   &suite_cgm_place,    &suite_cgm_tree,
 };
 
 static unsigned int n_skipped; /* CUnit has no word for it */
