@@ -31,11 +31,7 @@ bool cgm_kin_parse(const char *stat, pid_t *ret_parent)
 	return true;
 }
 
-/*
- * For root, too, /proc can be without a process that there is (hidepid=). One of another pid
- * namespace, 0, is there.
- */
-static bool kin_lives(pid_t pid)
+bool cgm_pid_lives(pid_t pid)
 {
 	CLEANUP(fd_closep) int fd = pid ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 
@@ -51,13 +47,13 @@ static int kin_parent(pid_t pid, pid_t *ret_parent)
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	n = cgm_file_read(AT_FDCWD, path, text, sizeof(text));
 	if (n == -ENOENT)
-		return kin_lives(pid) ? -EACCES : -ESRCH;
+		return cgm_pid_lives(pid) ? -EACCES : -ESRCH;
 	if (n < 0)
 		return (int)n;
 	return cgm_kin_parse(text, ret_parent) ? 0 : -EPROTO;
 }
 
-static int pid_compare(const void *a, const void *b)
+int cgm_pid_compare(const void *a, const void *b)
 {
 	const pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
 
@@ -66,7 +62,7 @@ static int pid_compare(const void *a, const void *b)
 
 static bool kin_among(pid_t pid, const pid_t *pids, size_t n_pids)
 {
-	return n_pids && bsearch(&pid, pids, n_pids, sizeof(*pids), pid_compare);
+	return n_pids && bsearch(&pid, pids, n_pids, sizeof(*pids), cgm_pid_compare);
 }
 
 /* Return: 1: kin, or gone; 0: none; -EAGAIN: one on the way has exited, so the way has changed. */

@@ -7,6 +7,15 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* For qsort(3) and bsearch(3). */
+int cgm_pid_compare(const void *a, const void *b);
+
+/*
+ * Is there such a process? For root, too, /proc can be without one that there is (hidepid=). One of
+ * another pid namespace, 0, is there.
+ */
+bool cgm_pid_lives(pid_t pid);
+
 /* The parent in a line of /proc/PID/stat, whose second field is any text in parentheses. */
 bool cgm_kin_parse(const char *stat, pid_t *ret_parent);
 

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "cgroup/kin.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 
@@ -176,11 +176,29 @@ static const char *unit_interface(const char *unit)
 	return NULL;
 }
 
-/* Return: 0 with texts that the caller frees; -ENOENT; -errno. */
-static int unit_ask(sd_bus *bus, const char *path, char **ret_unit, char **ret_cgroup)
+/* systemd answers for all below a unit's cgroup, too. Return: 0; -ENOENT: it is none itself;
+ * -errno. */
+static int unit_prove(sd_bus *bus, const char *object, const char *unit, const char *path)
+{
+	const char *interface = unit_interface(unit);
+	char *cgroup = NULL;
+	int err;
+
+	if (!interface)
+		return -ENOENT;
+	err = sd_bus_get_property_string(bus, MANAGER_NAME, object, interface, "ControlGroup", NULL,
+					 &cgroup);
+	if (err >= 0)
+		err = strcmp(cgroup, path) == 0 ? 0 : -ENOENT;
+	free(cgroup);
+	return err;
+}
+
+static int unit_ask(sd_bus *bus, const char *path, char ret_unit[static CGM_UNIT_MAX])
 {
 	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	const char *object, *interface;
+	CLEANUP(freep) char *unit = NULL;
+	const char *object;
 	int err = sd_bus_call_method(bus, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
 				     "GetUnitByControlGroup", NULL, &reply, "s", path);
 
@@ -188,15 +206,13 @@ static int unit_ask(sd_bus *bus, const char *path, char **ret_unit, char **ret_c
 		err = sd_bus_message_read(reply, "o", &object);
 	if (err >= 0)
 		err = sd_bus_get_property_string(bus, MANAGER_NAME, object, MANAGER_UNIT, "Id",
-						 NULL, ret_unit);
+						 NULL, &unit);
+	if (err >= 0)
+		err = strlen(unit) < CGM_UNIT_MAX ? unit_prove(bus, object, unit, path) : -ENOENT;
 	if (err < 0)
 		return err;
-	interface = unit_interface(*ret_unit);
-	if (!interface)
-		return -ENOENT;
-	err = sd_bus_get_property_string(bus, MANAGER_NAME, object, interface, "ControlGroup", NULL,
-					 ret_cgroup);
-	return err < 0 ? err : 0;
+	(void)snprintf(ret_unit, CGM_UNIT_MAX, "%s", unit);
+	return 0;
 }
 
 /* What systemd names has no other characters, and a bus hangs up on bytes that are no UTF-8. */
@@ -211,7 +227,6 @@ static bool path_is_plain(const char *path)
 int cgm_manager_unit(struct cgm_manager *manager, const struct cgm_name *name,
 		     char ret_unit[static CGM_UNIT_MAX])
 {
-	CLEANUP(freep) char *unit = NULL, *cgroup = NULL;
 	int err;
 
 	if (!path_is_plain(name->path))
@@ -219,15 +234,9 @@ int cgm_manager_unit(struct cgm_manager *manager, const struct cgm_name *name,
 	err = manager_connect(manager);
 	if (err)
 		return err;
-	err = unit_ask(manager->bus, name->path, &unit, &cgroup);
+	err = unit_ask(manager->bus, name->path, ret_unit);
 	manager_settle(manager);
-	if (err)
-		return err;
-	/* systemd answers for all below a unit's cgroup, too. */
-	if (strcmp(cgroup, name->path) != 0 || strlen(unit) >= CGM_UNIT_MAX)
-		return -ENOENT;
-	(void)snprintf(ret_unit, CGM_UNIT_MAX, "%s", unit);
-	return 0;
+	return err;
 }
 
 int cgm_manager_set(struct cgm_manager *manager, const char *unit, enum cgm_key key, uint64_t value)
@@ -321,13 +330,6 @@ static int scope_make(const struct cgm_manager *manager, const char *unit, const
 	return err < 0 ? err : 0;
 }
 
-static bool process_exited(pid_t pid)
-{
-	CLEANUP(fd_closep) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-
-	return fd < 0 && errno == ESRCH;
-}
-
 int cgm_manager_scope(struct cgm_manager *manager, const char *unit, const char *slice, pid_t pid)
 {
 	int err = manager_connect(manager);
@@ -337,5 +339,5 @@ int cgm_manager_scope(struct cgm_manager *manager, const char *unit, const char 
 	err = scope_make(manager, unit, slice, pid);
 	manager_settle(manager);
 	/* systemd has several words for that. */
-	return err && process_exited(pid) ? -ESRCH : err;
+	return err && !cgm_pid_lives(pid) ? -ESRCH : err;
 }

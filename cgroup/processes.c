@@ -9,6 +9,7 @@
 
 #include "cgroup/file.h"
 #include "cgroup/group.h"
+#include "cgroup/kin.h"
 #include "cgroup/walk.h"
 #include "common/cleanup.h"
 
@@ -81,13 +82,6 @@ static int processes_visit(const struct cgm_name *name, void *arg)
 	return err == -ENOENT || err == -ESTALE || err == -EOPNOTSUPP ? 0 : err;
 }
 
-static int pid_compare(const void *a, const void *b)
-{
-	const pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 int cgm_group_processes(const struct cgm_tree *tree, const struct cgm_name *name, cgm_process_fn fn,
 			void *arg)
 {
@@ -95,7 +89,7 @@ int cgm_group_processes(const struct cgm_tree *tree, const struct cgm_name *name
 	int err = cgm_walk(tree, name, processes_visit, &all);
 
 	if (!err && all.n_pids)
-		qsort(all.pids, all.n_pids, sizeof(*all.pids), pid_compare);
+		qsort(all.pids, all.n_pids, sizeof(*all.pids), cgm_pid_compare);
 	for (size_t i = 0; !err && i < all.n_pids; i++) {
 		if (i && all.pids[i] == all.pids[i - 1])
 			continue;
