@@ -140,7 +140,8 @@ $(B)/pinbroker: LDLIBS += $(CLIENT_LIBS)
 $(B)/unit: $(call obj,$(unit))
 # tests/unit/faults.h, cgm_fixture.h, test_fdstore.c
 $(B)/unit: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc getsockopt recvmsg \
-	cgroup_modify_cgroup cgroup_new_cgroup gate_spare_restore gate_spare_each)
+	cgroup_add_controller cgroup_add_value_string cgroup_free cgroup_modify_cgroup \
+	cgroup_new_cgroup gate_spare_restore gate_spare_each)
 $(B)/unit: LDLIBS += $(TEST_LIBS) $(DAEMON_LIBS) $(CLIENT_LIBS)
 $(B)/tests/vmm: $(call obj,$(vmm))
 $(B)/tests/activate: $(call obj,$(activate))

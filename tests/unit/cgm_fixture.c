@@ -20,11 +20,25 @@ static void (*before_write)(struct cgm_fixture *fixture);
 static struct cgm_fixture *before_write_arg;
 static const char *write_root; /* of the fixture there is */
 
-static char write_path[CGM_PATH_MAX]; /* what cannot be asked for in 2.0 */
+/* What libcgroup is told, one write at a time. */
+struct cgroup {
+	char path[CGM_PATH_MAX];
+};
 
-struct cgroup *__real_cgroup_new_cgroup(const char *path);
+struct cgroup_controller {
+	char file[64];
+	char text[64];
+};
+
+static struct cgroup fake_group;
+static struct cgroup_controller fake_controller;
+
 struct cgroup *__wrap_cgroup_new_cgroup(const char *path);
+struct cgroup_controller *__wrap_cgroup_add_controller(struct cgroup *group, const char *name);
+int __wrap_cgroup_add_value_string(struct cgroup_controller *controller, const char *file,
+				   const char *text);
 int __wrap_cgroup_modify_cgroup(struct cgroup *group);
+void __wrap_cgroup_free(struct cgroup **group);
 
 static void name_of(const struct cgm_fixture *fixture, const char *path, const char *file,
 		    char ret_name[static PATH_MAX])
@@ -136,43 +150,51 @@ void cgm_fixture_before_write(void (*fn)(struct cgm_fixture *fixture), struct cg
 	before_write_arg = fixture;
 }
 
-/* Like the library: one code for whatever open(2) says, and errno. */
-static int write_value(struct cgroup_controller *controller)
+struct cgroup *__wrap_cgroup_new_cgroup(const char *path)
 {
-	CLEANUP(freep) char *value = NULL;
-	CLEANUP(fd_closep) int fd = -1;
-	char name[CGM_PATH_MAX + 128], *file = cgroup_get_value_name(controller, 0);
+	(void)snprintf(fake_group.path, sizeof(fake_group.path), "%s", path);
+	return &fake_group;
+}
 
-	CU_ASSERT_EQUAL_FATAL(cgroup_get_value_string(controller, file, &value), 0);
-	(void)snprintf(name, sizeof(name), "%s%s/%s", write_root, write_path, file);
+struct cgroup_controller *__wrap_cgroup_add_controller(struct cgroup *group, const char *name)
+{
+	CU_ASSERT_PTR_EQUAL(group, &fake_group);
+	CU_ASSERT(strcmp(name, "memory") == 0 || strcmp(name, "hugetlb") == 0 ||
+		  strcmp(name, "cgroup") == 0);
+	return &fake_controller;
+}
+
+int __wrap_cgroup_add_value_string(struct cgroup_controller *controller, const char *file,
+				   const char *text)
+{
+	(void)snprintf(controller->file, sizeof(controller->file), "%s", file);
+	(void)snprintf(controller->text, sizeof(controller->text), "%s", text);
+	return 0;
+}
+
+/* Like the library's: one code for whatever open(2) says, and errno. */
+int __wrap_cgroup_modify_cgroup(struct cgroup *group)
+{
+	void (*before)(struct cgm_fixture * fixture) = before_write;
+	char name[CGM_PATH_MAX + 128];
+	CLEANUP(fd_closep) int fd = -1;
+
+	before_write = NULL;
+	if (before)
+		before(before_write_arg);
+	(void)snprintf(name, sizeof(name), "%s%s/%s", write_root, group->path,
+		       fake_controller.file);
 	fd = open(name, O_RDWR | O_TRUNC | O_CLOEXEC);
 	if (fd >= 0 && !fail_errno)
-		return dprintf(fd, "%s\n", value) < 0 ? ECGOTHER : 0;
+		return dprintf(fd, "%s\n", fake_controller.text) < 0 ? ECGOTHER : 0;
 	if (fail_errno)
 		errno = fail_errno;
 	fail_errno = 0;
 	return ECGROUPVALUENOTEXIST;
 }
 
-struct cgroup *__wrap_cgroup_new_cgroup(const char *path)
+void __wrap_cgroup_free(struct cgroup **group)
 {
-	(void)snprintf(write_path, sizeof(write_path), "%s", path);
-	return __real_cgroup_new_cgroup(path);
-}
-
-int __wrap_cgroup_modify_cgroup(struct cgroup *group)
-{
-	static const char *const controllers[] = {"memory", "hugetlb", "cgroup"};
-	void (*before)(struct cgm_fixture * fixture) = before_write;
-
-	before_write = NULL;
-	if (before)
-		before(before_write_arg);
-	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
-		struct cgroup_controller *controller = cgroup_get_controller(group, controllers[i]);
-
-		if (controller)
-			return write_value(controller);
-	}
-	return ECGROUPSUBSYSNOTMOUNTED;
+	CU_ASSERT_PTR_EQUAL(*group, &fake_group);
+	*group = NULL;
 }
