@@ -50,8 +50,9 @@ void cgm_place_reason(const struct cgm_place *place, char *ret_text, size_t size
  *
  * Return: 0, also if it is there; -EBUSY: one above has processes; -ENOTSUP: a threaded one is
  * above; -ENODATA: one above does not have the memory controller to give; -ENAMETOOLONG: more than
- * CGM_DEPTH_MAX above; -EINVAL: the root; -EACCES, -errno. What was made on the way is removed
- * again, the controllers stay switched on.
+ * CGM_DEPTH_MAX above; -EINVAL: the root; -EACCES: also directly below the root, whose directory
+ * its owner may not write (mode 0555) without CAP_DAC_OVERRIDE; -errno. What was made on the way is
+ * removed again, the controllers stay switched on.
  */
 int cgm_place_make(const struct cgm_tree *tree, const char *path, struct cgm_name *ret_name);
 

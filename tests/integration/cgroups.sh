@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: TMO=1200
 # What cgroup/ reads and writes, in the kernel's own hierarchy: by a process with the privileges of
 # the daemon, under its filter of system calls.
 # shellcheck source=tests/integration/lib.bash
@@ -130,6 +131,7 @@ like "below usage" "$(cgroups set /t/used $memory_max 4096)" '^set [0-9]{8}$'
 ((used - $(cat $top/t/used/memory.max) < mib)) || fail "memory.max is below what is in use"
 is "killed" "$(grep oom_kill\  $top/t/used/memory.events)" "oom_kill 0"
 is "what is left of it" "$(cgroups usage /t/used | grep shmem)" "shmem $((32 * mib))"
+says "room again" "set max" set /t/used $memory_max max
 echo 8 >/proc/sys/vm/nr_hugepages
 (inside /t/used fallocate -l 6M /dev/hugepages/used)
 is "huge pages in use" "$(cgroups usage /t/used | tail -n 1)" "huge $((6 * mib))"
