@@ -239,7 +239,7 @@ made /t/oom
 cgroups set /t/oom $memory_max $((16 * mib)) >/dev/null
 background "${capable[@]}" --confined events /t/oom
 child_wait '^ready max 0 oom 0 oom_kill 0'
-(inside /t/oom tail /dev/zero) 2>/dev/null && fail "the hog was not killed"
+{ (inside /t/oom tail /dev/zero); } 2>/dev/null && fail "the hog was not killed"
 child_wait 'oom_kill 1$'
 rmdir $top/t/oom # of which no file tells
 echo >&8
