@@ -100,10 +100,13 @@ static int bus_open_direct(sd_bus **ret_bus)
 /* A connection that was lost meanwhile is noticed here, so that no question is lost with it. */
 static bool manager_connected(struct cgm_manager *manager)
 {
-	int n = manager->bus ? 1 : 0;
+	int n;
 
-	while (n > 0)
+	if (!manager->bus)
+		return false;
+	do
 		n = sd_bus_process(manager->bus, NULL);
+	while (n > 0);
 	if (n < 0 || sd_bus_is_open(manager->bus) <= 0)
 		manager_disconnect(manager);
 	return manager->bus;
