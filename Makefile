@@ -91,6 +91,7 @@ client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
 cgroups := tests/integration/cgroups.c daemon/sandbox_calls.c $(cgroup)
+eater := tests/integration/eater.c accounting/size.c
 flood := tests/integration/flood.c $(addprefix tests/bench/,grant.c samples.c) common/fdmsg.c \
 	common/proto.c common/sys.c
 gate := $(addprefix tests/integration/gate,.c _argument.c _call.c _command.c _crowd.c _fault.c \
@@ -149,6 +150,7 @@ $(B)/tests/client: $(call obj,$(client))
 $(B)/tests/attack: $(call obj,$(attack))
 $(B)/tests/cgroups: $(call obj,$(cgroups))
 $(B)/tests/cgroups: LDLIBS += $(DAEMON_LIBS)
+$(B)/tests/eater: $(call obj,$(eater))
 $(B)/tests/flood: $(call obj,$(flood))
 $(B)/tests/gate: $(call obj,$(gate))
 $(B)/tests/holder: $(call obj,$(holder))
@@ -163,7 +165,7 @@ $(B)/tests/prey: $(call obj,$(prey))
 $(B)/tests/prey: LDLIBS += $(DAEMON_LIBS)
 $(B)/tests/store: $(call obj,$(store))
 $(B)/tests/store: LDLIBS += $(DAEMON_LIBS)
-test_programs := $(addprefix $(B)/tests/,activate attack cgroups client flood gate holder inject killer manager \
+test_programs := $(addprefix $(B)/tests/,activate attack cgroups client eater flood gate holder inject killer manager \
 	noise pace prey store vmm)
 $(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
@@ -316,7 +318,7 @@ vm-shell: all $(test_programs)
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
-	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(cgroups) $(client) $(flood) \
+	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(cgroups) $(client) $(eater) $(flood) \
 	$(gate) $(holder) $(inject) $(killer) $(manager) $(noise) $(pace) $(prey) $(store))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
