@@ -369,6 +369,55 @@ static void sums_are_refused_one_above(void)
 	}
 }
 
+/* What contexts that are no sessions have pinned is the host's memory, too. */
+static void others_count_for_host_reserve(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t host, others;
+		bool unchecked;
+		enum refusal refusal;
+	} cases[] = {
+		{"as much as fits", 190 * GIB, 1 * GIB, false, REFUSAL_NONE},
+		{"one above", 190 * GIB, 1 * GIB + 1, false, REFUSAL_HOST_RESERVE},
+		{"others alone", 0, 191 * GIB + 1, false, REFUSAL_HOST_RESERVE},
+		{"a sum that wraps", 8 * GIB, UINT64_MAX - GIB, false, REFUSAL_HOST_RESERVE},
+		{"reserve off", 0, 999 * GIB, true, REFUSAL_NONE},
+	};
+	struct world w;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct admission_change change = {
+			.policy = &w.policy, .policy_name = w.name, .uid = 1000};
+
+		world_init(&w); /* asks for 9G */
+		w.set.host_reserve_checked = !cases[i].unchecked;
+		w.sums.host = cases[i].host;
+		w.sums.others = cases[i].others;
+		CHECK(cases[i].name, world_decide(&w) == cases[i].refusal);
+		w.policy.user_limit = POLICY_UNLIMITED;
+		w.sums.user = 8 * GIB; /* and so for one that has 8G and wants 9G */
+		w.sums.host += 8 * GIB;
+		admission_raise(&w.set, &w.sums, 8 * GIB, 9 * GIB, &change);
+		CHECK(cases[i].name, change.refusal == cases[i].refusal);
+	}
+}
+
+/* A refusal says whose memory it is, and only then. */
+static void others_are_named_where_they_count(void)
+{
+	struct world w;
+
+	world_init(&w);
+	make_host_full(&w);
+	CU_ASSERT_EQUAL(world_decide(&w), REFUSAL_HOST_RESERVE);
+	CU_ASSERT_PTR_NULL(strstr(w.admission.text, "others"));
+	w.sums.host = 100 * GIB;
+	w.sums.others = 92 * GIB;
+	CU_ASSERT_EQUAL(world_decide(&w), REFUSAL_HOST_RESERVE);
+	CU_ASSERT_PTR_NOT_NULL(strstr(w.admission.text, "and the 92G that others have pinned"));
+}
+
 static void accounting_is_the_policys(void)
 {
 	static const struct {
@@ -561,6 +610,8 @@ static const CU_TestInfo tests[] = {
 	{"without a policy nothing else is looked at", nobody_without_a_policy},
 	{"the limit is the smaller of the policy's and auto", limit_is_the_smaller_of_two},
 	{"sums are refused one byte above, never by wrapping", sums_are_refused_one_above},
+	{"what others have pinned counts for host-reserve", others_count_for_host_reserve},
+	{"what others have pinned is said where it counts", others_are_named_where_they_count},
 	{"accounting is the policy's, or chosen if any", accounting_is_the_policys},
 	{"each device is looked at", each_device_is_looked_at},
 	{"the order of devices does not matter", order_of_devices_does_not_matter},

@@ -36,6 +36,7 @@ static void test_values(void)
 	CU_ASSERT_EQUAL(set->unmanaged_limit, 512ULL << 20);
 	CU_ASSERT_TRUE(set->require_gate);
 	CU_ASSERT_EQUAL(set->slip, POLICY_SLIP_KILL);
+	CU_ASSERT_STRING_EQUAL(set->top_cgroup, "/machine.slice");
 	CU_ASSERT_EQUAL_FATAL(set->n_policies, 2);
 	p = &set->policies[0];
 	CU_ASSERT_STRING_EQUAL(p->name, "tenants");
@@ -70,6 +71,7 @@ static void test_values(void)
 	CU_ASSERT_TRUE(p->require_reset);
 	CU_ASSERT_TRUE(p->allow_test_commands);
 	CU_ASSERT_EQUAL(p->mirror, POLICY_MIRROR_BOTH);
+	CU_ASSERT_STRING_EQUAL(p->cgroup_parent, "/pinbroker.slice");
 	CU_ASSERT_EQUAL(p->headroom, GIB);
 	CU_ASSERT_EQUAL(p->migration_buffers, 2 * GIB);
 	p = &set->policies[1];
@@ -101,6 +103,7 @@ static void test_defaults(void)
 	CU_ASSERT_EQUAL(set->unmanaged, POLICY_UNMANAGED_ALLOW);
 	CU_ASSERT_FALSE(set->require_gate);
 	CU_ASSERT_EQUAL(set->slip, POLICY_SLIP_REPORT);
+	CU_ASSERT_STRING_EQUAL(set->top_cgroup, "");
 	CU_ASSERT_EQUAL_FATAL(set->n_policies, 1);
 	p = &set->policies[0];
 	CU_ASSERT_EQUAL(p->groups.n_written, 0);
@@ -117,6 +120,7 @@ static void test_defaults(void)
 	CU_ASSERT_FALSE(p->require_reset);
 	CU_ASSERT_FALSE(p->allow_test_commands);
 	CU_ASSERT_EQUAL(p->mirror, POLICY_MIRROR_OFF);
+	CU_ASSERT_STRING_EQUAL(p->cgroup_parent, "");
 	CU_ASSERT_EQUAL(p->headroom, 512 * MIB);
 	CU_ASSERT_EQUAL(p->migration_buffers, POLICY_UNLIMITED);
 }
@@ -233,6 +237,26 @@ static const struct {
 	{"a cgroup has no empty component", "cgroups = {\"/a//b\"}", "main:5: error: not a cgroup"},
 	{"the root cgroup", "cgroups = {\"/\"}", NULL},
 	{"an empty cgroup is an error", "cgroups = {\"\"}", "main:5: error: an entry is empty"},
+	{"cgroup-parent may be none", "cgroup-parent = none", NULL},
+	{"cgroup-parent may be deep", "cgroup-parent = \"/a/b.c/d-e\"", NULL},
+	{"cgroup-parent given twice is an error", "cgroup-parent = none\ncgroup-parent = none",
+	 "main:6: error: cgroup-parent is given twice"},
+	{"cgroup-parent begins with a slash", "cgroup-parent = pinbroker.slice",
+	 "main:5: error: cgroup-parent: \"pinbroker.slice\" is not a cgroup's path"},
+	{"cgroup-parent does not end with a slash", "cgroup-parent = \"/a/\"",
+	 "main:5: error: not a cgroup"},
+	{"cgroup-parent has no empty component", "cgroup-parent = \"/a//b\"",
+	 "main:5: error: not a cgroup"},
+	{"cgroup-parent is not empty", "cgroup-parent = \"\"", "main:5: error: not a cgroup"},
+	{"cgroup-parent is not the root", "cgroup-parent = \"/\"",
+	 "main:5: error: cgroup-parent: \"/\" cannot have limits"},
+	{"cgroup-parent does not lead upwards", "cgroup-parent = \"/a/../b\"",
+	 "main:5: error: cannot have limits"},
+	{"cgroup-parent is no list", "cgroup-parent = {\"/a\"}",
+	 "main:5: error: unexpected token '{'"},
+	{"top-cgroup does not belong in a block", "top-cgroup = none",
+	 "main:5: error: unknown key"},
+
 	{"a device is not a path", "devices = {\"/dev/vfio/devices/vfio0\"}",
 	 "main:5: error: is a path"},
 	{"a device without its domain is a warning", "devices = {\"65:00.0\"}",
