@@ -77,16 +77,10 @@ library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_m
 command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
 	cmd_run.c cmd_status.c cmd_top.c cmd_trace.c explain_config.c explanation.c launch.c \
 	mirror.c output.c placeholder.c request.c screen.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
-unit := $(addprefix tests/unit/,broker_fixture.c captured.c cgm_fixture.c child.c fake_devices.c fake_sys.c \
-	faults.c \
-	lib_fixture.c loop_fixture.c main.c policy_fixture.c record_fixture.c) record_fixture.c stage.c) \
-	$(patsubst %,tests/unit/test_%.c,admission bucket budget capable cdev cgm_group cgm_place cgm_tree closer cmd_mirror commands \
-	conffile connection device fdmsg fdstore gate_index gate_pool gate_spare glob grant host host_report iommu ledger lib_host lib_mirror lib_order lib_status \
-	lib_trace libpinbroker limits listener lobby log loop loop_epoll loop_timer loop_uring mirror_math order \
-	output owner owner_rule placeholder policy policy_files policy_match procfs proto proto_mirror \
-	record request restore sandbox screen session setting size trace) \
+# A file in tests/unit/ is a suite or a fixture: all of them belong to it.
+unit := $(sort $(wildcard tests/unit/*.c)) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
-	client/placeholder.c client/screen.c client/setting.c
+	client/mirror.c client/placeholder.c client/screen.c client/setting.c
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
@@ -139,9 +133,9 @@ $(B)/pinbrokerd: LDLIBS += $(DAEMON_LIBS)
 $(B)/pinbroker: $(call obj,$(command))
 $(B)/pinbroker: LDLIBS += $(CLIENT_LIBS)
 $(B)/unit: $(call obj,$(unit))
-# tests/unit/faults.h, cgm_fixture.h, test_fdstore.c
-$(B)/unit: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc getsockopt recvmsg \
-	cgroup_add_controller cgroup_add_value_string cgroup_free cgroup_modify_cgroup \
+# tests/unit/: faults.h, cgm_fixture.h, fake_clock.h, test_fdstore.c
+$(B)/unit: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc clock_gettime getsockopt \
+	recvmsg cgroup_add_controller cgroup_add_value_string cgroup_free cgroup_modify_cgroup \
 	cgroup_new_cgroup gate_spare_restore gate_spare_each)
 $(B)/unit: LDLIBS += $(TEST_LIBS) $(DAEMON_LIBS) $(CLIENT_LIBS)
 $(B)/tests/vmm: $(call obj,$(vmm))

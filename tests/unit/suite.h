@@ -57,6 +57,7 @@ extern const struct suite suite_loop_epoll;
 extern const struct suite suite_loop_timer;
 extern const struct suite suite_loop_uring;
 extern const struct suite suite_mirror_math;
+extern const struct suite suite_mirror_turn;
 extern const struct suite suite_order;
 extern const struct suite suite_output;
 extern const struct suite suite_owner;
@@ -77,6 +78,7 @@ extern const struct suite suite_session;
 extern const struct suite suite_setting;
 extern const struct suite suite_size;
 extern const struct suite suite_trace;
+extern const struct suite suite_worker;
 
 /* Asserts a condition for a row of a table; a failure names the row. */
 #define CHECK(row, condition) \
