@@ -133,10 +133,14 @@ $(B)/pinbrokerd: LDLIBS += $(DAEMON_LIBS)
 $(B)/pinbroker: $(call obj,$(command))
 $(B)/pinbroker: LDLIBS += $(CLIENT_LIBS)
 $(B)/unit: $(call obj,$(unit))
-# tests/unit/: faults.h, cgm_fixture.h, fake_clock.h, test_fdstore.c
-$(B)/unit: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc clock_gettime getsockopt \
-	recvmsg cgroup_add_controller cgroup_add_value_string cgroup_free cgroup_modify_cgroup \
-	cgroup_new_cgroup gate_spare_restore gate_spare_each)
+# tests/unit/: faults.h, cgm_fixture.h, fake_clock.h, test_fdstore.c, fake_cgroups.h, mirror_fixture.h
+unit_wraps := malloc calloc clock_gettime getsockopt recvmsg gate_spare_restore gate_spare_each \
+	cgroup_add_controller cgroup_add_value_string cgroup_free cgroup_modify_cgroup cgroup_new_cgroup \
+	$(addprefix cgm_,events_open group_find group_limits group_name group_set group_usage \
+	manager_free manager_new manager_set manager_unit place_find place_make place_move \
+	place_remove populated_open pressure_open tree_huge_in_memory tree_open) procfs_cgroup \
+	warden_figures warden_watch worker_free worker_new worker_put worker_start
+$(B)/unit: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(unit_wraps))
 $(B)/unit: LDLIBS += $(TEST_LIBS) $(DAEMON_LIBS) $(CLIENT_LIBS)
 $(B)/tests/vmm: $(call obj,$(vmm))
 $(B)/tests/activate: $(call obj,$(activate))

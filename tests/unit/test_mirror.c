@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* When the mirror looks and writes, and what a cgroup has then; above fake cgroups. */
+#include "daemon/mirror.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "accounting/policy.h"
+#include "common/cleanup.h"
+#include "daemon/loop.h"
+#include "daemon/mirror_private.h"
+#include "daemon/owner.h"
+#include "tests/unit/captured.h"
+#include "tests/unit/mirror_fixture.h"
+#include "tests/unit/record_fixture.h"
+#include "tests/unit/suite.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+#define MANY 100
+
+/* A process in a cgroup of a tree, what its sessions have pinned, and what happened. */
+struct stage {
+	struct mirror_fixture m;
+	struct fake_cgroup *top, *target;
+	struct child child;
+	struct owner *owner;
+	uint64_t pinned;
+	size_t n_written; /* into the target's memory.min */
+	int err; /* of each write */
+};
+
+static uint64_t stage_pinned(uint64_t id, void *arg)
+{
+	const struct stage *s = arg;
+
+	(void)id; /* one has what all have */
+	return s->pinned;
+}
+
+static void stage_written(struct fake_cgroup *group, enum cgm_key key, uint64_t before, void *arg)
+{
+	struct stage *s = arg;
+
+	(void)before;
+	s->n_written += group == s->target && key == CGM_MEMORY_MIN;
+}
+
+static int stage_fails(enum fake_cgroups_call call, const struct fake_cgroup *group, void *arg)
+{
+	const struct stage *s = arg;
+
+	(void)group;
+	return call == FAKE_CGROUPS_SET ? s->err : 0;
+}
+
+static bool stage_init(struct stage *s, bool manager)
+{
+	memset(s, 0, sizeof(*s));
+	if (!mirror_fixture_init(&s->m, manager))
+		return false;
+	s->m.pinned = stage_pinned;
+	s->m.arg = s->m.cgroups.arg = s;
+	s->m.cgroups.written = stage_written;
+	s->m.cgroups.fails = stage_fails;
+	s->top = fake_cgroups_add(&s->m.cgroups, "/top");
+	s->target = fake_cgroups_add(&s->m.cgroups, "/top/vm");
+	s->target->unit = manager;
+	s->target->usage = (struct cgm_usage){.current = 2 * GIB, .anon = GIB, .shmem = GIB};
+	s->owner = mirror_fixture_owner(&s->m, &s->child, s->target);
+	s->pinned = GIB;
+	return true;
+}
+
+static void stage_fini(struct stage *s)
+{
+	(void)child_end(&s->child); /* also after a failure */
+	mirror_fixture_fini(&s->m);
+}
+
+/* Millisecond by millisecond. */
+static void stage_pass(struct stage *s, unsigned int ms)
+{
+	while (ms--) {
+		mirror_fixture_pass(&s->m, 1);
+		mirror_fixture_jobs(&s->m);
+	}
+}
+
+static size_t n_recorded(const struct stage *s)
+{
+	return record_fixture_count(s->m.f.broker->record, RECORD_LIMIT);
+}
+
+/* Whether nothing is changed any more, and nothing is going on. */
+static void check_idle(const struct stage *s)
+{
+	CU_ASSERT_EQUAL(s->target->value[CGM_MEMORY_MIN], 0);
+	CU_ASSERT_EQUAL(s->target->value[CGM_MEMORY_MAX], CGM_NO_LIMIT);
+	CU_ASSERT_EQUAL(s->target->value[CGM_HUGE_MAX_FIRST], CGM_NO_LIMIT);
+	CU_ASSERT_EQUAL(s->top->value[CGM_MEMORY_MIN], 0);
+	CU_ASSERT_EQUAL(n_recorded(s), 0);
+	CU_ASSERT_EQUAL(s->m.f.broker->mirror->queue.timer, LOOP_NONE);
+}
+
+static void limits_come_and_go_with_the_session(void)
+{
+	struct session *session;
+	struct stage s;
+
+	if (!stage_init(&s, false))
+		return;
+	session = mirror_fixture_session(&s.m, s.owner, 4 * GIB);
+	mirror_fixture_settle(&s.m);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB + 512 * MIB);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MAX], 4 * GIB + 512 * MIB);
+	CU_ASSERT_EQUAL(s.target->value[CGM_HUGE_MAX_FIRST], 4 * GIB - (2 * GIB - 512 * MIB));
+	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MIN], GIB + 512 * MIB);
+	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MAX], CGM_NO_LIMIT);
+	CU_ASSERT_EQUAL(n_recorded(&s), 4);
+	mirror_fixture_end(&s.m, session);
+	mirror_fixture_settle(&s.m);
+	check_idle(&s);
+	stage_fini(&s);
+}
+
+/* A change each 100 µs, for two seconds. */
+static void changes_are_gathered(void)
+{
+	struct session *session;
+	struct stage s;
+	size_t n;
+
+	if (!stage_init(&s, false))
+		return;
+	session = mirror_fixture_session(&s.m, s.owner, 4 * GIB);
+	mirror_fixture_settle(&s.m);
+	mirror_fixture_pass(&s.m, 1000);
+	n = s.n_written;
+	s.m.cgroups.n_looks = 0;
+	for (int ms = 0; ms < 2000; ms++) {
+		for (int i = 0; i < 10; i++) {
+			s.pinned = GIB + (uint64_t)(ms % 97) * MIB;
+			mirror_changed(s.m.f.broker->mirror, session);
+		}
+		mirror_fixture_pass(&s.m, 1);
+		mirror_fixture_jobs(&s.m);
+	}
+	CU_ASSERT(s.n_written - n >= 15 && s.n_written - n <= 20);
+	CU_ASSERT(s.m.cgroups.n_looks <= 3 * 20); /* the session, and the one above */
+	s.pinned = GIB / 2;
+	mirror_changed(s.m.f.broker->mirror, session);
+	stage_pass(&s, 200);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB);
+	mirror_fixture_settle(&s.m);
+	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MIN], GIB);
+	mirror_fixture_end(&s.m, session);
+	mirror_fixture_settle(&s.m);
+	check_idle(&s);
+	stage_fini(&s);
+}
+
+/* The worker is in a write that does not end: one look waits for it, however much happens. */
+static void jobs_do_not_pile_up(void)
+{
+	const struct worker_job *job;
+	struct session *session;
+	struct stage s;
+	size_t n = 0;
+
+	if (!stage_init(&s, false))
+		return;
+	session = mirror_fixture_session(&s.m, s.owner, 4 * GIB);
+	for (int i = 0; i < MANY; i++) {
+		mirror_fixture_pass(&s.m, 100);
+		mirror_changed(s.m.f.broker->mirror, session);
+	}
+	for (job = s.m.todo; job; job = job->next)
+		n++;
+	CU_ASSERT_EQUAL(n, 1);
+	CU_ASSERT_EQUAL(s.m.f.broker->mirror->queue.timer, LOOP_NONE);
+	mirror_fixture_end(&s.m, session);
+	mirror_fixture_settle(&s.m);
+	check_idle(&s);
+	stage_fini(&s);
+}
+
+static const CU_TestInfo tests[] = {
+	{"limits come and go with the session", limits_come_and_go_with_the_session},
+	{"changes are gathered, and the last one arrives", changes_are_gathered},
+	{"jobs do not pile up behind one that blocks", jobs_do_not_pile_up},
+	CU_TEST_INFO_NULL,
+};
+
+const struct suite suite_mirror = {"mirror", tests};
