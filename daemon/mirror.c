@@ -94,6 +94,8 @@ void mirror_view_set(struct mirror_view *view)
 		view->again = true;
 		return;
 	}
+	if (view->starved)
+		return; /* it is looked at as soon as it may be */
 	if (view->first)
 		due_ms = now_ms + MIRROR_FIRST_MS;
 	else if (view->looked_ms + mirror_view_wait_ms(view) > now_ms)
@@ -167,6 +169,29 @@ static void mirror_view_looked(struct mirror_view *view)
 		mirror_group_sweep(mirror);
 }
 
+/* Who came first is looked at first, else some never are. */
+static void mirror_starve(struct mirror *mirror, struct mirror_view *view)
+{
+	view->turn.next = NULL;
+	*mirror->starved_end = &view->turn;
+	mirror->starved_end = &view->turn.next;
+	view->starved = true;
+}
+
+static void mirror_unstarve(struct mirror *mirror, struct mirror_view *view)
+{
+	struct mirror_turn **at = &mirror->starved;
+
+	if (!view->starved)
+		return;
+	while (*at != &view->turn)
+		at = &(*at)->next;
+	*at = view->turn.next;
+	if (!*at)
+		mirror->starved_end = at;
+	view->starved = false;
+}
+
 static void mirror_view_run(struct mirror_turn *turn)
 {
 	struct mirror_view *view = container_of(turn, struct mirror_view, turn);
@@ -174,9 +199,7 @@ static void mirror_view_run(struct mirror_turn *turn)
 	struct mirror_look *look;
 
 	if (mirror->n_looks >= MIRROR_LOOKS_MAX) {
-		view->turn.next = mirror->starved;
-		mirror->starved = &view->turn;
-		view->starved = true;
+		mirror_starve(mirror, view);
 		return;
 	}
 	if (!mirror_view_process(view) && !view->group) {
@@ -231,15 +254,15 @@ static void mirror_view_found(struct mirror_view *view, struct mirror_look *look
 		view->again = true; /* it moved while it was looked at */
 }
 
+/* Of some nothing is left to look at. */
 static void mirror_feed_starved(struct mirror *mirror)
 {
-	struct mirror_turn *turn = mirror->starved;
+	while (mirror->starved && mirror->n_looks < MIRROR_LOOKS_MAX) {
+		struct mirror_turn *turn = mirror->starved;
 
-	if (!turn)
-		return;
-	mirror->starved = turn->next;
-	container_of(turn, struct mirror_view, turn)->starved = false;
-	mirror_view_run(turn);
+		mirror_unstarve(mirror, container_of(turn, struct mirror_view, turn));
+		mirror_view_run(turn);
+	}
 }
 
 static void mirror_look_done(struct worker_job *job)
@@ -294,17 +317,6 @@ void mirror_changed(struct mirror *mirror, const struct session *session)
 	mirror_pids_unref(STEAL(mirror->pids));
 	if (session->view)
 		mirror_view_set(session->view);
-}
-
-static void mirror_unstarve(struct mirror *mirror, struct mirror_view *view)
-{
-	struct mirror_turn **at = &mirror->starved;
-
-	if (!view->starved)
-		return;
-	while (*at != &view->turn)
-		at = &(*at)->next;
-	*at = view->turn.next;
 }
 
 void mirror_end(struct mirror *mirror, struct session *session)
@@ -374,6 +386,7 @@ int mirror_new(struct broker *broker, struct mirror **ret_mirror)
 		return -ENOMEM;
 	mirror->broker = broker;
 	mirror->queue.loop = broker->loop;
+	mirror->starved_end = &mirror->starved;
 	err = mirror_open(mirror);
 	if (err)
 		return err;

@@ -28,7 +28,7 @@ struct mirror {
 	bool settled; /* and whatever the record has is known to a group */
 	size_t n_first; /* views that nobody has looked at yet */
 	size_t n_looks; /* in the worker's hands */
-	struct mirror_turn *starved; /* views that wait until there are fewer */
+	struct mirror_turn *starved, **starved_end; /* views that wait until there are fewer */
 	struct mirror_pids *pids; /* of all sessions; NULL: to be made anew */
 	struct mirror_group *groups[MIRROR_BUCKETS];
 	struct mirror_group *top; /* struct policy_set::top_cgroup; NULL: there is none */

@@ -185,10 +185,40 @@ static void jobs_do_not_pile_up(void)
 	stage_fini(&s);
 }
 
+/* More than are looked at together; they change, and end, while they wait. */
+static void all_have_their_turn(void)
+{
+	struct session *sessions[MANY];
+	struct stage s;
+
+	if (!stage_init(&s, false))
+		return;
+	s.m.f.policy->max_sessions = MANY;
+	s.m.f.policy->headroom = 16 * MIB;
+	for (int i = 0; i < MANY; i++)
+		sessions[i] = mirror_fixture_session(&s.m, s.owner, MIB);
+	mirror_fixture_pass(&s.m, 10);
+	for (int i = 0; i < MANY; i++)
+		mirror_changed(s.m.f.broker->mirror, sessions[i]);
+	mirror_fixture_pass(&s.m, 10);
+	for (int i = 0; i < MANY; i += 2)
+		mirror_fixture_end(&s.m, sessions[i]);
+	mirror_fixture_settle(&s.m);
+	for (int i = 1; i < MANY; i += 2)
+		CU_ASSERT_PTR_NOT_NULL(sessions[i]->view->group);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], 2 * GIB + MANY / 2 * 16 * MIB);
+	for (int i = 1; i < MANY; i += 2)
+		mirror_fixture_end(&s.m, sessions[i]);
+	mirror_fixture_settle(&s.m);
+	check_idle(&s);
+	stage_fini(&s);
+}
+
 static const CU_TestInfo tests[] = {
 	{"limits come and go with the session", limits_come_and_go_with_the_session},
 	{"changes are gathered, and the last one arrives", changes_are_gathered},
 	{"jobs do not pile up behind one that blocks", jobs_do_not_pile_up},
+	{"of many sessions all have their turn", all_have_their_turn},
 	CU_TEST_INFO_NULL,
 };
 
