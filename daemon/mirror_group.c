@@ -197,6 +197,7 @@ static void group_write_done(struct worker_job *job)
 	int err = 0;
 
 	group->busy = false;
+	group->worked_ms = broker_now_ms(); /* it may have waited for others */
 	for (size_t i = 0; i < write->n; i++) {
 		const struct mirror_order *order = &write->orders[i];
 

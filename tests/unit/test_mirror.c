@@ -185,6 +185,36 @@ static void jobs_do_not_pile_up(void)
 	stage_fini(&s);
 }
 
+/* A write that was late is no reason for the next one to come sooner. */
+static void rate_holds_behind_a_late_write(void)
+{
+	struct session *session;
+	struct stage s;
+	size_t n;
+
+	if (!stage_init(&s, false))
+		return;
+	session = mirror_fixture_session(&s.m, s.owner, 4 * GIB);
+	mirror_fixture_pass(&s.m, 10);
+	CU_ASSERT_TRUE(mirror_fixture_work(&s.m) && mirror_fixture_tell(&s.m)); /* the look */
+	mirror_fixture_pass(&s.m, 0);
+	CU_ASSERT_PTR_NOT_NULL(s.m.todo); /* the write */
+	s.pinned = GIB / 2;
+	mirror_changed(s.m.f.broker->mirror, session);
+	mirror_fixture_pass(&s.m, 99); /* it waits for others */
+	n = s.n_written;
+	mirror_fixture_jobs(&s.m);
+	CU_ASSERT_EQUAL(s.n_written, n + 1);
+	stage_pass(&s, 99);
+	CU_ASSERT_EQUAL(s.n_written, n + 1);
+	mirror_fixture_settle(&s.m);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB);
+	mirror_fixture_end(&s.m, session);
+	mirror_fixture_settle(&s.m);
+	check_idle(&s);
+	stage_fini(&s);
+}
+
 /* More than are looked at together; they change, and end, while they wait. */
 static void all_have_their_turn(void)
 {
@@ -218,6 +248,7 @@ static const CU_TestInfo tests[] = {
 	{"limits come and go with the session", limits_come_and_go_with_the_session},
 	{"changes are gathered, and the last one arrives", changes_are_gathered},
 	{"jobs do not pile up behind one that blocks", jobs_do_not_pile_up},
+	{"the rate holds behind a write that was late", rate_holds_behind_a_late_write},
 	{"of many sessions all have their turn", all_have_their_turn},
 	CU_TEST_INFO_NULL,
 };
