@@ -415,6 +415,8 @@ void mirror_free(struct mirror *mirror)
 	if (!mirror)
 		return;
 	for (struct session *s = session_after(mirror->broker->sessions, 0); s; s = s->newer) {
+		if (s->view)
+			mirror_turn_cancel(&mirror->queue, &s->view->turn);
 		free(s->view);
 		s->view = NULL;
 	}

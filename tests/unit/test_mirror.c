@@ -244,12 +244,29 @@ static void all_have_their_turn(void)
 	stage_fini(&s);
 }
 
+/* A sanitizer sees a turn of what is gone. */
+static void end_forgets_what_is_queued(void)
+{
+	struct stage s;
+
+	if (!stage_init(&s, false))
+		return;
+	(void)mirror_fixture_session(&s.m, s.owner, GIB);
+	mirror_fixture_pass(&s.m, 10);
+	CU_ASSERT_TRUE(mirror_fixture_work(&s.m) && mirror_fixture_tell(&s.m)); /* two cgroups */
+	(void)mirror_fixture_session(&s.m, s.owner, GIB);
+	(void)mirror_fixture_session(&s.m, s.owner, GIB);
+	CU_ASSERT_PTR_NOT_NULL(s.m.f.broker->mirror->queue.first->next->next);
+	stage_fini(&s);
+}
+
 static const CU_TestInfo tests[] = {
 	{"limits come and go with the session", limits_come_and_go_with_the_session},
 	{"changes are gathered, and the last one arrives", changes_are_gathered},
 	{"jobs do not pile up behind one that blocks", jobs_do_not_pile_up},
 	{"the rate holds behind a write that was late", rate_holds_behind_a_late_write},
 	{"of many sessions all have their turn", all_have_their_turn},
+	{"the end forgets what is queued", end_forgets_what_is_queued},
 	CU_TEST_INFO_NULL,
 };
 
