@@ -201,6 +201,14 @@ static uint64_t plan_value(const struct mirror_group *group, enum cgm_key key, u
 	return mirror_max_under(wanted, original, group->usage.huge[key - CGM_HUGE_MAX_FIRST]);
 }
 
+bool mirror_plan_is_ours(const struct record_limit *body, uint64_t now)
+{
+	if (now == body->ours || now == body->next)
+		return true;
+	return body->key != CGM_MEMORY_MIN && body->next != body->ours && now > body->next &&
+	       now < body->original;
+}
+
 /*
  * What is neither ours nor what was there when ours was written is somebody else's: it stays, now
  * and at the end. The service manager may not have come to it yet.
@@ -213,10 +221,10 @@ static void plan_look_for_others(struct mirror_group *group, enum cgm_key key)
 
 	if (!body)
 		return;
-	if (limit->now == body->next)
-		body->ours = body->next; /* a daemon before was killed behind its write */
-	if (limit->now == body->ours) {
-		body->before = body->ours;
+	if (mirror_plan_is_ours(body, limit->now)) {
+		if (limit->now != body->ours)
+			body->next = limit->now; /* by a daemon that was killed behind its write */
+		body->before = body->ours = limit->now;
 		return;
 	}
 	if (limit->now == body->before || limit->now == body->original)
@@ -306,7 +314,10 @@ static void plan_failed(struct mirror_group *group, const struct mirror_order *o
 		log_warning("%s of cgroup %s cannot be set to %llu: %s", name, group->name->path,
 			    (unsigned long long)order->value, strerror(-order->err));
 	limit->err = order->err;
-	if (body && body->ours == body->original)
+	if (!body || order->err == -ETIMEDOUT) /* the service manager may do it yet */
+		return;
+	body->next = body->ours;
+	if (body->ours == body->original)
 		plan_drop(group, order->key); /* nothing was changed yet */
 }
 

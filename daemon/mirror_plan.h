@@ -8,9 +8,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct mirror_group;
 struct mirror_order;
+struct record_limit;
 
 /* What the record has of it is the group's from here on. */
 void mirror_plan_claim(struct mirror_group *group);
@@ -25,6 +27,15 @@ void mirror_plan_sum(struct mirror_group *group);
  * By limits that were just read. All of it is in the record then. Return: how many.
  */
 size_t mirror_plan_orders(struct mirror_group *group, struct mirror_order *ret_orders);
+
+/**
+ * mirror_plan_is_ours() - whether what is there was written by a daemon, this one or one before
+ *
+ * One that was killed behind its write had not come to record by how much a maximum was raised, to
+ * what was in use: any from what was to be written up to the original is its, where that is the
+ * state of the record.
+ */
+bool mirror_plan_is_ours(const struct record_limit *body, uint64_t now);
 
 /* It was, or failed. */
 void mirror_plan_written(struct mirror_group *group, const struct mirror_order *order);

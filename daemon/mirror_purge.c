@@ -9,6 +9,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "daemon/mirror.h"
+#include "daemon/mirror_plan.h"
 #include "daemon/mirror_work.h"
 #include "daemon/procfs.h"
 #include "daemon/record.h"
@@ -70,8 +71,7 @@ static int purge_limit(const struct purge *purge, const struct record_limit *bod
 		return 0;
 	if (err)
 		return err;
-	if (!limits.known[order.key] ||
-	    (limits.value[order.key] != body->ours && limits.value[order.key] != body->next))
+	if (!limits.known[order.key] || !mirror_plan_is_ours(body, limits.value[order.key]))
 		return 0;
 	has_unit = purge->tools.manager && cgm_manager_unit(purge->tools.manager, &name, unit) == 0;
 	err = mirror_write_order(&purge->tools, &name, has_unit ? unit : NULL, &order);

@@ -260,6 +260,47 @@ static void end_forgets_what_is_queued(void)
 	stage_fini(&s);
 }
 
+/* The same session, known to another daemon. */
+static struct session *stage_restart(struct stage *s, const struct session *session)
+{
+	uint64_t id = session->id;
+	struct session *found;
+
+	mirror_fixture_restart(&s->m);
+	found = session_find(s->m.f.broker->sessions, id);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(found);
+	s->owner = found->owner;
+	return found;
+}
+
+/* A maximum is raised to what is in use when it is written, and nobody lives to record that. */
+static void raised_maximum_comes_back_after_a_kill(void)
+{
+	struct session *session;
+	struct stage s;
+
+	if (!stage_init(&s, false))
+		return;
+	session = mirror_fixture_session(&s.m, s.owner, GIB);
+	mirror_fixture_pass(&s.m, 10);
+	CU_ASSERT_TRUE(mirror_fixture_work(&s.m) && mirror_fixture_tell(&s.m)); /* the look */
+	mirror_fixture_pass(&s.m, 0);
+	s.target->usage.current = 3 * GIB;
+	while (mirror_fixture_work(&s.m)) /* the write is told to nobody */
+		;
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MAX], 3 * GIB);
+	session = stage_restart(&s, session);
+	mirror_fixture_settle(&s.m);
+	s.target->usage.current = GIB;
+	mirror_changed(s.m.f.broker->mirror, session);
+	mirror_fixture_settle(&s.m);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MAX], GIB + 512 * MIB);
+	mirror_fixture_end(&s.m, session);
+	mirror_fixture_settle(&s.m);
+	check_idle(&s);
+	stage_fini(&s);
+}
+
 static const CU_TestInfo tests[] = {
 	{"limits come and go with the session", limits_come_and_go_with_the_session},
 	{"changes are gathered, and the last one arrives", changes_are_gathered},
@@ -267,6 +308,8 @@ static const CU_TestInfo tests[] = {
 	{"the rate holds behind a write that was late", rate_holds_behind_a_late_write},
 	{"of many sessions all have their turn", all_have_their_turn},
 	{"the end forgets what is queued", end_forgets_what_is_queued},
+	{"a maximum that was raised comes back after a kill",
+	 raised_maximum_comes_back_after_a_kill},
 	CU_TEST_INFO_NULL,
 };
 
