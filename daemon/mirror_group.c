@@ -327,6 +327,7 @@ int mirror_group_join(struct mirror_view *view, struct mirror_look *look)
 
 	if (!group)
 		return -ENOMEM;
+	*group->name = look->place.target; /* one of the record's is known by its id alone */
 	if (!group->above)
 		group_link_above(group, &look->place);
 	group_add_view(group, view);

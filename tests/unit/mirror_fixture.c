@@ -124,9 +124,12 @@ bool mirror_fixture_tell(struct mirror_fixture *m)
 {
 	struct worker_job *job = queue_shift(&m->done);
 
-	if (job)
-		job->done(job);
-	return job;
+	if (!job)
+		return false;
+	job->done(job);
+	if (m->told)
+		m->told(m->arg);
+	return true;
 }
 
 void mirror_fixture_jobs(struct mirror_fixture *m)

@@ -22,8 +22,9 @@ struct mirror_fixture {
 	bool started;
 	/* Bytes that a session has pinned; UINT64_MAX: not known. NULL: of none it is. */
 	uint64_t (*pinned)(uint64_t id, void *arg);
-	/* A job was put. NULL: nobody wants to know. */
-	void (*put)(const struct worker_job *job, void *arg);
+	/* A job was put; one was told. NULL: nobody wants to know. */
+	void (*put)(struct worker_job *job, void *arg);
+	void (*told)(void *arg);
 	void *arg;
 };
 
