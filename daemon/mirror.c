@@ -20,6 +20,8 @@
 #include "daemon/mirror_private.h"
 #include "daemon/owner.h"
 #include "daemon/payer.h"
+#include "daemon/place.h"
+#include "daemon/place_work.h"
 #include "daemon/warden.h"
 #include "daemon/worker.h"
 
@@ -404,10 +406,13 @@ int mirror_start(struct mirror *mirror)
 
 static void mirror_drop(struct worker_job *job)
 {
-	if (job->work == mirror_look_work)
+	if (job->work == mirror_look_work) {
 		mirror_look_free(container_of(job, struct mirror_look, job));
-	else
-		free(job); /* first in what it is embedded in */
+		return;
+	}
+	if (job->work == place_removal_work)
+		fd_closep(&container_of(job, struct place_removal, job)->fd);
+	free(job); /* first in what it is embedded in */
 }
 
 void mirror_free(struct mirror *mirror)
@@ -421,6 +426,7 @@ void mirror_free(struct mirror *mirror)
 		s->view = NULL;
 	}
 	mirror_group_free_all(mirror);
+	place_fini(mirror);
 	mirror_queue_fini(&mirror->queue);
 	mirror_pids_unref(mirror->pids);
 	/* A job that is still in hand uses them: then the process is about to end. */

@@ -31,6 +31,7 @@ struct mirror {
 	struct mirror_turn *starved, **starved_end; /* views that wait until there are fewer */
 	struct mirror_pids *pids; /* of all sessions; NULL: to be made anew */
 	struct mirror_group *groups[MIRROR_BUCKETS];
+	struct place_removal *removals; /* of daemon/place.c */
 	struct mirror_group *top; /* struct policy_set::top_cgroup; NULL: there is none */
 };
 

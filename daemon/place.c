@@ -19,14 +19,6 @@
 #include "daemon/request.h"
 #include "daemon/worker.h"
 
-/* A cgroup that is to be removed when whoever is in it leaves. */
-struct place_watch {
-	struct broker *broker;
-	uint64_t id;
-	int fd; /* owned */
-	uint64_t watch;
-};
-
 bool place_is_ours(const struct broker *broker, uint64_t id)
 {
 	uint32_t slot = RECORD_NONE;
@@ -38,8 +30,6 @@ bool place_is_ours(const struct broker *broker, uint64_t id)
 }
 
 /* --- removal */
-
-static void place_remove(struct broker *broker, uint64_t id);
 
 static void place_forget(struct broker *broker, uint64_t id)
 {
@@ -53,31 +43,42 @@ static void place_forget(struct broker *broker, uint64_t id)
 	}
 }
 
-static void place_watch_ready(uint32_t events, void *arg)
+static void place_removal_free(struct place_removal *removal)
 {
-	struct place_watch *watch = arg;
-	struct broker *broker = watch->broker;
-	uint64_t id = watch->id;
+	struct place_removal **at = &removal->broker->mirror->removals;
 
-	(void)events;
-	loop_cancel(broker->loop, &watch->watch);
-	fd_closep(&watch->fd);
-	free(watch);
-	place_remove(broker, id);
+	while (*at != removal)
+		at = &(*at)->next;
+	*at = removal->next;
+	loop_cancel(removal->broker->loop, &removal->watch);
+	fd_closep(&removal->fd);
+	free(removal);
 }
 
-/* Takes over *fd. Without memory it stays until the next start. */
-static void place_wait(struct broker *broker, uint64_t id, int *fd)
+static void place_removal_try(struct place_removal *removal)
 {
-	struct place_watch *watch = calloc(1, sizeof(*watch));
-
-	if (!watch)
+	if (removal->busy) {
+		removal->again = true;
 		return;
-	*watch = (struct place_watch){.broker = broker, .id = id, .fd = *fd};
-	if (loop_watch(broker->loop, watch->fd, POLLPRI, place_watch_ready, watch, &watch->watch))
-		free(watch);
-	else
-		(void)STEAL_FD(*fd);
+	}
+	loop_cancel(removal->broker->loop, &removal->watch);
+	fd_closep(&removal->fd);
+	removal->busy = true;
+	worker_put(removal->broker->mirror->worker, &removal->job);
+}
+
+static void place_left(uint32_t events, void *arg)
+{
+	(void)events;
+	place_removal_try(arg);
+}
+
+/* It stays, and is tried again when another one has gone. */
+static bool place_removal_waits(struct place_removal *removal)
+{
+	return removal->err == -EBUSY && removal->fd >= 0 &&
+	       !loop_watch(removal->broker->loop, removal->fd, POLLPRI, place_left, removal,
+			   &removal->watch);
 }
 
 /* Those above are tried again when one below is gone. */
@@ -87,32 +88,63 @@ static void place_removed(struct worker_job *job)
 	struct broker *broker = removal->broker;
 	int err = removal->err;
 
-	if (err == 0 || err == -ENOENT) {
+	removal->busy = false;
+	if (removal->again) {
+		removal->again = false;
+		place_removal_try(removal);
+	} else if (err == 0 || err == -ENOENT) {
 		place_forget(broker, removal->id);
+		place_removal_free(removal);
 		place_sweep(broker);
-	} else if (err == -EBUSY && removal->fd >= 0) {
-		place_wait(broker, removal->id, &removal->fd);
-	} else if (err != -EBUSY) {
-		log_warning("a cgroup that was made for a session cannot be removed: %s",
-			    strerror(-err));
+	} else if (!place_removal_waits(removal)) {
+		if (err != -EBUSY)
+			log_warning("a cgroup that was made for a session cannot be removed: %s",
+				    strerror(-err));
+		place_removal_free(removal);
 	}
-	fd_closep(&removal->fd);
-	free(removal);
 }
 
-static void place_remove(struct broker *broker, uint64_t id)
+static struct place_removal *place_removal_get(struct broker *broker, uint64_t id)
 {
-	struct place_removal *removal = calloc(1, sizeof(*removal));
+	struct mirror *mirror = broker->mirror;
+	struct place_removal *removal = mirror->removals;
 
+	while (removal && removal->id != id)
+		removal = removal->next;
+	if (removal)
+		return removal;
+	removal = calloc(1, sizeof(*removal));
 	if (!removal)
-		return; /* the next start does it */
+		return NULL;
 	removal->job.work = place_removal_work;
 	removal->job.done = place_removed;
-	removal->tools = &broker->mirror->tools;
+	removal->tools = &mirror->tools;
 	removal->broker = broker;
 	removal->id = id;
 	removal->fd = -1;
-	worker_put(broker->mirror->worker, &removal->job);
+	removal->next = mirror->removals;
+	mirror->removals = removal;
+	return removal;
+}
+
+/* Without memory the next start does it. */
+static void place_remove(struct broker *broker, uint64_t id)
+{
+	struct place_removal *removal = place_removal_get(broker, id);
+
+	if (removal)
+		place_removal_try(removal);
+}
+
+void place_fini(struct mirror *mirror)
+{
+	struct place_removal *next;
+
+	for (struct place_removal *r = mirror->removals; r; r = next) {
+		next = r->next;
+		if (!r->busy)
+			place_removal_free(r);
+	}
 }
 
 void place_end(struct broker *broker, const struct session *session)

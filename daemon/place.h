@@ -13,6 +13,7 @@
 #include "common/proto.h"
 
 struct broker;
+struct mirror;
 struct peer;
 struct session;
 
@@ -27,5 +28,8 @@ void place_end(struct broker *broker, const struct session *session);
 
 /* After a start: what sessions of before have left. */
 void place_sweep(struct broker *broker);
+
+/* Nothing is removed any more; what is in the worker's hands is dropped there. */
+void place_fini(struct mirror *mirror);
 
 #endif

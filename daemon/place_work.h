@@ -43,7 +43,7 @@ struct place_making {
 
 void place_making_work(struct worker_job *job);
 
-/* One of them goes. */
+/* One of them goes; there is one of these for each that is to. */
 struct place_removal {
 	struct worker_job job; /* first */
 	const struct mirror_tools *tools;
@@ -51,6 +51,11 @@ struct place_removal {
 	uint64_t id; /* of the cgroup */
 	int err; /* -EBUSY: somebody is in it, and fd tells when that changes */
 	int fd; /* owned; -1 */
+	/* The loop's. */
+	struct place_removal *next; /* struct mirror::removals */
+	uint64_t watch; /* of fd */
+	bool busy; /* it is in the worker's hands */
+	bool again; /* and to be tried once more */
 };
 
 void place_removal_work(struct worker_job *job);

@@ -64,6 +64,7 @@ extern const struct suite suite_order;
 extern const struct suite suite_output;
 extern const struct suite suite_owner;
 extern const struct suite suite_owner_rule;
+extern const struct suite suite_place;
 extern const struct suite suite_placeholder;
 extern const struct suite suite_policy;
 extern const struct suite suite_policy_files;
