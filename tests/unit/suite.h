@@ -58,6 +58,7 @@ extern const struct suite suite_loop_timer;
 extern const struct suite suite_loop_uring;
 extern const struct suite suite_mirror;
 extern const struct suite suite_mirror_math;
+extern const struct suite suite_mirror_report;
 extern const struct suite suite_mirror_rule;
 extern const struct suite suite_mirror_turn;
 extern const struct suite suite_order;
