@@ -295,7 +295,8 @@ void mirror_begin(struct mirror *mirror, struct session *session)
 	if (!mirror || !mirror->worker)
 		return;
 	mirror_pids_unref(STEAL(mirror->pids));
-	if (session->mirror == POLICY_MIRROR_OFF)
+	/* One that was put below others' sums takes part in these. */
+	if (session->mirror == POLICY_MIRROR_OFF && !place_has(mirror->broker, session))
 		return;
 	view = calloc(1, sizeof(*view));
 	if (!view) {

@@ -126,10 +126,14 @@ static void plan_count(struct mirror_group *above, const struct mirror_limits *g
 	above->below_max = add ? above->below_max + max : above->below_max - max;
 }
 
+/* One that nothing is kept for counts as well: as one without limits. */
 static void plan_give(struct mirror_group *group, const struct mirror_limits *own)
 {
-	bool gives = group->views && !mirror_plan_tracks(group);
+	static const struct mirror_limits none;
+	bool gives = group->views;
 
+	if (mirror_plan_tracks(group))
+		own = &none;
 	if (plan_gives_same(group, own, gives))
 		return;
 	for (struct mirror_group *a = group->above; a; a = a->above) {

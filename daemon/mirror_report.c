@@ -133,7 +133,7 @@ int mirror_serve(struct peer *peer, const struct proto_header *header, const voi
 	     s = s->newer) {
 		size_t n;
 
-		if (!s->view || access_of(peer, s) == ACCESS_NONE)
+		if (!s->view || s->mirror == POLICY_MIRROR_OFF || access_of(peer, s) == ACCESS_NONE)
 			continue;
 		n = report_append(s->view, broker->packet.bytes + len, room - len);
 		head.n += n != 0;

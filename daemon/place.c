@@ -29,6 +29,16 @@ bool place_is_ours(const struct broker *broker, uint64_t id)
 	return false;
 }
 
+bool place_has(const struct broker *broker, const struct session *session)
+{
+	uint32_t slot = RECORD_NONE;
+
+	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE)
+		if (record_at(broker->record, slot)->place.session == session->id)
+			return true;
+	return false;
+}
+
 /* --- removal */
 
 static void place_forget(struct broker *broker, uint64_t id)
@@ -230,7 +240,10 @@ static void place_made(struct worker_job *job)
 	place_note(broker, making, !session || making->err);
 	if (session) {
 		session->placing = false;
-		mirror_changed(broker->mirror, session);
+		if (session->view)
+			mirror_changed(broker->mirror, session);
+		else
+			mirror_begin(broker->mirror, session);
 	}
 	if (peer) {
 		err = place_answer(peer, making);

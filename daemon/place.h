@@ -23,6 +23,9 @@ int place_serve(struct peer *peer, const struct proto_header *header, const void
 /* Whether the broker made it. @id: of a cgroup */
 bool place_is_ours(const struct broker *broker, uint64_t id);
 
+/* Whether it made one for a session. */
+bool place_has(const struct broker *broker, const struct session *session);
+
 /* The session is over: what was made for it goes. */
 void place_end(struct broker *broker, const struct session *session);
 

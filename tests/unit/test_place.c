@@ -38,7 +38,7 @@ static int stage_fails(enum fake_cgroups_call call, const struct fake_cgroup *gr
 	return s->fails_in && --s->fails_in == 0 ? s->err : 0;
 }
 
-static bool stage_init(struct stage *s)
+static bool stage_init_mode(struct stage *s, enum policy_mirror mode)
 {
 	struct proto_open open = broker_fixture_open(FIXTURE_DEVICE, NULL);
 	struct answer answer;
@@ -51,6 +51,7 @@ static bool stage_init(struct stage *s)
 	s->shell = fake_cgroups_add(&s->m.cgroups, "/shell");
 	s->shell->others = true;
 	fake_cgroups_put(&s->m.cgroups, getpid(), s->shell);
+	s->m.f.policy->mirror = mode;
 	s->m.f.policy->cgroup_parent = strdup("/parent");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s->m.f.policy->cgroup_parent);
 	s->fd = broker_fixture_connect(&s->m.f);
@@ -61,6 +62,11 @@ static bool stage_init(struct stage *s)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s->session);
 	mirror_fixture_settle(&s->m);
 	return true;
+}
+
+static bool stage_init(struct stage *s)
+{
+	return stage_init_mode(s, POLICY_MIRROR_BOTH);
 }
 
 static size_t n_places(const struct stage *s)
@@ -391,6 +397,48 @@ static void session_may_end_meanwhile(void)
 	stage_fini(&s);
 }
 
+/* A sum that is no bound for one of those below would be a bound without it. */
+static void sums_are_of_all_below(void)
+{
+	static const struct {
+		const char *name;
+		enum policy_mirror mode; /* of one of two below */
+		bool sums;
+	} cases[] = {
+		{"cap", POLICY_MIRROR_CAP, true},
+		{"protect", POLICY_MIRROR_PROTECT, false},
+		{"track", POLICY_MIRROR_TRACK, false},
+		{"off", POLICY_MIRROR_OFF, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fake_cgroup *user, *other;
+		struct child child;
+		char path[128];
+		struct stage s;
+
+		if (!stage_init_mode(&s, cases[i].mode))
+			return;
+		(void)stage_place(&s, "vm");
+		(void)snprintf(path, sizeof(path), "/parent/tenants/%u", (unsigned int)getuid());
+		user = fake_cgroups_find(&s.m.cgroups, path);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(user);
+		(void)strcat(path, "/other");
+		other = fake_cgroups_add(&s.m.cgroups, path);
+		s.m.f.policy->mirror = POLICY_MIRROR_CAP;
+		(void)mirror_fixture_session(&s.m, mirror_fixture_owner(&s.m, &child, other),
+					     1 << 30);
+		mirror_fixture_settle(&s.m);
+		CHECK(cases[i].name, other->value[CGM_MEMORY_MAX] != CGM_NO_LIMIT);
+		CHECK(cases[i].name,
+		      (user->value[CGM_MEMORY_MAX] != CGM_NO_LIMIT) == cases[i].sums);
+		CHECK(cases[i].name,
+		      !cases[i].sums || user->value[CGM_MEMORY_MAX] > other->value[CGM_MEMORY_MAX]);
+		(void)child_end(&child);
+		stage_fini(&s);
+	}
+}
+
 /* The broker ends while one is made, one is removed and one waits for whoever is in it. */
 static void end_leaves_no_descriptor(void)
 {
@@ -419,6 +467,7 @@ static const CU_TestInfo tests[] = {
 	{"a name that is taken is refused", name_that_is_taken_is_refused},
 	{"the peer may hang up meanwhile", peer_may_hang_up},
 	{"the session may end meanwhile", session_may_end_meanwhile},
+	{"sums are of all that are below", sums_are_of_all_below},
 	{"the end leaves no descriptor", end_leaves_no_descriptor},
 	CU_TEST_INFO_NULL,
 };
