@@ -86,18 +86,16 @@ static uint64_t mirror_memory_max(const struct mirror_share *share,
 				  const struct mirror_usage *usage)
 {
 	uint64_t elsewhere = usage->huge_in_memory ? 0 : mirror_huge_sum(usage);
-	uint64_t max = limits_add(mirror_less(share->memory, elsewhere), share->besides);
 
-	return mirror_round_up(mirror_larger(max, usage->current));
+	return mirror_round_up(limits_add(mirror_less(share->memory, elsewhere), share->besides));
 }
 
 /* Rounded down, as the kernel does; what is in use is a multiple already. */
 static uint64_t mirror_huge_max(const struct mirror_share *share, const struct mirror_usage *usage,
 				size_t i, uint64_t size)
 {
-	uint64_t huge = mirror_huge_sum(usage);
-	uint64_t memory = mirror_less(usage->current, usage->huge_in_memory ? huge : 0);
-	uint64_t room = mirror_less(share->memory, huge - usage->huge[i]);
+	uint64_t memory = limits_add(usage->anon, usage->shmem); /* cache makes room by itself */
+	uint64_t room = mirror_less(share->memory, mirror_huge_sum(usage) - usage->huge[i]);
 
 	room = mirror_less(room, mirror_less(memory, share->besides));
 	return mirror_larger(room - room % size, usage->huge[i]);
@@ -116,6 +114,9 @@ void mirror_limits(const struct mirror_share *share, const struct mirror_usage *
 	if (!ret_limits->max)
 		return;
 	ret_limits->memory_max = mirror_memory_max(share, usage);
+	ret_limits->raised = ret_limits->memory_max < usage->current;
+	if (ret_limits->raised)
+		ret_limits->memory_max = mirror_round_up(usage->current);
 	for (size_t i = 0; i < MIRROR_HUGE_MAX && huge_size[i]; i++)
 		ret_limits->huge_max[i] = mirror_huge_max(share, usage, i, huge_size[i]);
 }

@@ -51,6 +51,7 @@ struct mirror_usage {
 /* What its limits should be. */
 struct mirror_limits {
 	bool min, max; /* there is a value for it; max: and for those of huge pages */
+	bool raised; /* more is in use than memory.max should be: that is to be looked at again */
 	uint64_t memory_min;
 	uint64_t memory_max;
 	uint64_t huge_max[MIRROR_HUGE_MAX];
@@ -70,8 +71,8 @@ void mirror_add(struct mirror_share *share, const struct mirror_session *session
  *
  * memory.max = limit ÷ factor, less what is in huge pages, + headroom + buffers, and never below
  * current: the kernel would kill for it. hugetlb.SIZE.max = limit ÷ factor, less what is in other
- * sizes and what memory has beyond headroom and buffers: together they stay below the limit. Only
- * if all sessions of the cgroup are capped.
+ * sizes and what anon + shmem have beyond headroom and buffers: together they stay below the limit.
+ * Only if all sessions of the cgroup are capped.
  *
  * Values are multiples of 4 KiB, those of huge pages of their size.
  */

@@ -81,8 +81,9 @@ typedef bool (*cgm_process_fn)(pid_t pid, void *arg);
 /**
  * cgm_group_processes() - every process in a cgroup and below, each once, ascending
  *
- * Return: 0; -ECANCELED: fn ended it; -ENOENT, -ESTALE; -EOPNOTSUPP: it is a threaded one, whose
- * processes are those of its domain; -ENAMETOOLONG: some below have no path; -errno.
+ * Return: 0; -ECANCELED: fn ended it; -E2BIG: there are too many of them, or of cgroups; -ENOENT,
+ * -ESTALE; -EOPNOTSUPP: it is a threaded one, whose processes are those of its domain;
+ * -ENAMETOOLONG: some below have no path; -errno.
  */
 int cgm_group_processes(const struct cgm_tree *tree, const struct cgm_name *name, cgm_process_fn fn,
 			void *arg);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cgroup/file.h"
@@ -34,7 +35,7 @@ static const struct {
 struct level {
 	struct cgm_name name;
 	char type[PLACE_TYPE_MAX]; /* "domain", "domain threaded", "domain invalid", "threaded" */
-	bool memory; /* it has memory.max */
+	bool memory; /* it has memory.max, and that is ours to write */
 	bool protects; /* and memory.min */
 };
 
@@ -66,6 +67,7 @@ static int level_look(const struct cgm_tree *tree, const char *path, size_t len,
 {
 	struct cgm_name *name = &ret_level->name;
 	CLEANUP(fd_closep) int fd = -1;
+	struct stat st;
 	ssize_t n;
 	int err;
 
@@ -77,7 +79,10 @@ static int level_look(const struct cgm_tree *tree, const char *path, size_t len,
 	if (n < 0)
 		return (int)n;
 	ret_level->type[strcspn(ret_level->type, "\n")] = '\0';
-	ret_level->memory = faccessat(fd, "memory.max", F_OK, 0) == 0;
+	/* What a user has made for itself is above nothing of its own: that cannot be escaped to.
+	 */
+	ret_level->memory =
+		fstatat(fd, "memory.max", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == geteuid();
 	ret_level->protects = faccessat(fd, "memory.min", F_OK, 0) == 0;
 	return 0;
 }
@@ -184,6 +189,10 @@ static int place_judge(const struct cgm_tree *tree, const pid_t *pids, size_t n_
 	if (place->machine)
 		return 0;
 	err = cgm_group_processes(tree, &place->target, others_look, &others);
+	if (err == -E2BIG) {
+		place->verdict = CGM_CROWD;
+		return 0;
+	}
 	if (err != -ECANCELED)
 		return err == -ESTALE ? -ENOENT : err;
 	place->verdict = CGM_OTHERS;
@@ -256,6 +265,9 @@ void cgm_place_reason(const struct cgm_place *place, char *ret_text, size_t size
 	case CGM_OTHERS:
 		(void)snprintf(ret_text, size, "process %d is of no session, and in it, too: %s",
 			       (int)place->other, path);
+		return;
+	case CGM_CROWD:
+		(void)snprintf(ret_text, size, "too many processes or cgroups are in it: %s", path);
 		return;
 	case CGM_TOO_DEEP:
 		(void)snprintf(ret_text, size, "it has more than %d cgroups above", CGM_DEPTH_MAX);

@@ -19,6 +19,7 @@ enum cgm_verdict {
 	CGM_LOGIN, /* a login's scope, or the session manager's own cgroup */
 	CGM_OTHERS, /* somebody else's process is in it: struct cgm_place::other */
 	CGM_TOO_DEEP,
+	CGM_CROWD, /* too many processes or cgroups are in it to look at each */
 	CGM_VERDICTS,
 };
 

@@ -13,10 +13,14 @@
 #include "cgroup/walk.h"
 #include "common/cleanup.h"
 
+#define PROCESSES_MAX 4096 /* a machine has some hundred: this bounds what one look takes */
+#define PROCESSES_CGROUPS_MAX 2048
+
 /* All are taken down first: one that moves meanwhile would be told twice, or be read twice. */
 struct processes {
 	const struct cgm_tree *tree;
 	const struct cgm_name *from;
+	size_t n_cgroups;
 	pid_t *pids; /* owned */
 	size_t n_pids;
 	size_t max_pids;
@@ -24,6 +28,8 @@ struct processes {
 
 static int processes_add(struct processes *all, pid_t pid)
 {
+	if (all->n_pids == PROCESSES_MAX)
+		return -E2BIG;
 	if (all->n_pids == all->max_pids) {
 		const size_t max = all->max_pids ? 2 * all->max_pids : 64;
 		pid_t *pids = reallocarray(all->pids, max, sizeof(*pids));
@@ -75,7 +81,7 @@ static int processes_of(struct processes *all, const struct cgm_name *name)
 static int processes_visit(const struct cgm_name *name, void *arg)
 {
 	struct processes *all = arg;
-	int err = processes_of(all, name);
+	int err = all->n_cgroups++ < PROCESSES_CGROUPS_MAX ? processes_of(all, name) : -E2BIG;
 
 	if (name == all->from)
 		return err;

@@ -22,10 +22,15 @@
 #include "daemon/payer.h"
 #include "daemon/place.h"
 #include "daemon/place_work.h"
+#include "daemon/record.h"
 #include "daemon/warden.h"
 #include "daemon/worker.h"
 
 #define MIRROR_LOOKS_MAX 32 /* at a time: each has memory for paths */
+#define MIRROR_FIND_MS 10000 /* a process may have moved, or another have come */
+#define MIRROR_LINE_MS 10000 /* of the log about one session */
+#define MIRROR_FAILED_MS 1000 /* after a look that failed, and twice as long after each more */
+#define MIRROR_FAILED_MAX 6
 #define MIRROR_FIRST_MS 10 /* a client that was granted one session may want the next */
 #define MIRROR_STALE_MAX 10 /* readings of no quiet moment, then there is one in a second */
 #define MIRROR_STALE_MS 1000
@@ -43,6 +48,8 @@ static size_t mirror_pids_of(const struct session *session, pid_t *pids)
 {
 	size_t n = 0;
 
+	if (!session->view || session->mirror == POLICY_MIRROR_OFF)
+		return 0;
 	if (session->owner) {
 		if (pids)
 			pids[n] = session->owner->pid;
@@ -54,7 +61,9 @@ static size_t mirror_pids_of(const struct session *session, pid_t *pids)
 	return n;
 }
 
-/* Those of sessions that are not mirrored, too: they are nobody else's. */
+/*
+ * Those of sessions that are not mirrored are others: nobody has said that they may be limited.
+ */
 static struct mirror_pids *mirror_pids_make(const struct session_table *sessions)
 {
 	struct mirror_pids *pids;
@@ -134,7 +143,31 @@ static const struct owner *mirror_view_process(const struct mirror_view *view)
 	return session->payers ? session->payers->owner : NULL;
 }
 
+/* As the record has it; 0: it has none. */
+static uint64_t mirror_view_target(const struct mirror_view *view)
+{
+	if (view->slot == RECORD_NONE)
+		return 0;
+	return record_at(view->mirror->broker->record, view->slot)->target.cgroup;
+}
+
 static void mirror_look_done(struct worker_job *job);
+
+/* The target is looked for when processes came or went, and now and then: one may have moved. */
+static void mirror_look_for(struct mirror_look *look, struct mirror_view *view)
+{
+	const uint64_t now_ms = broker_now_ms();
+	const struct mirror_group *group = view->group;
+
+	if (group && view->cgroup && now_ms < view->found_ms + MIRROR_FIND_MS) {
+		look->place.target = *group->name;
+		look->cgroup = STEAL(view->cgroup);
+		return;
+	}
+	free(STEAL(view->cgroup));
+	view->found_ms = now_ms;
+	look->pids = mirror_pids(view->mirror);
+}
 
 static struct mirror_look *mirror_view_look(struct mirror_view *view)
 {
@@ -149,13 +182,17 @@ static struct mirror_look *mirror_view_look(struct mirror_view *view)
 	look->session = view->session->id;
 	look->ask_unit = !group || !group->asked_unit;
 	look->open_watches = !group || group->fds.events < 0;
-	if (!owner) {
+	if (owner) {
+		look->pid = owner->pid;
+		look->inode = owner->inode;
+		mirror_look_for(look, view);
+	} else if (group) {
 		look->place.target = *group->name;
-		return look;
+	} else {
+		look->place.target.id = mirror_view_target(view);
+		look->judge = true;
+		look->pids = mirror_pids(mirror);
 	}
-	look->pid = owner->pid;
-	look->inode = owner->inode;
-	look->pids = mirror_pids(mirror);
 	return look;
 }
 
@@ -204,7 +241,7 @@ static void mirror_view_run(struct mirror_turn *turn)
 		mirror_starve(mirror, view);
 		return;
 	}
-	if (!mirror_view_process(view) && !view->group) {
+	if (!mirror_view_process(view) && !view->group && !mirror_view_target(view)) {
 		mirror_view_looked(view);
 		return; /* nobody is left to find it by */
 	}
@@ -214,6 +251,7 @@ static void mirror_view_run(struct mirror_turn *turn)
 	if (!look) {
 		log_warning("session %llx is not mirrored until it changes: no memory",
 			    (unsigned long long)view->session->id);
+		mirror_view_looked(view);
 		return;
 	}
 	view->busy = true;
@@ -221,39 +259,77 @@ static void mirror_view_run(struct mirror_turn *turn)
 	worker_put(mirror->worker, &look->job);
 }
 
-/* There is no target. */
-static void mirror_view_lost(struct mirror_view *view, const struct mirror_look *look)
+/* Its user can bring it about as often as it likes: that fills no log. */
+static void mirror_view_tell(struct mirror_view *view, const char *reason)
 {
-	char reason[MIRROR_REASON_MAX];
+	const uint64_t now_ms = broker_now_ms();
 
-	if (look->err)
-		(void)snprintf(reason, sizeof(reason), "its cgroup cannot be looked at: %s",
-			       strerror(-look->err));
-	else
-		cgm_place_reason(&look->place, reason, sizeof(reason));
-	if (strcmp(reason, view->reason) != 0)
-		log_notice("session %llx is not mirrored: %s",
-			   (unsigned long long)view->session->id, reason);
-	memcpy(view->reason, reason, sizeof(reason));
-	mirror_group_leave(view);
+	if (strcmp(reason, view->reason) == 0)
+		return;
+	memcpy(view->reason, reason, sizeof(view->reason));
+	if (!reason[0] || (view->told_ms && now_ms < view->told_ms + MIRROR_LINE_MS))
+		return;
+	view->told_ms = now_ms;
+	log_notice("session %llx is not mirrored as it should be: %s",
+		   (unsigned long long)view->session->id, reason);
+}
+
+/* Its limits stay as they are: else who has them could shed them by making it fail. */
+static void mirror_view_failed(struct mirror_view *view, int err)
+{
+	char reason[MIRROR_REASON_MAX] = "";
+	unsigned int n = view->n_failed < MIRROR_FAILED_MAX ? view->n_failed : MIRROR_FAILED_MAX;
+
+	if (err == -ENOENT || err == -ESTALE) {
+		view->again = true; /* it moved while it was looked at */
+		return;
+	}
+	(void)snprintf(reason, sizeof(reason), "its cgroup cannot be looked at: %s",
+		       strerror(-err));
+	mirror_view_tell(view, reason);
+	view->n_failed++;
+	mirror_turn_set(&view->mirror->queue, &view->turn,
+			broker_now_ms() + ((uint64_t)MIRROR_FAILED_MS << n));
+}
+
+/*
+ * Once limits are there they stay while the session's process is: nobody sheds them by starting one
+ * that is nobody's child. What the broker has made for a session is that session's, whoever is in
+ * it.
+ */
+static bool mirror_view_stays(const struct mirror_view *view, const struct mirror_look *look)
+{
+	const uint64_t id = look->place.target.id;
+
+	if (look->place.verdict != CGM_OTHERS && look->place.verdict != CGM_CROWD)
+		return false;
+	return id == mirror_view_target(view) || place_is_ours(view->mirror->broker, id);
 }
 
 static void mirror_view_found(struct mirror_view *view, struct mirror_look *look)
 {
+	char reason[MIRROR_REASON_MAX] = "";
+	bool ours = place_is_ours(view->mirror->broker, look->place.target.id);
 	int err = look->err;
 
 	if (err == -ESRCH)
 		return; /* its exit is on the way to the loop */
-	if (!err && look->place.verdict == CGM_TARGET) {
+	if (!err && look->place.verdict != CGM_TARGET && !ours)
+		cgm_place_reason(&look->place, reason, sizeof(reason));
+	if (!err && mirror_view_stays(view, look))
+		look->place.verdict = CGM_TARGET;
+	if (!err && look->place.verdict == CGM_TARGET)
 		err = mirror_group_join(view, look);
-		if (!err)
-			view->reason[0] = '\0';
-		look->err = err;
+	if (err) {
+		mirror_view_failed(view, err);
+		return;
 	}
-	if (err || look->place.verdict != CGM_TARGET)
-		mirror_view_lost(view, look);
-	if (err == -ENOENT || err == -ESTALE)
-		view->again = true; /* it moved while it was looked at */
+	view->n_failed = 0;
+	mirror_view_tell(view, reason);
+	if (look->place.verdict == CGM_TARGET)
+		view->cgroup = STEAL(look->cgroup);
+	else
+		mirror_group_leave(view);
 }
 
 /* Of some nothing is left to look at. */
@@ -307,10 +383,13 @@ void mirror_begin(struct mirror *mirror, struct session *session)
 	view->mirror = mirror;
 	view->session = session;
 	view->turn.run = mirror_view_run;
+	view->slot = RECORD_NONE;
 	view->first = true;
 	mirror->n_first++;
 	session->view = view;
 	mirror_view_set(view);
+	if (!mirror->top && mirror->resumed) /* it may be there by now */
+		mirror_group_set_top(mirror, mirror->broker->policies->top_cgroup);
 }
 
 void mirror_changed(struct mirror *mirror, const struct session *session)
@@ -318,8 +397,24 @@ void mirror_changed(struct mirror *mirror, const struct session *session)
 	if (!mirror || !mirror->worker)
 		return;
 	mirror_pids_unref(STEAL(mirror->pids));
-	if (session->view)
-		mirror_view_set(session->view);
+	if (!session->view)
+		return;
+	free(STEAL(session->view->cgroup));
+	mirror_view_set(session->view);
+}
+
+void mirror_figures(struct mirror *mirror, const struct session *session)
+{
+	if (!mirror || !mirror->worker || !session->view)
+		return;
+	session->view->n_stale = 0;
+	mirror_view_set(session->view);
+}
+
+void mirror_others(struct mirror *mirror)
+{
+	if (mirror && mirror->top)
+		mirror_group_set(mirror->top);
 }
 
 void mirror_end(struct mirror *mirror, struct session *session)
@@ -336,13 +431,34 @@ void mirror_end(struct mirror *mirror, struct session *session)
 	mirror_unstarve(mirror, view);
 	mirror_group_leave(view);
 	mirror_view_looked(view);
+	record_drop(mirror->broker->record, &view->slot);
+	free(view->cgroup);
 	free(view);
+}
+
+/* Sessions whose processes may be gone are found where they were. */
+static void mirror_claim_targets(const struct mirror *mirror)
+{
+	struct record *record = mirror->broker->record;
+	uint32_t slot = RECORD_NONE;
+
+	while ((slot = record_next(record, RECORD_TARGET, slot)) != RECORD_NONE) {
+		const struct session *session = session_find(
+			mirror->broker->sessions, record_at(record, slot)->target.session);
+		uint32_t dropped = slot;
+
+		if (session && session->view && session->view->slot == RECORD_NONE)
+			session->view->slot = slot;
+		else
+			record_drop(record, &dropped);
+	}
 }
 
 void mirror_resumed(struct mirror *mirror)
 {
 	if (!mirror || !mirror->worker)
 		return;
+	mirror_claim_targets(mirror);
 	mirror->resumed = true;
 	if (!mirror->n_first)
 		mirror_group_sweep(mirror);
@@ -355,6 +471,27 @@ void mirror_reload(struct mirror *mirror)
 }
 
 /* --- beginning and end */
+
+/*
+ * What is directly below the root takes CAP_DAC_OVERRIDE to make, which the daemon has until it
+ * serves. It stays: an administrator has named it.
+ */
+static void mirror_make_parents(const struct mirror *mirror)
+{
+	const struct policy_set *set = mirror->broker->policies;
+
+	for (size_t i = 0; i < set->n_policies; i++) {
+		const char *path = set->policies[i].cgroup_parent;
+		struct cgm_name name;
+		int err = 0;
+
+		if (path && path[0])
+			err = cgm_place_make(mirror->tools.tree, path, &name);
+		if (err)
+			log_warning("cgroup-parent %s of policy \"%s\" cannot be made: %s", path,
+				    set->policies[i].name, strerror(-err));
+	}
+}
 
 static int mirror_open(struct mirror *mirror)
 {
@@ -372,6 +509,8 @@ static int mirror_open(struct mirror *mirror)
 	err = cgm_manager_new(&mirror->tools.manager);
 	if (err && err != -ENODEV)
 		return err;
+	if (err) /* else systemd makes them */
+		mirror_make_parents(mirror);
 	return worker_new(mirror->broker->loop, &mirror->worker);
 }
 
@@ -421,8 +560,10 @@ void mirror_free(struct mirror *mirror)
 	if (!mirror)
 		return;
 	for (struct session *s = session_after(mirror->broker->sessions, 0); s; s = s->newer) {
-		if (s->view)
-			mirror_turn_cancel(&mirror->queue, &s->view->turn);
+		if (!s->view)
+			continue;
+		mirror_turn_cancel(&mirror->queue, &s->view->turn);
+		free(s->view->cgroup);
 		free(s->view);
 		s->view = NULL;
 	}

@@ -46,8 +46,14 @@ void mirror_begin(struct mirror *mirror, struct session *session);
 /* All of before are back: what belongs to none of them is put right once they were looked at. */
 void mirror_resumed(struct mirror *mirror);
 
-/* Its numbers, its processes, or what it has changed. Cheap: that is looked at later. */
+/* Its numbers or processes changed. Cheap: it is looked at later. */
 void mirror_changed(struct mirror *mirror, const struct session *session);
+
+/* The same, of what it has mapped and pinned. */
+void mirror_figures(struct mirror *mirror, const struct session *session);
+
+/* What contexts have pinned that are no sessions. */
+void mirror_others(struct mirror *mirror);
 
 /* It is no more. */
 void mirror_end(struct mirror *mirror, struct session *session);

@@ -62,6 +62,7 @@ static void group_put(struct mirror_group *group)
 	while (group && !group_is_needed(group)) {
 		struct mirror_group *above = group->above;
 
+		mirror_plan_forget(group); /* what is somebody else's by now */
 		group_free(group);
 		if (above)
 			above->n_below--;
@@ -163,7 +164,8 @@ static void group_gone(struct mirror_group *group)
 static bool group_may_pass(int err)
 {
 	return err == -EBUSY || err == -EAGAIN || err == -EINTR || err == -ENOMEM ||
-	       err == -ENOSPC || err == -ETIMEDOUT || err == -EIO;
+	       err == -ENOSPC || err == -ETIMEDOUT || err == -EIO || err == -EMFILE ||
+	       err == -ENFILE;
 }
 
 static void group_retry(struct mirror_group *group)
@@ -179,12 +181,12 @@ static void group_retry(struct mirror_group *group)
 /* What a job was for is over: what came meanwhile has its turn. */
 static void group_rest(struct mirror_group *group, int err)
 {
-	if (!err)
+	if (!err && !group->raised)
 		group->n_failed = 0;
 	if (group->again)
 		mirror_group_set(group);
-	else if (err && group_may_pass(err))
-		group_retry(group);
+	else if (group->raised || (err && group_may_pass(err)))
+		group_retry(group); /* nothing tells that less is in use */
 	group->again = false;
 	if (!group->turn.queued)
 		group_put(group);
@@ -227,7 +229,7 @@ static void group_write(struct mirror_group *group)
 	write->n = mirror_plan_orders(group, write->orders);
 	if (!write->n) {
 		free(write);
-		group_rest(group, 0);
+		group_rest(group, group->err);
 		return;
 	}
 	write->job.work = mirror_write_work;
@@ -297,18 +299,36 @@ static void group_run(struct mirror_turn *turn)
 
 /* --- its sessions */
 
-/* Those above: the nearest first. Without memory for one it and those above it are left alone. */
+/*
+ * Those above, the nearest first; once, as sums are counted along them. Without memory for one it
+ * and those above it are left alone.
+ */
 static void group_link_above(struct mirror_group *group, const struct cgm_place *place)
 {
-	for (size_t i = 0; i < place->n_above && !group->above; i++) {
+	for (size_t i = 0; i < place->n_above && !group->linked; i++) {
 		struct mirror_group *above = group_get(group->mirror, &place->above[i]);
 
+		group->linked = true;
 		if (!above)
 			return;
 		group->above = above;
 		above->n_below++;
 		group = above;
 	}
+	group->linked = true;
+}
+
+/* Without room for it a session whose processes are gone has no limits after the next start. */
+static void group_note_target(struct mirror_view *view)
+{
+	struct record *record = view->mirror->broker->record;
+	const union record_body body = {
+		.target = {.session = view->session->id, .cgroup = view->group->name->id}};
+
+	if (view->slot != RECORD_NONE)
+		record_at(record, view->slot)->target.cgroup = body.target.cgroup;
+	else if (record_add(record, RECORD_TARGET, &body, &view->slot))
+		view->slot = RECORD_NONE;
 }
 
 static void group_add_view(struct mirror_group *group, struct mirror_view *view)
@@ -319,6 +339,7 @@ static void group_add_view(struct mirror_group *group, struct mirror_view *view)
 	view->group = group;
 	view->next = group->views;
 	group->views = view;
+	group_note_target(view);
 }
 
 int mirror_group_join(struct mirror_view *view, struct mirror_look *look)
@@ -328,8 +349,7 @@ int mirror_group_join(struct mirror_view *view, struct mirror_look *look)
 	if (!group)
 		return -ENOMEM;
 	*group->name = look->place.target; /* one of the record's is known by its id alone */
-	if (!group->above)
-		group_link_above(group, &look->place);
+	group_link_above(group, &look->place);
 	group_add_view(group, view);
 	group_take_unit(group, look);
 	mirror_event_begin(group, &look->watches);
@@ -386,10 +406,11 @@ static void group_top_done(struct worker_job *job)
 		mirror_look_free(look); /* of a configuration before */
 		return;
 	}
-	if (look->err)
-		log_warning("top-cgroup %s cannot be used: %s", path, strerror(-look->err));
-	else
+	if (!look->err)
 		group = group_get(mirror, &look->place.target);
+	else if (!mirror->top_told) /* each session that begins asks for it again */
+		log_warning("top-cgroup %s cannot be used: %s", path, strerror(-look->err));
+	mirror->top_told = look->err;
 	mirror_look_free(look);
 	if (!group)
 		return;

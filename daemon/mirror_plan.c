@@ -28,6 +28,12 @@ static void plan_drop(struct mirror_group *group, enum cgm_key key)
 	record_drop(group->mirror->broker->record, &group->limits[key].slot);
 }
 
+static void plan_claim(struct mirror_limit *limit, uint32_t slot, const struct record_limit *body)
+{
+	limit->slot = slot;
+	limit->foreign = body->foreign;
+}
+
 void mirror_plan_claim(struct mirror_group *group)
 {
 	struct record *record = group->mirror->broker->record;
@@ -37,14 +43,14 @@ void mirror_plan_claim(struct mirror_group *group)
 		const struct record_limit *body = &record_at(record, slot)->limit;
 
 		if (body->cgroup == group->name->id && body->key < CGM_KEYS)
-			group->limits[body->key].slot = slot;
+			plan_claim(&group->limits[body->key], slot, body);
 	}
 }
 
 bool mirror_plan_holds(const struct mirror_group *group)
 {
 	for (size_t key = 0; key < CGM_KEYS; key++)
-		if (group->limits[key].slot != RECORD_NONE)
+		if (group->limits[key].slot != RECORD_NONE && !group->limits[key].foreign)
 			return true;
 	return false;
 }
@@ -126,14 +132,23 @@ static void plan_count(struct mirror_group *above, const struct mirror_limits *g
 	above->below_max = add ? above->below_max + max : above->below_max - max;
 }
 
+static bool plan_is_not_kept(const struct mirror_limit *limit)
+{
+	return limit->foreign || limit->err;
+}
+
 /* One that nothing is kept for counts as well: as one without limits. */
 static void plan_give(struct mirror_group *group, const struct mirror_limits *own)
 {
 	static const struct mirror_limits none;
+	struct mirror_limits kept = *own;
 	bool gives = group->views;
 
 	if (mirror_plan_tracks(group))
-		own = &none;
+		kept = none;
+	if (plan_is_not_kept(&group->limits[CGM_MEMORY_MIN]))
+		kept.min = false; /* nothing is protected there */
+	own = &kept;
 	if (plan_gives_same(group, own, gives))
 		return;
 	for (struct mirror_group *a = group->above; a; a = a->above) {
@@ -170,6 +185,7 @@ void mirror_plan_sum(struct mirror_group *group)
 	bool sums;
 
 	plan_own(group, &own);
+	group->raised = own.raised && !mirror_plan_tracks(group);
 	plan_give(group, &own);
 	/* A cgroup of the broker's own, above those of sessions. */
 	sums = group->owned && group->n_below_capped && !group->n_below_open;
@@ -223,7 +239,7 @@ static void plan_look_for_others(struct mirror_group *group, enum cgm_key key)
 	struct record_limit *body = plan_record(group, key);
 	char name[32];
 
-	if (!body)
+	if (!body || limit->foreign)
 		return;
 	if (mirror_plan_is_ours(body, limit->now)) {
 		if (limit->now != body->ours)
@@ -237,7 +253,7 @@ static void plan_look_for_others(struct mirror_group *group, enum cgm_key key)
 	log_notice("%s of cgroup %s was set by somebody else, to %llu: it is left alone", name,
 		   group->name->path, (unsigned long long)limit->now);
 	limit->foreign = true;
-	plan_drop(group, key);
+	body->foreign = 1;
 }
 
 /* In the record before it is written. Return: 0; -errno of record_add(). */
@@ -264,6 +280,12 @@ static int plan_note(struct mirror_group *group, enum cgm_key key, uint64_t valu
 	return 0;
 }
 
+/* What the broker has made goes with its last process: until then that is no freer than before. */
+static bool plan_is_left(const struct mirror_group *group, enum cgm_key key)
+{
+	return group->owned && !group->views && !group->n_below && key != CGM_MEMORY_MIN;
+}
+
 /* Return: whether it is to be written. */
 static bool plan_order(struct mirror_group *group, enum cgm_key key, struct mirror_order *ret_order)
 {
@@ -271,6 +293,7 @@ static bool plan_order(struct mirror_group *group, enum cgm_key key, struct mirr
 	bool keeps = limit->wants && !mirror_plan_tracks(group);
 	const struct record_limit *body;
 	uint64_t original, value;
+	int err;
 
 	if (!limit->known)
 		return false;
@@ -284,6 +307,10 @@ static bool plan_order(struct mirror_group *group, enum cgm_key key, struct mirr
 	limit->wanted = value;
 	if (!keeps && !body)
 		return false;
+	if (!keeps && plan_is_left(group, key)) {
+		plan_drop(group, key);
+		return false;
+	}
 	if (!keeps)
 		value = original;
 	if (value == limit->now) {
@@ -292,15 +319,18 @@ static bool plan_order(struct mirror_group *group, enum cgm_key key, struct mirr
 		limit->err = 0;
 		return false;
 	}
-	limit->err = plan_note(group, key, value);
+	err = plan_note(group, key, value);
+	if (err)
+		group->err = limit->err = err;
 	*ret_order = (struct mirror_order){.key = key, .value = value};
-	return !limit->err;
+	return !err;
 }
 
 size_t mirror_plan_orders(struct mirror_group *group, struct mirror_order *ret_orders)
 {
 	size_t n = 0;
 
+	group->err = 0;
 	mirror_plan_sum(group);
 	for (size_t key = 0; key < CGM_KEYS; key++)
 		n += plan_order(group, (enum cgm_key)key, &ret_orders[n]);

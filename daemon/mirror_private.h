@@ -32,6 +32,7 @@ struct mirror {
 	struct mirror_pids *pids; /* of all sessions; NULL: to be made anew */
 	struct mirror_group *groups[MIRROR_BUCKETS];
 	struct place_removal *removals; /* of daemon/place.c */
+	bool top_told; /* that there is none by its name */
 	struct mirror_group *top; /* struct policy_set::top_cgroup; NULL: there is none */
 };
 
@@ -42,8 +43,13 @@ struct mirror_view {
 	struct mirror *mirror; /* borrowed */
 	struct session *session; /* borrowed */
 	struct mirror_group *group; /* its target; NULL: there is none, or not yet */
+	uint32_t slot; /* of the record: struct record_target; RECORD_NONE */
+	char *cgroup; /* owned; of the process that group was found by; NULL: to be found anew */
 	uint64_t pinned; /* bytes; UINT64_MAX: not known */
 	uint64_t looked_ms; /* when a look began last */
+	uint64_t found_ms; /* when its target was looked for last */
+	uint64_t told_ms; /* when a line of the log said why there is none */
+	unsigned int n_failed; /* looks in a row */
 	unsigned int n_stale; /* readings in a row that were of no quiet moment */
 	bool first; /* counted in n_first */
 	bool starved; /* waits in the list of these */
@@ -74,6 +80,8 @@ struct mirror_group {
 	struct cgm_name *name; /* owned */
 	char *unit; /* owned; systemd's, by which limits are set; NULL */
 	bool asked_unit;
+	bool linked; /* above is known */
+	bool raised; /* more is in use than there should be */
 	bool fresh; /* limits and usage were read for what comes next */
 	bool busy; /* a job is in the worker's hands */
 	bool again; /* and another is to follow */
@@ -86,7 +94,8 @@ struct mirror_group {
 	size_t n_below_open, n_below_capped;
 	struct mirror_limits given; /* what this one adds to those above */
 	bool gives;
-	unsigned int n_failed; /* writes in a row */
+	unsigned int n_failed; /* writes in a row, or readings with too much in use */
+	int err; /* what a plan met that is no write's */
 	uint64_t n_written;
 	/* Events. */
 	struct mirror_watch_fds fds;

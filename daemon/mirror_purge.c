@@ -71,7 +71,8 @@ static int purge_limit(const struct purge *purge, const struct record_limit *bod
 		return 0;
 	if (err)
 		return err;
-	if (!limits.known[order.key] || !mirror_plan_is_ours(body, limits.value[order.key]))
+	if (!limits.known[order.key] || body->foreign ||
+	    !mirror_plan_is_ours(body, limits.value[order.key]))
 		return 0;
 	has_unit = purge->tools.manager && cgm_manager_unit(purge->tools.manager, &name, unit) == 0;
 	err = mirror_write_order(&purge->tools, &name, has_unit ? unit : NULL, &order);

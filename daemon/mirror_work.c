@@ -44,6 +44,7 @@ void mirror_look_free(struct mirror_look *look)
 		return;
 	mirror_pids_unref(look->pids);
 	cgm_place_fini(&look->place);
+	free(look->cgroup);
 	fd_closep(&look->watches.events);
 	fd_closep(&look->watches.pressure);
 	free(look);
@@ -65,6 +66,12 @@ static int mirror_look_cgroup(const struct mirror_look *look,
 	return procfs_exited(pidfd) ? -ESRCH : err;
 }
 
+static int mirror_look_find(struct mirror_look *look, const char *cgroup)
+{
+	return cgm_place_find(look->tools->tree, cgroup, look->pids ? look->pids->pids : NULL,
+			      look->pids ? look->pids->n : 0, &look->place);
+}
+
 static int mirror_look_place(struct mirror_look *look)
 {
 	char cgroup[PROCFS_CGROUP_MAX];
@@ -72,8 +79,11 @@ static int mirror_look_place(struct mirror_look *look)
 
 	if (err)
 		return err == -EINVAL ? -ESRCH : err; /* a thread's pid by now */
-	return cgm_place_find(look->tools->tree, cgroup, look->pids ? look->pids->pids : NULL,
-			      look->pids ? look->pids->n : 0, &look->place);
+	if (look->cgroup && strcmp(look->cgroup, cgroup) == 0)
+		return 0;
+	free(look->cgroup);
+	look->cgroup = strdup(cgroup);
+	return look->cgroup ? mirror_look_find(look, cgroup) : -ENOMEM;
 }
 
 /* A path without an id, an id without a path, or both, which the first reading compares. */
@@ -84,13 +94,13 @@ static int mirror_look_name(struct mirror_look *look)
 	struct cgm_name found;
 	int err = 0;
 
-	if (name->path[0] && name->id)
+	if (name->path[0] && name->id && !look->judge)
 		return 0;
 	err = name->id ? cgm_group_find(tree, name->id, &found)
 		       : cgm_group_name(tree, name->path, &found);
 	if (!err)
 		*name = found;
-	return err;
+	return !err && look->judge ? mirror_look_find(look, found.path) : err;
 }
 
 /* Without events, or without a manager that answers, the rest is worth having. */

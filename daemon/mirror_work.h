@@ -52,6 +52,10 @@ struct mirror_look {
 	uint64_t id; /* likewise: of a cgroup that is known */
 	pid_t pid; /* 0: what place.target says, or its id alone */
 	uint64_t inode; /* of its pidfd */
+	/* Owned; where the process was when place.target was found for it: so it is, if it is still
+	 * there. NULL: that is to be found. Out: where it is. */
+	char *cgroup;
+	bool judge; /* without a process: also whether place.target is one */
 	struct mirror_pids *pids; /* a reference */
 	bool ask_unit, open_watches;
 	int err; /* -ESRCH: the process has exited; -ENOENT, -ESTALE: the cgroup is gone; -errno */

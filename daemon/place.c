@@ -19,14 +19,20 @@
 #include "daemon/request.h"
 #include "daemon/worker.h"
 
-bool place_is_ours(const struct broker *broker, uint64_t id)
+/* The entry of a cgroup; RECORD_NONE: it is none of ours. */
+static uint32_t place_slot(const struct broker *broker, uint64_t id)
 {
 	uint32_t slot = RECORD_NONE;
 
 	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE)
 		if (record_at(broker->record, slot)->place.cgroup == id)
-			return true;
-	return false;
+			break;
+	return slot;
+}
+
+bool place_is_ours(const struct broker *broker, uint64_t id)
+{
+	return place_slot(broker, id) != RECORD_NONE;
 }
 
 bool place_has(const struct broker *broker, const struct session *session)
@@ -40,18 +46,6 @@ bool place_has(const struct broker *broker, const struct session *session)
 }
 
 /* --- removal */
-
-static void place_forget(struct broker *broker, uint64_t id)
-{
-	uint32_t slot = RECORD_NONE;
-
-	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE) {
-		uint32_t dropped = slot;
-
-		if (record_at(broker->record, slot)->place.cgroup == id)
-			record_drop(broker->record, &dropped);
-	}
-}
 
 static void place_removal_free(struct place_removal *removal)
 {
@@ -91,7 +85,23 @@ static bool place_removal_waits(struct place_removal *removal)
 			   &removal->watch);
 }
 
-/* Those above are tried again when one below is gone. */
+static void place_remove(struct broker *broker, uint64_t id);
+
+/* It is gone: the one above may be empty now. */
+static void place_forget(struct broker *broker, uint64_t id)
+{
+	uint32_t slot = place_slot(broker, id);
+	uint64_t above;
+
+	if (slot == RECORD_NONE)
+		return;
+	above = record_at(broker->record, slot)->place.above;
+	record_drop(broker->record, &slot);
+	slot = above ? place_slot(broker, above) : RECORD_NONE;
+	if (slot != RECORD_NONE && !record_at(broker->record, slot)->place.session)
+		place_remove(broker, above);
+}
+
 static void place_removed(struct worker_job *job)
 {
 	struct place_removal *removal = container_of(job, struct place_removal, job);
@@ -103,9 +113,10 @@ static void place_removed(struct worker_job *job)
 		removal->again = false;
 		place_removal_try(removal);
 	} else if (err == 0 || err == -ENOENT) {
-		place_forget(broker, removal->id);
+		const uint64_t id = removal->id;
+
 		place_removal_free(removal);
-		place_sweep(broker);
+		place_forget(broker, id);
 	} else if (!place_removal_waits(removal)) {
 		if (err != -EBUSY)
 			log_warning("a cgroup that was made for a session cannot be removed: %s",
@@ -131,6 +142,8 @@ static struct place_removal *place_removal_get(struct broker *broker, uint64_t i
 	removal->tools = &mirror->tools;
 	removal->broker = broker;
 	removal->id = id;
+	/* One above others is tried again when one of those has gone. */
+	removal->listens = record_at(broker->record, place_slot(broker, id))->place.session;
 	removal->fd = -1;
 	removal->next = mirror->removals;
 	mirror->removals = removal;
@@ -157,18 +170,43 @@ void place_fini(struct mirror *mirror)
 	}
 }
 
+/* What systemd keeps goes by itself; what is above others goes with the last of them. */
+static void place_drop_kept(struct broker *broker, uint64_t session)
+{
+	uint32_t slot = RECORD_NONE;
+	bool others = false;
+
+	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE) {
+		const struct record_place *body = &record_at(broker->record, slot)->place;
+		uint32_t dropped = slot;
+
+		if (body->kept && body->session == session)
+			record_drop(broker->record, &dropped);
+		else
+			others |= body->kept && body->session;
+	}
+	if (session && !others)
+		place_drop_kept(broker, 0);
+}
+
 void place_end(struct broker *broker, const struct session *session)
 {
 	uint32_t slot = RECORD_NONE;
+	bool kept = false;
 
 	if (!broker->mirror || !broker->mirror->worker)
 		return;
 	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE) {
 		const struct record_place *body = &record_at(broker->record, slot)->place;
 
-		if (body->session == session->id)
+		if (body->session != session->id)
+			continue;
+		kept = body->kept;
+		if (!kept)
 			place_remove(broker, body->cgroup);
 	}
+	if (kept)
+		place_drop_kept(broker, session->id);
 }
 
 void place_sweep(struct broker *broker)
@@ -178,8 +216,12 @@ void place_sweep(struct broker *broker)
 	while ((slot = record_next(broker->record, RECORD_PLACE, slot)) != RECORD_NONE) {
 		const struct record_place *body = &record_at(broker->record, slot)->place;
 
-		if (!body->session || !session_find(broker->sessions, body->session))
+		if (body->session && session_find(broker->sessions, body->session))
+			continue;
+		if (!body->kept)
 			place_remove(broker, body->cgroup);
+		else if (body->session)
+			place_drop_kept(broker, body->session);
 	}
 }
 
@@ -211,22 +253,45 @@ static int place_answer(const struct peer *peer, const struct place_making *maki
 	return peer_send(peer, &answer);
 }
 
-/* Those above the last one are of no session: they go when nothing is in them. */
-static void place_note(struct broker *broker, const struct place_making *making, bool over)
+static bool place_add(struct broker *broker, const struct place_making *making, size_t level,
+		      uint64_t session)
 {
-	for (size_t i = 0; i < making->n_made; i++) {
-		bool last = i == making->n_made - 1 && !making->err;
-		const union record_body body = {.place = {.cgroup = making->made[i].id,
-							  .session = last ? making->session : 0}};
-		uint32_t slot;
+	const union record_body body = {.place = {.cgroup = making->levels[level].id,
+						  .session = session,
+						  .above = level ? making->levels[level - 1].id : 0,
+						  .kept = making->kept}};
+	uint32_t slot;
 
-		if (record_add(broker->record, RECORD_PLACE, &body, &slot))
-			log_warning("the cgroup %s stays when its session ends: no room in the "
+	return record_add(broker->record, RECORD_PLACE, &body, &slot) == 0;
+}
+
+/*
+ * Those above the last one are of no session: they go when nothing is in them. Others may have
+ * recorded those of systemd before.
+ */
+static void place_note(struct broker *broker, const struct place_making *making)
+{
+	for (size_t i = 0; i < making->n_levels; i++) {
+		bool last = i == making->n_levels - 1 && !making->err;
+
+		if (!making->levels[i].made || place_is_ours(broker, making->levels[i].id))
+			continue;
+		if (!place_add(broker, making, i, last ? making->session : 0))
+			log_warning("a cgroup that was made for session %llx stays: no room in the "
 				    "record",
-				    making->made[i].path);
+				    (unsigned long long)making->session);
 	}
-	if (over)
-		place_sweep(broker);
+}
+
+/* The session has not got it: the last of what was made goes, and with it those above. */
+static void place_take_back(struct broker *broker, const struct place_making *making)
+{
+	size_t n = making->n_levels;
+
+	if (making->kept)
+		place_drop_kept(broker, making->session);
+	else if (n && making->levels[n - 1].made)
+		place_remove(broker, making->levels[n - 1].id);
 }
 
 static void place_made(struct worker_job *job)
@@ -237,7 +302,9 @@ static void place_made(struct worker_job *job)
 	struct peer *peer = place_peer(broker, making->peer);
 	int err;
 
-	place_note(broker, making, !session || making->err);
+	place_note(broker, making);
+	if (!session || making->err)
+		place_take_back(broker, making);
 	if (session) {
 		session->placing = false;
 		if (session->view)
@@ -262,8 +329,8 @@ static const char *place_fault_of(const struct peer *peer, const struct session 
 		return "only the owner of a live session puts itself into a cgroup";
 	if (!policy || !policy->cgroup_parent || !policy->cgroup_parent[0])
 		return "its policy has no cgroup-parent";
-	if (session->placing)
-		return "that is under way already";
+	if (session->placing || place_has(peer->broker, session))
+		return "it has a cgroup of its own, or that is under way";
 	return NULL;
 }
 

@@ -25,7 +25,8 @@ __attribute__((format(printf, 3, 4))) static int place_fault(struct place_making
 	return err;
 }
 
-/* A name as part of a path: nothing that the kernel or systemd takes for something else. */
+/* A name as part of a path: nothing that the kernel or systemd takes for something else, as all of
+ * the kernel's files have a dot. */
 static void place_escape(const char *name, char ret_escaped[static POLICY_NAME_MAX + 1])
 {
 	size_t i;
@@ -51,34 +52,57 @@ static int place_check_process(const struct place_making *making)
 	return st.st_ino == making->inode && !procfs_exited(pidfd) ? 0 : -ESRCH;
 }
 
+/* It is there. */
+static void place_add_level(struct place_making *making, const struct cgm_name *name, bool made)
+{
+	making->levels[making->n_levels++] = (struct place_level){.id = name->id, .made = made};
+	making->place = *name;
+}
+
 /* --- without systemd: directories */
 
+/*
+ * The last one must be new. An empty one is of a broker that was killed before it had recorded it,
+ * and is made again.
+ */
 static int place_make_level(struct place_making *making, const char *path, bool last)
 {
 	const struct cgm_tree *tree = making->tools->tree;
 	struct cgm_name name;
 	int err = cgm_group_name(tree, path, &name);
 
-	if (!err)
-		return last ? place_fault(making, -EEXIST, "there is a cgroup %s", path) : 0;
+	if (!err && last)
+		err = cgm_place_remove(tree, &name) ? -EEXIST : -ENOENT;
+	if (err == -EEXIST)
+		return place_fault(making, err, "there is a cgroup %s", path);
+	if (!err) {
+		place_add_level(making, &name, false);
+		return 0;
+	}
 	if (err == -ENOENT)
 		err = cgm_place_make(tree, path, &name);
+	if (err == -EACCES && !making->n_levels)
+		return place_fault(making, err,
+				   "the cgroup %s is made at the broker's start only, or by an "
+				   "administrator",
+				   path);
 	if (err)
 		return place_fault(making, err, "cannot make the cgroup %s: %s", path,
 				   strerror(-err));
-	making->made[making->n_made++] = name;
-	making->place = name;
+	place_add_level(making, &name, true);
 	return 0;
 }
 
 static int place_make_path(struct place_making *making)
 {
-	char path[CGM_PATH_MAX], policy[POLICY_NAME_MAX + 1];
+	char path[CGM_PATH_MAX], policy[POLICY_NAME_MAX + 1], name[POLICY_NAME_MAX + 1];
 	size_t end = strlen(making->parent);
 	int err = place_make_level(making, making->parent, false);
 
+	_Static_assert(sizeof(making->name) <= sizeof(name), "names fit");
 	place_escape(making->policy, policy);
-	if (end > sizeof(path) - POLICY_NAME_MAX - PROTO_NAME_MAX - 32)
+	place_escape(making->name, name);
+	if (end > sizeof(path) - sizeof(policy) - sizeof(name) - 32)
 		return place_fault(making, -ENAMETOOLONG, "%s is too long", making->parent);
 	memcpy(path, making->parent, end);
 	if (!err) {
@@ -90,7 +114,7 @@ static int place_make_path(struct place_making *making)
 		err = place_make_level(making, path, false);
 	}
 	if (!err) {
-		(void)sprintf(path + end, "/%s", making->name);
+		(void)sprintf(path + end, "/%s", name);
 		err = place_make_level(making, path, true);
 	}
 	return err;
@@ -105,7 +129,10 @@ static int place_make_and_move(struct place_making *making)
 	err = place_check_process(making);
 	if (!err)
 		err = cgm_place_move(making->tools->tree, &making->place, making->pid);
-	/* The pid may have been another's by then: that one was not moved for long. */
+	/*
+	 * There is no call that takes a pidfd. If the pid was another's by then, that one is in a
+	 * cgroup that nobody is else, which is said.
+	 */
 	if (!err)
 		err = place_check_process(making);
 	return err ? place_fault(making, err, "process %d cannot be put into %s: %s",
@@ -134,6 +161,34 @@ static int place_slice(struct place_making *making, char *ret_slice, size_t size
 	return 0;
 }
 
+/* The scope, and the slices of the user and the policy above it. */
+static int place_note_scope(struct place_making *making, char *cgroup)
+{
+	const char *slash = cgroup;
+	size_t n = 0, first;
+	int err = 0;
+
+	making->kept = true;
+	while ((slash = strchr(slash + 1, '/')))
+		n++;
+	first = n > 1 ? n - 1 : 1; /* which of them is the policy's slice */
+	for (n = 0, slash = cgroup; !err && slash; n++) {
+		struct cgm_name name;
+
+		slash = strchr(slash + 1, '/');
+		if (n < first)
+			continue;
+		if (slash)
+			cgroup[slash - cgroup] = '\0';
+		err = cgm_group_name(making->tools->tree, cgroup, &name);
+		if (slash)
+			cgroup[slash - cgroup] = '/';
+		if (!err)
+			place_add_level(making, &name, true);
+	}
+	return err;
+}
+
 static int place_make_scope(struct place_making *making)
 {
 	char slice[CGM_UNIT_MAX], scope[CGM_UNIT_MAX], cgroup[PROCFS_CGROUP_MAX];
@@ -151,7 +206,7 @@ static int place_make_scope(struct place_making *making)
 	if (!err)
 		err = place_check_process(making);
 	if (!err)
-		err = cgm_group_name(making->tools->tree, cgroup, &making->place);
+		err = place_note_scope(making, cgroup);
 	return err ? place_fault(making, err, "systemd did not make %s: %s", scope, strerror(-err))
 		   : 0;
 }
@@ -174,7 +229,7 @@ void place_removal_work(struct worker_job *job)
 
 	removal->err = cgm_group_find(tree, removal->id, &name);
 	/* Listened to before it is tried: nobody leaves unheard. */
-	if (!removal->err && cgm_populated_open(tree, &name, &removal->fd))
+	if (!removal->err && removal->listens && cgm_populated_open(tree, &name, &removal->fd))
 		removal->fd = -1;
 	if (!removal->err)
 		removal->err = cgm_place_remove(tree, &name);

@@ -36,9 +36,13 @@ struct place_making {
 	/* Out. */
 	int err;
 	char fault[256];
-	size_t n_made; /* also after an error: they are to be removed */
-	struct cgm_name made[PLACE_LEVELS];
-	struct cgm_name place;
+	size_t n_levels; /* that are there, from the parent down */
+	struct place_level {
+		uint64_t id; /* of the cgroup */
+		bool made; /* also after an error: it is to be removed */
+	} levels[PLACE_LEVELS];
+	bool kept; /* by systemd, which has made them and removes them */
+	struct cgm_name place; /* the last one */
 };
 
 void place_making_work(struct worker_job *job);
@@ -49,6 +53,7 @@ struct place_removal {
 	const struct mirror_tools *tools;
 	struct broker *broker;
 	uint64_t id; /* of the cgroup */
+	bool listens; /* whether fd is wanted */
 	int err; /* -EBUSY: somebody is in it, and fd tells when that changes */
 	int fd; /* owned; -1 */
 	/* The loop's. */

@@ -33,6 +33,7 @@ enum record_kind {
 	RECORD_OWNER,
 	RECORD_LIMIT, /* one of a cgroup that was changed */
 	RECORD_PLACE, /* a cgroup that was made */
+	RECORD_TARGET, /* the cgroup of a session: its processes may be gone at the next start */
 	RECORD_KINDS,
 };
 
@@ -81,13 +82,20 @@ struct record_limit {
 	uint64_t before; /* what was there before that: the service manager may take its time */
 	uint64_t next; /* what is just being written, or was last */
 	uint32_t key; /* enum cgm_key */
-	uint32_t zero;
+	uint32_t foreign; /* somebody else has set it since: it is left alone */
 };
 
 /* To be removed when nobody is in it any more. */
 struct record_place {
 	uint64_t cgroup; /* its id */
 	uint64_t session; /* whose it is; 0: one above those of sessions */
+	uint64_t above; /* the id of the one above it; 0: the broker has not made that */
+	uint64_t kept; /* by systemd, which removes it */
+};
+
+struct record_target {
+	uint64_t session; /* its id */
+	uint64_t cgroup; /* likewise */
 };
 
 union record_body {
@@ -96,6 +104,7 @@ union record_body {
 	struct record_owner owner;
 	struct record_limit limit;
 	struct record_place place;
+	struct record_target target;
 	char bytes[248];
 };
 static_assert(sizeof(union record_body) == 248, "a slot of 256 bytes with its kind");

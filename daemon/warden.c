@@ -414,6 +414,7 @@ static void warden_event(uint32_t slot, uint64_t id, enum gate_notice notice, vo
 	if (notice == GATE_NOTICE_POOL || notice == GATE_NOTICE_POOL_FULL ||
 	    gate_in_pool(broker->gate, slot)) {
 		unmanaged_event(broker, slot, id, notice);
+		mirror_others(broker->mirror);
 		return;
 	}
 	/* An event may come after its slot was given up, and given to another. */
@@ -433,7 +434,7 @@ static void warden_event(uint32_t slot, uint64_t id, enum gate_notice notice, vo
 	if (notice == GATE_NOTICE_CALLER || notice == GATE_NOTICE_STATE)
 		payers_look(broker, session);
 	if (notice == GATE_NOTICE_CHANGED || notice == GATE_NOTICE_STATE)
-		mirror_changed(broker->mirror, session);
+		mirror_figures(broker->mirror, session);
 	warden_act(broker, slot, session);
 }
 

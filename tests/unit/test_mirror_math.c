@@ -100,12 +100,17 @@ static void cap_is_the_guest_and_what_it_needs(void)
 		 4 * GIB},
 		{"memory leaves huge pages",
 		 {.limit = 4 * GIB, .factor = 1, .headroom = GIB},
-		 {.current = 4 * GIB},
+		 {.current = 4 * GIB, .anon = 3 * GIB, .shmem = GIB},
 		 5 * GIB,
 		 GIB},
+		{"page cache does not",
+		 {.limit = 4 * GIB, .factor = 1, .headroom = GIB},
+		 {.current = 4 * GIB, .anon = GIB},
+		 5 * GIB,
+		 4 * GIB},
 		{"more is used than the limit: nobody is killed",
 		 {.limit = 4 * GIB, .factor = 1, .headroom = GIB},
-		 {.current = 9 * GIB, .huge = {GIB}},
+		 {.current = 9 * GIB, .anon = 9 * GIB, .huge = {GIB}},
 		 9 * GIB,
 		 GIB},
 	};
@@ -118,6 +123,7 @@ static void cap_is_the_guest_and_what_it_needs(void)
 		limits = limits_of(&session, 1, &cases[i].usage);
 		CHECK(cases[i].name, limits.max && !limits.min);
 		CHECK(cases[i].name, limits.memory_max == cases[i].max);
+		CHECK(cases[i].name, limits.raised == (cases[i].max == 9 * GIB));
 		CHECK(cases[i].name, limits.huge_max[0] == cases[i].huge);
 	}
 }
@@ -195,13 +201,11 @@ static void nobody_is_killed_and_nothing_is_had_twice(void)
 		struct mirror_session session =
 			guest(POLICY_MIRROR_BOTH, some(&seed, GIB), some(&seed, GIB));
 		const struct mirror_usage usage = some_usage(&seed);
-		uint64_t huge = usage.huge[0] + usage.huge[1], memory = usage.current;
+		uint64_t huge = usage.huge[0] + usage.huge[1], memory = usage.anon + usage.shmem;
 		struct mirror_limits limits;
 
 		session.headroom = some(&seed, 64 * MIB);
 		limits = limits_of(&session, 1, &usage);
-		if (usage.huge_in_memory)
-			memory -= huge;
 		bad += limits.memory_max < usage.current || limits.huge_max[0] < usage.huge[0] ||
 		       limits.huge_max[1] < usage.huge[1];
 		bad += limits.memory_min > session.pinned + session.headroom;
