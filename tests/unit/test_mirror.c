@@ -3,6 +3,7 @@
 #include "daemon/mirror.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "accounting/policy.h"
@@ -301,6 +302,71 @@ static void raised_maximum_comes_back_after_a_kill(void)
 	stage_fini(&s);
 }
 
+/* The manager takes longer than is waited for, and does it then: it is the broker's. */
+static void late_manager_is_no_stranger(void)
+{
+	struct session *session;
+	struct stage s;
+
+	if (!stage_init(&s, true))
+		return;
+	s.err = -ETIMEDOUT;
+	session = mirror_fixture_session(&s.m, s.owner, 4 * GIB);
+	mirror_fixture_pass(&s.m, 10);
+	mirror_fixture_jobs(&s.m);
+	mirror_fixture_pass(&s.m, 0);
+	mirror_fixture_jobs(&s.m);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], 0);
+	s.target->value[CGM_MEMORY_MIN] = GIB + 512 * MIB;
+	s.err = 0;
+	mirror_fixture_settle(&s.m);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MAX], 4 * GIB + 512 * MIB);
+	mirror_fixture_end(&s.m, session);
+	mirror_fixture_settle(&s.m);
+	check_idle(&s);
+	stage_fini(&s);
+}
+
+static void stage_reload(struct stage *s, const char *top, uint64_t reserve)
+{
+	struct policy_set *set = s->m.f.broker->policies;
+
+	free(set->top_cgroup);
+	set->top_cgroup = strdup(top);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(set->top_cgroup);
+	set->host_reserve_checked = true;
+	set->host_reserve = reserve;
+	mirror_reload(s->m.f.broker->mirror);
+	mirror_fixture_settle(&s->m);
+}
+
+/* What all may have together, never below what is in use, and what was there comes back. */
+static void top_has_what_the_reserve_leaves(void)
+{
+	struct stage s;
+
+	if (!stage_init(&s, false))
+		return;
+	stage_reload(&s, "/top", 56 * GIB);
+	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MAX], FIXTURE_MEM_TOTAL - 56 * GIB);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MAX], CGM_NO_LIMIT);
+	s.top->usage.current = 220 * GIB;
+	stage_reload(&s, "/top", 57 * GIB);
+	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MAX], 220 * GIB);
+	s.top->usage.current = 0;
+	stage_reload(&s, "/top", 58 * GIB);
+	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MAX], FIXTURE_MEM_TOTAL - 58 * GIB);
+	stage_reload(&s, "/top/vm", 58 * GIB);
+	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MAX], CGM_NO_LIMIT);
+	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MAX], FIXTURE_MEM_TOTAL - 58 * GIB);
+	stage_reload(&s, "/gone", 58 * GIB);
+	CU_ASSERT_EQUAL(captured_count("top-cgroup /gone cannot be used"), 1);
+	check_idle(&s);
+	stage_reload(&s, "", 0);
+	check_idle(&s);
+	stage_fini(&s);
+}
+
 static const CU_TestInfo tests[] = {
 	{"limits come and go with the session", limits_come_and_go_with_the_session},
 	{"changes are gathered, and the last one arrives", changes_are_gathered},
@@ -310,6 +376,8 @@ static const CU_TestInfo tests[] = {
 	{"the end forgets what is queued", end_forgets_what_is_queued},
 	{"a maximum that was raised comes back after a kill",
 	 raised_maximum_comes_back_after_a_kill},
+	{"what a late manager does is no stranger's", late_manager_is_no_stranger},
+	{"the top cgroup has what the reserve leaves", top_has_what_the_reserve_leaves},
 	CU_TEST_INFO_NULL,
 };
 
