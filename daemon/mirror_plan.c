@@ -313,7 +313,8 @@ static bool plan_order(struct mirror_group *group, enum cgm_key key, struct mirr
 	}
 	if (!keeps)
 		value = original;
-	if (value == limit->now) {
+	/* What the service manager was told otherwise it may not have come to yet. */
+	if (value == limit->now && !(group->unit && body && body->next != value)) {
 		if (!keeps)
 			plan_drop(group, key);
 		limit->err = 0;

@@ -327,6 +327,25 @@ static void late_manager_is_no_stranger(void)
 	stage_fini(&s);
 }
 
+/* It has not come to what it was told when that is to be put back: it is told so all the same. */
+static void slow_manager_is_told_all(void)
+{
+	struct session *session;
+	struct stage s;
+
+	if (!stage_init(&s, true))
+		return;
+	session = mirror_fixture_session(&s.m, s.owner, 4 * GIB);
+	mirror_fixture_settle(&s.m);
+	s.target->value[CGM_MEMORY_MIN] = 0;
+	s.n_written = 0;
+	mirror_fixture_end(&s.m, session);
+	mirror_fixture_settle(&s.m);
+	CU_ASSERT_EQUAL(s.n_written, 1);
+	check_idle(&s);
+	stage_fini(&s);
+}
+
 static void stage_reload(struct stage *s, const char *top, uint64_t reserve)
 {
 	struct policy_set *set = s->m.f.broker->policies;
@@ -353,6 +372,7 @@ static void top_has_what_the_reserve_leaves(void)
 	s.top->usage.current = 220 * GIB;
 	stage_reload(&s, "/top", 57 * GIB);
 	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MAX], 220 * GIB);
+	CU_ASSERT_EQUAL(s.m.f.broker->mirror->top->limits[CGM_MEMORY_MAX].wanted, 220 * GIB);
 	s.top->usage.current = 0;
 	stage_reload(&s, "/top", 58 * GIB);
 	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MAX], FIXTURE_MEM_TOTAL - 58 * GIB);
@@ -377,6 +397,7 @@ static const CU_TestInfo tests[] = {
 	{"a maximum that was raised comes back after a kill",
 	 raised_maximum_comes_back_after_a_kill},
 	{"what a late manager does is no stranger's", late_manager_is_no_stranger},
+	{"a slow manager is told all", slow_manager_is_told_all},
 	{"the top cgroup has what the reserve leaves", top_has_what_the_reserve_leaves},
 	CU_TEST_INFO_NULL,
 };
