@@ -108,6 +108,8 @@ void fake_cgroups_put(struct fake_cgroups *cgroups, pid_t pid, struct fake_cgrou
 
 static int fake_fails(enum fake_cgroups_call call, const struct fake_cgroup *group)
 {
+	if (call == FAKE_CGROUPS_SET && fake->set_err)
+		return fake->set_err;
 	return fake->fails ? fake->fails(call, group, fake->arg) : 0;
 }
 

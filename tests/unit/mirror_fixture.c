@@ -34,7 +34,7 @@ static void start_mirror(struct mirror_fixture *m)
 
 bool mirror_fixture_init(struct mirror_fixture *m, bool manager)
 {
-	*m = (struct mirror_fixture){.started = false};
+	*m = (struct mirror_fixture){.pinned_each = UINT64_MAX};
 	if (!broker_fixture_init(&m->f))
 		return false;
 	active = m;
@@ -230,7 +230,7 @@ bool __wrap_worker_free(struct worker *worker, worker_fn drop)
 
 static uint64_t pinned_of(const struct session *session)
 {
-	return active->pinned ? active->pinned(session->id, active->arg) : UINT64_MAX;
+	return active->pinned ? active->pinned(session->id, active->arg) : active->pinned_each;
 }
 
 bool __wrap_warden_watch(const struct broker *broker, const struct session *session)

@@ -20,7 +20,8 @@ struct mirror_fixture {
 	struct fake_cgroups cgroups;
 	struct worker_job *todo, *done; /* first to last */
 	bool started;
-	/* Bytes that a session has pinned; UINT64_MAX: not known. NULL: of none it is. */
+	uint64_t pinned_each; /* bytes that each session has pinned; UINT64_MAX: not known */
+	/* Likewise, of one. NULL: as each. */
 	uint64_t (*pinned)(uint64_t id, void *arg);
 	/* A job was put; one was told. NULL: nobody wants to know. */
 	void (*put)(struct worker_job *job, void *arg);

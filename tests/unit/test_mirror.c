@@ -20,24 +20,14 @@
 #define GIB (UINT64_C(1) << 30)
 #define MANY 100
 
-/* A process in a cgroup of a tree, what its sessions have pinned, and what happened. */
+/* A process in a cgroup of a tree, and what happened. */
 struct stage {
 	struct mirror_fixture m;
 	struct fake_cgroup *top, *target;
 	struct child child;
 	struct owner *owner;
-	uint64_t pinned;
 	size_t n_written; /* into the target's memory.min */
-	int err; /* of each write */
 };
-
-static uint64_t stage_pinned(uint64_t id, void *arg)
-{
-	const struct stage *s = arg;
-
-	(void)id; /* one has what all have */
-	return s->pinned;
-}
 
 static void stage_written(struct fake_cgroup *group, enum cgm_key key, uint64_t before, void *arg)
 {
@@ -47,29 +37,19 @@ static void stage_written(struct fake_cgroup *group, enum cgm_key key, uint64_t 
 	s->n_written += group == s->target && key == CGM_MEMORY_MIN;
 }
 
-static int stage_fails(enum fake_cgroups_call call, const struct fake_cgroup *group, void *arg)
-{
-	const struct stage *s = arg;
-
-	(void)group;
-	return call == FAKE_CGROUPS_SET ? s->err : 0;
-}
-
 static bool stage_init(struct stage *s, bool manager)
 {
 	memset(s, 0, sizeof(*s));
 	if (!mirror_fixture_init(&s->m, manager))
 		return false;
-	s->m.pinned = stage_pinned;
-	s->m.arg = s->m.cgroups.arg = s;
+	s->m.cgroups.arg = s;
 	s->m.cgroups.written = stage_written;
-	s->m.cgroups.fails = stage_fails;
 	s->top = fake_cgroups_add(&s->m.cgroups, "/top");
 	s->target = fake_cgroups_add(&s->m.cgroups, "/top/vm");
 	s->target->unit = manager;
 	s->target->usage = (struct cgm_usage){.current = 2 * GIB, .anon = GIB, .shmem = GIB};
 	s->owner = mirror_fixture_owner(&s->m, &s->child, s->target);
-	s->pinned = GIB;
+	s->m.pinned_each = GIB;
 	return true;
 }
 
@@ -104,6 +84,15 @@ static void check_idle(const struct stage *s)
 	CU_ASSERT_EQUAL(s->m.f.broker->mirror->queue.timer, LOOP_NONE);
 }
 
+/* The session ends, and nothing of it is left. */
+static void stage_end(struct stage *s, struct session *session)
+{
+	mirror_fixture_end(&s->m, session);
+	mirror_fixture_settle(&s->m);
+	check_idle(s);
+	stage_fini(s);
+}
+
 static void limits_come_and_go_with_the_session(void)
 {
 	struct session *session;
@@ -119,10 +108,7 @@ static void limits_come_and_go_with_the_session(void)
 	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MIN], GIB + 512 * MIB);
 	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MAX], CGM_NO_LIMIT);
 	CU_ASSERT_EQUAL(n_recorded(&s), 4);
-	mirror_fixture_end(&s.m, session);
-	mirror_fixture_settle(&s.m);
-	check_idle(&s);
-	stage_fini(&s);
+	stage_end(&s, session);
 }
 
 /* A change each 100 µs, for two seconds. */
@@ -141,7 +127,7 @@ static void changes_are_gathered(void)
 	s.m.cgroups.n_looks = 0;
 	for (int ms = 0; ms < 2000; ms++) {
 		for (int i = 0; i < 10; i++) {
-			s.pinned = GIB + (uint64_t)(ms % 97) * MIB;
+			s.m.pinned_each = GIB + (uint64_t)(ms % 97) * MIB;
 			mirror_changed(s.m.f.broker->mirror, session);
 		}
 		mirror_fixture_pass(&s.m, 1);
@@ -149,16 +135,13 @@ static void changes_are_gathered(void)
 	}
 	CU_ASSERT(s.n_written - n >= 15 && s.n_written - n <= 20);
 	CU_ASSERT(s.m.cgroups.n_looks <= 3 * 20); /* the session, and the one above */
-	s.pinned = GIB / 2;
+	s.m.pinned_each = GIB / 2;
 	mirror_changed(s.m.f.broker->mirror, session);
 	stage_pass(&s, 200);
 	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB);
 	mirror_fixture_settle(&s.m);
 	CU_ASSERT_EQUAL(s.top->value[CGM_MEMORY_MIN], GIB);
-	mirror_fixture_end(&s.m, session);
-	mirror_fixture_settle(&s.m);
-	check_idle(&s);
-	stage_fini(&s);
+	stage_end(&s, session);
 }
 
 /* The worker is in a write that does not end: one look waits for it, however much happens. */
@@ -180,10 +163,7 @@ static void jobs_do_not_pile_up(void)
 		n++;
 	CU_ASSERT_EQUAL(n, 1);
 	CU_ASSERT_EQUAL(s.m.f.broker->mirror->queue.timer, LOOP_NONE);
-	mirror_fixture_end(&s.m, session);
-	mirror_fixture_settle(&s.m);
-	check_idle(&s);
-	stage_fini(&s);
+	stage_end(&s, session);
 }
 
 /* A write that was late is no reason for the next one to come sooner. */
@@ -200,7 +180,7 @@ static void rate_holds_behind_a_late_write(void)
 	CU_ASSERT_TRUE(mirror_fixture_work(&s.m) && mirror_fixture_tell(&s.m)); /* the look */
 	mirror_fixture_pass(&s.m, 0);
 	CU_ASSERT_PTR_NOT_NULL(s.m.todo); /* the write */
-	s.pinned = GIB / 2;
+	s.m.pinned_each = GIB / 2;
 	mirror_changed(s.m.f.broker->mirror, session);
 	mirror_fixture_pass(&s.m, 99); /* it waits for others */
 	n = s.n_written;
@@ -210,10 +190,7 @@ static void rate_holds_behind_a_late_write(void)
 	CU_ASSERT_EQUAL(s.n_written, n + 1);
 	mirror_fixture_settle(&s.m);
 	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB);
-	mirror_fixture_end(&s.m, session);
-	mirror_fixture_settle(&s.m);
-	check_idle(&s);
-	stage_fini(&s);
+	stage_end(&s, session);
 }
 
 /* More than are looked at together; they change, and end, while they wait. */
@@ -296,10 +273,7 @@ static void raised_maximum_comes_back_after_a_kill(void)
 	mirror_changed(s.m.f.broker->mirror, session);
 	mirror_fixture_settle(&s.m);
 	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MAX], GIB + 512 * MIB);
-	mirror_fixture_end(&s.m, session);
-	mirror_fixture_settle(&s.m);
-	check_idle(&s);
-	stage_fini(&s);
+	stage_end(&s, session);
 }
 
 /* The manager takes longer than is waited for, and does it then: it is the broker's. */
@@ -310,7 +284,7 @@ static void late_manager_is_no_stranger(void)
 
 	if (!stage_init(&s, true))
 		return;
-	s.err = -ETIMEDOUT;
+	s.m.cgroups.set_err = -ETIMEDOUT;
 	session = mirror_fixture_session(&s.m, s.owner, 4 * GIB);
 	mirror_fixture_pass(&s.m, 10);
 	mirror_fixture_jobs(&s.m);
@@ -318,13 +292,10 @@ static void late_manager_is_no_stranger(void)
 	mirror_fixture_jobs(&s.m);
 	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], 0);
 	s.target->value[CGM_MEMORY_MIN] = GIB + 512 * MIB;
-	s.err = 0;
+	s.m.cgroups.set_err = 0;
 	mirror_fixture_settle(&s.m);
 	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MAX], 4 * GIB + 512 * MIB);
-	mirror_fixture_end(&s.m, session);
-	mirror_fixture_settle(&s.m);
-	check_idle(&s);
-	stage_fini(&s);
+	stage_end(&s, session);
 }
 
 /* It has not come to what it was told when that is to be put back: it is told so all the same. */

@@ -23,44 +23,23 @@ struct stage {
 	struct child child;
 	struct owner *owner;
 	int fd;
-	uint64_t pinned;
-	int err; /* of each write */
 	/* The record that was read last. */
 	struct proto_mirror record;
 	char path[CGM_PATH_MAX];
 };
-
-static uint64_t stage_pinned(uint64_t id, void *arg)
-{
-	const struct stage *s = arg;
-
-	(void)id; /* one has what all have */
-	return s->pinned;
-}
-
-static int stage_fails(enum fake_cgroups_call call, const struct fake_cgroup *group, void *arg)
-{
-	const struct stage *s = arg;
-
-	(void)group;
-	return call == FAKE_CGROUPS_SET ? s->err : 0;
-}
 
 static bool stage_init(struct stage *s, bool manager)
 {
 	memset(s, 0, sizeof(*s));
 	if (!mirror_fixture_init(&s->m, manager))
 		return false;
-	s->m.pinned = stage_pinned;
-	s->m.arg = s->m.cgroups.arg = s;
-	s->m.cgroups.fails = stage_fails;
 	s->m.f.policy->max_sessions = MANY;
 	(void)fake_cgroups_add(&s->m.cgroups, "/top");
 	s->target = fake_cgroups_add(&s->m.cgroups, "/top/vm");
 	s->target->unit = manager;
 	s->target->usage = (struct cgm_usage){.current = 2 * GIB, .anon = 2 * GIB};
 	s->owner = mirror_fixture_owner(&s->m, &s->child, s->target);
-	s->pinned = GIB;
+	s->m.pinned_each = GIB;
 	s->fd = broker_fixture_connect(&s->m.f);
 	return true;
 }
@@ -216,7 +195,7 @@ static void make_foreign(struct stage *s)
 
 static void make_failing(struct stage *s)
 {
-	s->err = -EACCES;
+	s->m.cgroups.set_err = -EACCES;
 }
 
 static void make_others(struct stage *s)
@@ -226,7 +205,7 @@ static void make_others(struct stage *s)
 
 static void make_unknown(struct stage *s)
 {
-	s->pinned = UINT64_MAX;
+	s->m.pinned_each = UINT64_MAX;
 }
 
 static void make_nothing(struct stage *s)

@@ -142,6 +142,16 @@ static void check_gone(struct stage *s)
 	CU_ASSERT_PTR_NULL(s->m.f.broker->mirror->removals);
 }
 
+/* The session ends, its owner leaves, and nothing of it is left. */
+static void stage_end(struct stage *s)
+{
+	mirror_fixture_end(&s->m, STEAL(s->session));
+	mirror_fixture_settle(&s->m);
+	stage_leave(s);
+	check_gone(s);
+	stage_fini(s);
+}
+
 static void place_comes_and_goes_with_the_session(void)
 {
 	const struct fake_cgroup *group;
@@ -216,11 +226,7 @@ static void watches_do_not_pile_up(void)
 		CU_ASSERT_PTR_NULL(fake_cgroups_find(&s.m.cgroups, "/parent/x"));
 	}
 	CU_ASSERT(suite_count_fds() <= n_fds + 2 * (LEVELS - 1)); /* both ends */
-	mirror_fixture_end(&s.m, STEAL(s.session));
-	mirror_fixture_settle(&s.m);
-	stage_leave(&s);
-	check_gone(&s);
-	stage_fini(&s);
+	stage_end(&s);
 }
 
 static void malformed_names_are_refused(void)
@@ -298,11 +304,7 @@ static void second_request_waits_for_the_first(void)
 	mirror_fixture_jobs(&s.m);
 	broker_fixture_answer(&s.m.f, s.fd, &answer);
 	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
-	mirror_fixture_end(&s.m, STEAL(s.session));
-	mirror_fixture_settle(&s.m);
-	stage_leave(&s);
-	check_gone(&s);
-	stage_fini(&s);
+	stage_end(&s);
 }
 
 /* What was made on the way goes, and what was there stays. */
@@ -344,11 +346,7 @@ static void name_that_is_taken_is_refused(void)
 	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "kernel");
 	CU_ASSERT_PTR_NOT_NULL(strstr(answer.body.refusal.text, "there is a cgroup"));
 	CU_ASSERT_EQUAL(n_places(&s), LEVELS);
-	mirror_fixture_end(&s.m, STEAL(s.session));
-	mirror_fixture_settle(&s.m);
-	stage_leave(&s);
-	check_gone(&s);
-	stage_fini(&s);
+	stage_end(&s);
 }
 
 static bool has_no_peer(void *arg)
@@ -370,11 +368,7 @@ static void peer_may_hang_up(void)
 	mirror_fixture_jobs(&s.m);
 	CU_ASSERT_EQUAL(n_places(&s), LEVELS);
 	CU_ASSERT_FALSE(s.session->placing);
-	mirror_fixture_end(&s.m, STEAL(s.session));
-	mirror_fixture_settle(&s.m);
-	stage_leave(&s);
-	check_gone(&s);
-	stage_fini(&s);
+	stage_end(&s);
 }
 
 /* It ends while its cgroup is made: that goes with whoever is in it. */
