@@ -209,6 +209,7 @@ static void group_write_done(struct worker_job *job)
 		else
 			err = order->err;
 	}
+	mirror_plan_sum(group); /* what could not be written is nothing to those above */
 	free(write);
 	if (err == -ENOENT || err == -ESTALE)
 		group_gone(group);
@@ -420,11 +421,14 @@ static void group_top_done(struct worker_job *job)
 
 void mirror_group_set_top(struct mirror *mirror, const char *path)
 {
-	struct mirror_group *was = STEAL(mirror->top);
+	struct mirror_group *was = mirror->top;
 	struct mirror_look *look;
 
 	if (was)
-		mirror_group_set(was); /* back to what it had, or on with a new number */
+		mirror_group_set(was); /* on with a new number, or back to what it had */
+	if (was && path && strcmp(was->name->path, path) == 0)
+		return;
+	mirror->top = NULL;
 	if (!path || !path[0])
 		return;
 	look = mirror_look_new(&mirror->tools, mirror);

@@ -164,8 +164,12 @@ static void plan_give(struct mirror_group *group, const struct mirror_limits *ow
 
 static void plan_want(struct mirror_group *group, enum cgm_key key, bool wants, uint64_t value)
 {
-	group->limits[key].wants = wants;
-	group->limits[key].wanted = wants ? value : 0;
+	struct mirror_limit *limit = &group->limits[key];
+
+	limit->formula = wants ? value : 0;
+	if (!wants || !limit->wants)
+		limit->wanted = limit->formula; /* not planned yet */
+	limit->wants = wants;
 }
 
 /* What all machines together may have: the host's memory but for its reserve, and others' pins. */
@@ -191,10 +195,11 @@ void mirror_plan_sum(struct mirror_group *group)
 	sums = group->owned && group->n_below_capped && !group->n_below_open;
 	plan_want(group, CGM_MEMORY_MIN, own.min || group->below_min,
 		  limits_add(own.min ? own.memory_min : 0, group->below_min));
-	plan_want(group, CGM_MEMORY_MAX, own.max || (sums && !group->views),
-		  limits_add(own.max ? own.memory_max : 0, group->below_max));
 	if (group == group->mirror->top && !group->views)
 		plan_want_top(group);
+	else
+		plan_want(group, CGM_MEMORY_MAX, own.max || (sums && !group->views),
+			  limits_add(own.max ? own.memory_max : 0, group->below_max));
 	for (size_t i = 0; i < CGM_HUGE_MAX; i++)
 		plan_want(group, (enum cgm_key)(CGM_HUGE_MAX_FIRST + i),
 			  own.max && group->mirror->huge_size[i], own.huge_max[i]);
@@ -212,7 +217,7 @@ static uint64_t plan_round(uint64_t value)
 
 static uint64_t plan_value(const struct mirror_group *group, enum cgm_key key, uint64_t original)
 {
-	uint64_t wanted = plan_round(group->limits[key].wanted);
+	uint64_t wanted = plan_round(group->limits[key].formula);
 
 	if (key == CGM_MEMORY_MIN)
 		return mirror_min_over(wanted, original);
@@ -297,10 +302,9 @@ static bool plan_order(struct mirror_group *group, enum cgm_key key, struct mirr
 
 	if (!limit->known)
 		return false;
-	plan_look_for_others(group, key);
 	body = plan_record(group, key);
 	original = body ? body->original : limit->now;
-	limit->wanted = plan_round(limit->wanted);
+	limit->wanted = plan_round(limit->formula);
 	if (limit->foreign)
 		return false;
 	value = limit->wants ? plan_value(group, key, original) : original;
@@ -332,6 +336,9 @@ size_t mirror_plan_orders(struct mirror_group *group, struct mirror_order *ret_o
 	size_t n = 0;
 
 	group->err = 0;
+	for (size_t key = 0; key < CGM_KEYS; key++)
+		if (group->limits[key].known)
+			plan_look_for_others(group, (enum cgm_key)key);
 	mirror_plan_sum(group);
 	for (size_t key = 0; key < CGM_KEYS; key++)
 		n += plan_order(group, (enum cgm_key)key, &ret_orders[n]);

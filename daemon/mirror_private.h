@@ -64,7 +64,8 @@ struct mirror_limit {
 	bool wants; /* there is a value for it */
 	bool foreign; /* somebody else has changed it since: it is left alone */
 	uint64_t now;
-	uint64_t wanted; /* by the formulas, and what was there before */
+	uint64_t formula; /* what its sessions come to */
+	uint64_t wanted; /* and with what was there before, and what is in use: as it was planned */
 	int err; /* of the last attempt to write it */
 	uint32_t slot; /* of the record: struct record_limit; RECORD_NONE: not changed */
 };

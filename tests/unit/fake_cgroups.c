@@ -408,14 +408,17 @@ int __wrap_cgm_populated_open(const struct cgm_tree *tree, const struct cgm_name
 
 int __wrap_cgm_place_make(const struct cgm_tree *tree, const char *path, struct cgm_name *ret_name)
 {
+	struct fake_cgroup *group;
 	int err;
 
 	if (!fake)
 		return __real_cgm_place_make(tree, path, ret_name);
 	err = fake_fails(FAKE_CGROUPS_MAKE, NULL);
-	if (!err)
-		fake_name(fake_cgroups_add(fake, path), ret_name);
-	return err;
+	if (err)
+		return err;
+	group = fake_cgroups_find(fake, path);
+	fake_name(group ? group : fake_cgroups_add(fake, path), ret_name);
+	return 0;
 }
 
 int __wrap_cgm_place_move(const struct cgm_tree *tree, const struct cgm_name *name, pid_t pid)

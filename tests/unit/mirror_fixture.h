@@ -59,6 +59,9 @@ void mirror_fixture_jobs(struct mirror_fixture *m);
 /* Time passes, and what is due by then is called. */
 void mirror_fixture_pass(struct mirror_fixture *m, uint64_t ms);
 
+/* Whether nothing is to be done, but for cgroups of which more is in use than there should be. */
+bool mirror_fixture_rests(const struct mirror_fixture *m);
+
 /* Until nothing is left to do, however long that is. Fails the test after many rounds. */
 void mirror_fixture_settle(struct mirror_fixture *m);
 

@@ -17,6 +17,7 @@
 #include "daemon/mirror_plan.h"
 #include "daemon/mirror_private.h"
 #include "daemon/owner.h"
+#include "daemon/record.h"
 #include "tests/unit/mirror_fixture.h"
 #include "tests/unit/record_fixture.h"
 #include "tests/unit/suite.h"
@@ -375,6 +376,18 @@ static void step_work(struct model *m)
 
 /* --- at rest */
 
+/* Where a session's limits are; they stay there when others come. */
+static uint64_t model_target(const struct model *m, const struct model_session *s)
+{
+	struct record *record = m->m.f.broker->record;
+	uint32_t slot = RECORD_NONE;
+
+	while ((slot = record_next(record, RECORD_TARGET, slot)) != RECORD_NONE)
+		if (record_at(record, slot)->target.session == s->id)
+			return record_at(record, slot)->target.cgroup;
+	return 0;
+}
+
 /* What a target's sessions come to. Return: whether it is to be kept there. */
 static bool model_formulas(const struct model *m, const struct fake_cgroup *group,
 			   struct mirror_limits *ret_limits)
@@ -390,7 +403,8 @@ static bool model_formulas(const struct model *m, const struct fake_cgroup *grou
 	for (size_t i = 0; i < SESSIONS; i++) {
 		const struct model_session *s = &m->sessions[i];
 
-		if (!s->session || m->m.cgroups.processes[s->process].group != group)
+		if (!s->session || m->m.cgroups.processes[s->process].group != group ||
+		    (group->others && model_target(m, s) != group->id))
 			continue;
 		keeps |= s->session->mirror != POLICY_MIRROR_TRACK;
 		mirror_add(&share, &(struct mirror_session){
@@ -403,7 +417,7 @@ static bool model_formulas(const struct model *m, const struct fake_cgroup *grou
 					   .pinned = s->pinned});
 	}
 	mirror_limits(&share, &usage, huge_size, ret_limits);
-	return keeps && !group->others;
+	return keeps;
 }
 
 static void check_limit(struct model *m, const struct fake_cgroup *group, enum cgm_key key,
@@ -435,6 +449,8 @@ static void check_at_rest(struct model *m)
 		check_limit(m, group, CGM_MEMORY_MIN, keeps && limits.min, limits.memory_min);
 		check_limit(m, group, CGM_MEMORY_MAX, keeps && limits.max, limits.memory_max);
 		check_limit(m, group, CGM_HUGE_MAX_FIRST, keeps && limits.max, limits.huge_max[0]);
+		if (model_limit(m, group, CGM_MEMORY_MIN)->locked)
+			keeps = false; /* nothing is protected that would have to be above it */
 		for (size_t k = 0; keeps && limits.min && k < TARGETS_FIRST; k++)
 			if (strncmp(paths[i], paths[k], strlen(paths[k])) == 0)
 				below[k] += limits.memory_min;
@@ -443,7 +459,7 @@ static void check_at_rest(struct model *m)
 		check_limit(m, m->cgroups[k], CGM_MEMORY_MIN, below[k], below[k]);
 		check_limit(m, m->cgroups[k], CGM_MEMORY_MAX, false, 0);
 	}
-	CU_ASSERT_EQUAL(m->m.f.broker->mirror->queue.timer, LOOP_NONE);
+	CU_ASSERT(mirror_fixture_rests(&m->m));
 	CU_ASSERT(!m->m.todo && !m->m.done);
 }
 
