@@ -44,6 +44,18 @@ echo "QEMU has $(limit machines/vm1 memory.current) of $cap bytes, and $(stat_of
 is "nobody was killed" "$(awk '$1 == "oom_kill" { print $2 }' $cgroups/machines/vm1/memory.events)" 0
 like "QEMU lives" "$(tr '\0' ' ' <"/proc/$guest/cmdline")" qemu
 
+# Nobody sheds the cap: not by a process that is nobody's child, nor by what cannot be looked at.
+# shellcheck disable=SC2016 # the inner shell's
+bash -c 'echo $$ >"$0" && exec setsid sleep 10000 8>&- 9>&- 6>&-' $cgroups/machines/vm1/cgroup.procs &
+stranger=$!
+until grep -q "^$stranger$" $cgroups/machines/vm1/cgroup.procs; do :; done
+"$pinbroker" set "$id" migration-buffers=4K
+log_wait "session $id is not mirrored as it should be: process $stranger is of no session"
+becomes "a cap that changes, with a stranger" machines/vm1 memory.max $((cap + page))
+"$pinbroker" set "$id" migration-buffers=0
+becomes "and back" machines/vm1 memory.max $cap
+kill $stranger
+
 # A hog, started by nobody of the session: it is killed as the largest, and so is no one else.
 # shellcheck disable=SC2016 # the inner shell's
 status=0

@@ -45,9 +45,17 @@ becomes "and of all" machines memory.min $((3 * 8 * mib))
 
 refused "a name that is taken" kernel as 1000 "$pinbroker" run --cgroup vm1 -- true
 like "why" "$err" "there is a cgroup /$place/vm1"
+# What the kernel calls its own files is another name; nobody may have two, or ask without end.
+exits "the name of a file" 0 as 1000 "$pinbroker" run --cgroup memory.max -- cat /proc/self/cgroup
+is "where it was" "$out" "0::/$place/memory_max"
+goes $place/memory_max
+fds=$(broker_fds)
+for _ in {1..40}; do as 1000 "$pinbroker" run --cgroup vm1 -- true 2>/dev/null && fail "a name that is taken"; done
+sessions_beside=3 sessions_end
+broker_fds_are "after forty that were refused" "$fds"
 refused "no cgroup-parent" not-permitted as 1002 "$pinbroker" run --cgroup vm1 -- true
 like "why" "$err" 'policy "plain": its policy has no cgroup-parent'
-for name in . .. ../x a/b cgroup.procs memory.max; do
+for name in . .. ../x a/b cgroup.procs; do
 	"$pinbroker" run --cgroup "$name" -- true 2>/dev/null && fail "--cgroup $name"
 	as 1000 "$pinbroker" run --cgroup "$name" -- true 2>/dev/null && fail "--cgroup $name of a user"
 done
@@ -75,7 +83,8 @@ wait "$daemon" || true
 broker_start
 exec 8>&9 9>&-
 child=$first child_end
-goes machines/pinbroker
+goes machines/pinbroker/small_ones
+[[ -d $cgroups/machines/pinbroker ]] || fail "what an administrator has named is gone"
 sessions_end
 
 # Without top-cgroup it has what it had.

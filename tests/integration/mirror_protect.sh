@@ -22,14 +22,17 @@ swapon /dev/zram0
 echo 0 >/proc/sys/vm/page-cluster # each fault fetches a page
 broker_start
 
+# More than there is beside the machine.
+hog=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
+
 refaults() { # refaults CGROUP
 	stat_of "$1" workingset_refault_anon workingset_refault_file
 }
 
-# run UID CGROUP: a machine that has 64 MiB pinned and 64 MiB that it works with, and a hog beside
+# measure UID CGROUP: a machine that has 64 MiB pinned and 64 MiB that it works with, and a hog beside
 # it; how much it had to fetch again is $count.
 measure() {
-	local uid=$1 name=$2 before hog
+	local uid=$1 name=$2 before
 
 	cgroup_make "$name"
 	inside_as "$uid" "$name" "$pinbroker" run --name guest --device 0000:00:05.0 -- bash -c \
@@ -42,9 +45,9 @@ measure() {
 	cgroup_make machines/hog
 	# shellcheck disable=SC2016 # the inner shell's
 	bash -c 'echo $$ >"$0" && exec "$@"' $cgroups/machines/hog/cgroup.procs \
-		"$here/tests/eater" turns 1100M 3 >"$tmp/hog"
+		"$here/tests/eater" turns "${hog}K" 2 >"$tmp/hog"
 	count=$(($(refaults "$name") - before))
-	echo "$name: $count pages were fetched again while a hog had 1100 MiB; $(limit "$name" memory.current) bytes in memory"
+	echo "$name: $count pages were fetched again while a hog had $((hog / 1024)) MiB; $(limit "$name" memory.current) bytes in memory"
 	child_end
 	sessions_end
 }
