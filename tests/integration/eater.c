@@ -4,12 +4,11 @@
  *
  *   eater eat SIZE         has so much, touched, and keeps it until its standard input ends
  *   eater grow             has more and more, until it is killed
- *   eater turns SIZE [N]   so much, touched page by page again and again: N turns (or until its
- *                          standard input ends), each told
+ *   eater turns SIZE       so much, and touches it page by page again for each line of its standard
+ *                          input, which is told
  *
  * "eat" and "turns" say "ready" when all is there once. Exit status: 0; 64 usage; 71 no memory.
  */
-#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -45,11 +44,12 @@ static void eater_fill(char *memory, size_t size)
 	}
 }
 
-static bool eater_input_ended(int wait_ms)
+/* Return: false: the input has ended. */
+static bool eater_wait_line(void)
 {
-	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	char line[16];
 
-	return poll(&input, 1, wait_ms) > 0;
+	return fgets(line, sizeof(line), stdin) != NULL;
 }
 
 static void eater_grow(void)
@@ -61,19 +61,17 @@ static void eater_grow(void)
 	}
 }
 
-static void eater_turns(size_t size, unsigned long turns)
+static void eater_turns(size_t size)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	char *memory = eater_map(size);
 
 	eater_fill(memory, size);
 	puts("ready");
-	for (unsigned long turn = 1; !turns || turn <= turns; turn++) {
+	for (unsigned long turn = 1; eater_wait_line(); turn++) {
 		for (size_t at = 0; at < size; at += page)
 			memory[at]++;
 		printf("turn %lu\n", turn);
-		if (!turns && eater_input_ended(0))
-			return;
 	}
 }
 
@@ -89,9 +87,10 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "eat") == 0) {
 		eater_fill(eater_map(size), size);
 		puts("ready");
-		(void)eater_input_ended(-1); /* whatever it says */
+		while (eater_wait_line()) /* whatever it says */
+			;
 	} else if (strcmp(argv[1], "turns") == 0) {
-		eater_turns(size, argc > 3 ? strtoul(argv[3], NULL, 10) : 0);
+		eater_turns(size);
 	} else {
 		return EX_USAGE;
 	}

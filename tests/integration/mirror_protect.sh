@@ -22,39 +22,48 @@ swapon /dev/zram0
 echo 0 >/proc/sys/vm/page-cluster # each fault fetches a page
 broker_start
 
-# More than there is beside the machine.
-hog=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
-
 refaults() { # refaults CGROUP
 	stat_of "$1" workingset_refault_anon workingset_refault_file
 }
 
-# measure UID CGROUP: a machine that has 64 MiB pinned and 64 MiB that it works with, and a hog beside
-# it; how much it had to fetch again is $count.
+# measure UID CGROUP: a machine that has 64 MiB pinned and 64 MiB that it works with, and a hog that
+# takes more than the rest; how much it had to fetch again to work is $count.
 measure() {
-	local uid=$1 name=$2 before
+	local uid=$1 name=$2 before hog pid
 
+	rm -f "$tmp/vmm"
+	mkfifo -m 666 "$tmp/vmm"
 	cgroup_make "$name"
 	inside_as "$uid" "$name" "$pinbroker" run --name guest --device 0000:00:05.0 -- bash -c \
-		"'$vmm' \$PINBROKER_IOMMUFD \$PINBROKER_DEVICE_0 bind 0 attach 0 map 67108864 hold </dev/stdin &
-		exec 3<&0; '$here/tests/eater' turns 64M <&3"
-	child_wait ^turn 600
+		"'$vmm' \$PINBROKER_IOMMUFD \$PINBROKER_DEVICE_0 bind 0 attach 0 map 67108864 hold <>'$tmp/vmm' &
+		'$here/tests/eater' turns 64M; kill %1; wait"
+	child_wait '^map .*: ok' 300
+	echo >&8
+	child_wait '^turn 1' 300
 	until (($(list_exact | jq '.[0].pinned_bytes') == 64 * mib)); do :; done
 	[[ $uid = 1000 ]] || becomes "its protection" "$name" memory.min $((192 * mib))
-	before=$(refaults "$name")
 	cgroup_make machines/hog
+	hog=$(($(awk '/^MemAvailable/ { print $2 }' /proc/meminfo) + 320 * 1024))
+	mkfifo "$tmp/hog$uid"
 	# shellcheck disable=SC2016 # the inner shell's
 	bash -c 'echo $$ >"$0" && exec "$@"' $cgroups/machines/hog/cgroup.procs \
-		"$here/tests/eater" turns "${hog}K" 2 >"$tmp/hog"
+		"$here/tests/eater" eat "${hog}K" <>"$tmp/hog$uid" >"$tmp/hog" 8>&- &
+	pid=$!
+	file_wait "$tmp/hog" ^ready 1 600 || fail "the hog was never full"
+	before=$(refaults "$name")
+	echo >&8
+	child_wait '^turn 2' 300
 	count=$(($(refaults "$name") - before))
-	echo "$name: $count pages were fetched again while a hog had $((hog / 1024)) MiB; $(limit "$name" memory.current) bytes in memory"
+	echo "$name: $count pages were fetched again beside a hog of $((hog / 1024)) MiB"
+	kill $pid
+	wait $pid || true
 	child_end
 	sessions_end
 }
 
 measure 1000 machines/bare
 bare=$count
-((bare > 1000)) || fail "without protection only $bare pages: the hog is no hog"
+((bare > 4000)) || fail "without protection only $bare pages of 16384: the hog is no hog"
 measure 1001 machines/protected
 ((count * 10 <= bare)) || fail "$count pages of $bare were fetched again in spite of protection"
 becomes "it is over" machines memory.min 0
