@@ -170,6 +170,7 @@ static json_t *mirror_object(const struct pinbroker_mirror *mirror)
 		{"memory_max_now_bytes", json_now(mirror, &mirror->max)},
 		{"hugetlb", json_hugetlb(mirror)},
 		{"oom_kills", output_json_figure(mirror->oom_kills)},
+		{"writes", output_json_figure(mirror->n_writes)},
 		{"drift", json_boolean(mirror->drift)},
 		{"reason", output_json_text(mirror->reason)},
 	};

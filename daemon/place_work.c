@@ -171,7 +171,7 @@ static int place_note_scope(struct place_making *making, char *cgroup)
 	making->kept = true;
 	while ((slash = strchr(slash + 1, '/')))
 		n++;
-	first = n > 1 ? n - 1 : 1; /* which of them is the policy's slice */
+	first = n > 2 ? n - 2 : 0; /* which of them is the policy's slice */
 	for (n = 0, slash = cgroup; !err && slash; n++) {
 		struct cgm_name name;
 

@@ -69,7 +69,7 @@ becomes "the session is over" machines/vm1 memory.min 0
 becomes "and above it" machines memory.min 0
 
 # What is pinned twice is charged once; mapped from the same memory.
-guest 1000 machines/vm1 map 33554432 copy hold
+guest 1000 machines/vm1 map-many 2x33554432 hold
 becomes "32 MiB mapped twice" machines/vm1 memory.min $((32 * mib + headroom))
 guest_end
 

@@ -158,10 +158,11 @@ static int map_memory(struct vmm *vmm, void *memory, uint64_t len, uint64_t *ret
 }
 
 /* Maps vmm->count times the same fresh memory. Return: 0; -errno of the first that failed. */
-static int op_map_many(struct vmm *vmm)
+static int map_fresh(struct vmm *vmm, int flags)
 {
 	uint64_t len = vmm->number;
-	void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory =
+		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 	struct mapping mapping = {.len = len, .memory = memory};
 	unsigned long n = 0;
 	int err;
@@ -184,10 +185,21 @@ static int op_map_many(struct vmm *vmm)
 	return err;
 }
 
+static int op_map_many(struct vmm *vmm)
+{
+	return map_fresh(vmm, 0);
+}
+
 static int op_map(struct vmm *vmm)
 {
 	vmm->count = 1;
 	return op_map_many(vmm);
+}
+
+static int op_map_huge(struct vmm *vmm)
+{
+	vmm->count = 1;
+	return map_fresh(vmm, MAP_HUGETLB);
 }
 
 static int op_map_file(struct vmm *vmm)
@@ -561,6 +573,7 @@ static const struct op ops[] = {
 	{"ioctl", ARG_NUMBER, op_ioctl},
 	{"map", ARG_SIZE, op_map},
 	{"map-file", ARG_SIZE, op_map_file},
+	{"map-huge", ARG_SIZE, op_map_huge},
 	{"map-many", ARG_TIMES, op_map_many},
 	{"mock", ARG_NONE, op_mock},
 	{"set-mode", ARG_NUMBER, op_set_mode},

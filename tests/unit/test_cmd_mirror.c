@@ -131,14 +131,15 @@ static const char mirror_json[] = "{\n" MEMBERS(
 	      "        \"max_bytes\": 536870912,\n        \"max_now_bytes\": 536870912\n      },\n"
 	      "      {\n        \"size_bytes\": 1073741824,\n        \"max_bytes\": null,\n"
 	      "        \"max_now_bytes\": \"max\"\n      }\n    ],\n"
-	      "    \"oom_kills\": 2,\n    \"drift\": true,\n"
+	      "    \"oom_kills\": 2,\n    \"writes\": 5,\n    \"drift\": true,\n"
 	      "    \"reason\": \"memory.min: no\\\\xff\"\n  }\n}\n";
 static const char untold_json[] = "{\n" MEMBERS(
 	"  ") "  \"mirror\": {\n"
 	      "    \"mode\": \"track\",\n    \"by\": \"nobody\",\n    \"cgroup\": null,\n"
 	      "    \"memory_min_bytes\": null,\n    \"memory_min_now_bytes\": null,\n"
 	      "    \"memory_max_bytes\": null,\n    \"memory_max_now_bytes\": null,\n"
-	      "    \"hugetlb\": [],\n    \"oom_kills\": null,\n    \"drift\": false,\n"
+	      "    \"hugetlb\": [],\n    \"oom_kills\": null,\n    \"writes\": 0,\n    \"drift\": "
+	      "false,\n"
 	      "    \"reason\": null\n  }\n}\n";
 
 #define MIRROR(answer)                                 \
