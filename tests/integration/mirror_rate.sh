@@ -72,7 +72,7 @@ sleep 2 # what must not happen meanwhile is no event to wait for
 is "wakeups in two seconds of nothing" "$(switches)" "$before"
 
 kill -9 "${owners[@]}"
-wait || true
+wait "${owners[@]}" || true # not for the broker, too
 sessions_end
 becomes "it is over" machines memory.min 0 60
 broker_stop
