@@ -220,6 +220,7 @@ int explain_config(const char *path, const struct pinbroker_subject *subject,
 		.gids = subject->gids,
 		.n_gids = subject->n_gids,
 		.cgroup = subject->cgroup,
+		.domain = subject->domain,
 	};
 	const struct admission_request asked = {
 		.subject = who,
