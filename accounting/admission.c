@@ -254,7 +254,7 @@ static bool check_session_limit(struct admission_case *c)
 			      "\"%s\"",
 			      size_text(out->memory, memory), size_text(out->limit, limit),
 			      out->policy->name);
-	needed = limits_auto(out->memory, out->factor) - LIMITS_AUTO_EXTRA + LIMITS_FIRMWARE;
+	needed = limits_needed(out->memory, out->factor);
 	if (out->memory && out->limit < needed)
 		(void)snprintf(out->warning, sizeof(out->warning),
 			       "the limit of %s (policy \"%s\") is below %u × %s of guest RAM plus "

@@ -8,7 +8,7 @@ uint64_t limits_add(uint64_t a, uint64_t b)
 	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
-static uint64_t limits_mul(uint64_t a, uint64_t b)
+uint64_t limits_mul(uint64_t a, uint64_t b)
 {
 	uint64_t product;
 
@@ -28,6 +28,11 @@ unsigned int limits_factor(bool viommu, size_t n_devices)
 uint64_t limits_auto(uint64_t memory, unsigned int factor)
 {
 	return limits_add(limits_mul(memory, factor), LIMITS_AUTO_EXTRA);
+}
+
+uint64_t limits_needed(uint64_t memory, unsigned int factor)
+{
+	return limits_add(limits_mul(memory, factor), LIMITS_FIRMWARE);
 }
 
 uint64_t limits_mappings_auto(uint64_t memory, unsigned int factor)

@@ -18,12 +18,17 @@
 
 /* a + b, or UINT64_MAX. */
 uint64_t limits_add(uint64_t a, uint64_t b);
+/* a × b, or UINT64_MAX. */
+uint64_t limits_mul(uint64_t a, uint64_t b);
 
 /* How many times guest RAM is mapped: once per IOAS; a vIOMMU gives each device its own. */
 unsigned int limits_factor(bool viommu, size_t n_devices);
 
 /* factor × memory + 1 GiB, libvirt's formula. */
 uint64_t limits_auto(uint64_t memory, unsigned int factor);
+
+/* factor × memory + 1 MiB: with less the guest does not start. */
+uint64_t limits_needed(uint64_t memory, unsigned int factor);
 
 /* max(65535, memory ÷ 2 MiB + 512), per IOAS. */
 uint64_t limits_mappings_auto(uint64_t memory, unsigned int factor);

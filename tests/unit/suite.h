@@ -38,6 +38,7 @@ extern const struct suite suite_gate_spare;
 extern const struct suite suite_gate_pool;
 extern const struct suite suite_glob;
 extern const struct suite suite_grant;
+extern const struct suite suite_guest;
 extern const struct suite suite_host;
 extern const struct suite suite_iommu;
 extern const struct suite suite_ledger;

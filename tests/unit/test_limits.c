@@ -71,6 +71,25 @@ static void auto_limit_is_libvirts(void)
 		      limits_auto(cases[i].memory, cases[i].factor) == cases[i].limit);
 }
 
+static void needed_is_ram_and_firmware(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t memory;
+		unsigned int factor;
+		uint64_t needed;
+	} cases[] = {
+		{"1G", GIB, 1, GIB + MIB},
+		{"1G in three address spaces", GIB, 3, 3 * GIB + MIB},
+		{"a sum that does not fit", UINT64_MAX, 1, UINT64_MAX},
+		{"a product that does not fit", UINT64_C(1) << 63, 2, UINT64_MAX},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		CHECK(cases[i].name,
+		      limits_needed(cases[i].memory, cases[i].factor) == cases[i].needed);
+}
+
 static void auto_mappings_grow_with_memory(void)
 {
 	static const struct {
@@ -120,6 +139,7 @@ static const CU_TestInfo tests[] = {
 	{"sums saturate instead of wrapping", sums_saturate},
 	{"guest RAM counts once per address space", factor_is_one_per_address_space},
 	{"the automatic limit is factor x memory + 1G", auto_limit_is_libvirts},
+	{"a guest needs its RAM and its firmware", needed_is_ram_and_firmware},
 	{"automatic mappings grow with memory and address spaces", auto_mappings_grow_with_memory},
 	{"RLIMIT_MEMLOCK takes the larger of the two sums", memlock_takes_the_larger_sum},
 	CU_TEST_INFO_NULL,
