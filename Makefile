@@ -102,6 +102,8 @@ prey := tests/integration/prey.c common/fdmsg.c common/sys.c
 store := tests/integration/store.c
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
+fuzz_domain := tests/fuzz/fuzz_domain.c $(domain) accounting/guest.c accounting/limits.c \
+	common/device.c
 # A kernel, its processes, a loop and a log of its own stand in for the real ones.
 fuzz_world := $(addprefix tests/fuzz/,fuzz_answer.c fuzz_books.c fuzz_broker.c fuzz_kernel.c \
 	fuzz_process.c fuzz_talk.c fuzz_wire.c) tests/unit/fake_devices.c
@@ -188,6 +190,8 @@ $(B)/$(soname): $(patsubst %.c,$(B)/pic/%.o,$(library)) client/libpinbroker.map
 		$(filter-out -pie,$(link)) $(if $(SAN),,-Wl,-z,defs) $(LDFLAGS) -o $@ $(filter %.o,$^)
 
 # Fuzzers are built by tests/fuzz/run, with clang and a SAN and B of their own.
+$(B)/fuzz_domain: $(call obj,$(fuzz_domain))
+$(B)/fuzz_domain: LDLIBS += -fsanitize=fuzzer $(CLIENT_LIBS)
 $(B)/fuzz_policy: $(call obj,$(fuzz_policy))
 $(B)/fuzz_policy: LDLIBS += -fsanitize=fuzzer $(DAEMON_LIBS)
 $(B)/fuzz_proto: $(call obj,$(fuzz_proto))
@@ -200,7 +204,7 @@ $(B)/bench/bare: $(call obj,$(bare))
 $(B)/bench/gate: $(call obj,$(bench_gate))
 $(B)/bench/gate: LDLIBS += $(DAEMON_LIBS)
 bench_programs := $(addprefix $(B)/bench/,bench bare gate)
-fuzz_programs := $(addprefix $(B)/fuzz_,policy proto record seeds)
+fuzz_programs := $(addprefix $(B)/fuzz_,domain policy proto record seeds)
 $(fuzz_programs) $(bench_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)

@@ -31,7 +31,8 @@ static const struct suite *const suites[] = {
 	&suite_gate_pool,    &suite_mirror_math,   &suite_proto_mirror, &suite_lib_mirror,
 	&suite_cmd_mirror,   &suite_cgm_group,     &suite_cgm_place,    &suite_cgm_tree,
 	&suite_worker,       &suite_mirror_turn,   &suite_mirror,       &suite_mirror_rule,
-	&suite_place,        &suite_mirror_report, &suite_guest,
+	&suite_place,        &suite_mirror_report, &suite_guest,        &suite_domain,
+	&suite_domain_xml,
 };
 
 static unsigned int n_skipped; /* CUnit has no word for it */

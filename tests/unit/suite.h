@@ -31,6 +31,8 @@ extern const struct suite suite_commands;
 extern const struct suite suite_conffile;
 extern const struct suite suite_connection;
 extern const struct suite suite_device;
+extern const struct suite suite_domain;
+extern const struct suite suite_domain_xml;
 extern const struct suite suite_fdmsg;
 extern const struct suite suite_fdstore;
 extern const struct suite suite_gate_index;
