@@ -18,6 +18,7 @@ struct suite {
 };
 
 extern const struct suite suite_admission;
+extern const struct suite suite_bars;
 extern const struct suite suite_bucket;
 extern const struct suite suite_budget;
 extern const struct suite suite_capable;
@@ -73,6 +74,7 @@ extern const struct suite suite_placeholder;
 extern const struct suite suite_policy;
 extern const struct suite suite_policy_files;
 extern const struct suite suite_policy_match;
+extern const struct suite suite_preflight;
 extern const struct suite suite_procfs;
 extern const struct suite suite_proto;
 extern const struct suite suite_proto_mirror;
