@@ -32,7 +32,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 VERSION := 0.1.0
 soname := libpinbroker.so.0
 DAEMON_PKGS := libbpf liburing libcgroup libconfuse libsystemd libseccomp libcap
-CLIENT_PKGS := libconfuse jansson
+CLIENT_PKGS := libconfuse jansson libxml-2.0
 TEST_PKGS := cunit
 WARN := -Wall -Wextra -Wshadow -Wvla -Wundef -Wformat=2 -Wcast-qual -Wpointer-arith \
 	-Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough
@@ -54,7 +54,7 @@ ours = -std=gnu11 $(filter-out -I.,$(defines)) -iquote . $(PKG_CFLAGS) $(WARN) $
 pic = -fPIE
 link = -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 
-accounting := accounting/admission.c accounting/glob.c accounting/ledger.c accounting/limits.c accounting/mirror.c \
+accounting := accounting/admission.c accounting/glob.c accounting/guest.c accounting/ledger.c accounting/limits.c accounting/mirror.c \
 	accounting/policy.c accounting/policy_check.c accounting/policy_keys.c \
 	accounting/policy_match.c accounting/policy_parse.c accounting/policy_scan.c \
 	accounting/size.c
@@ -74,13 +74,16 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	common/log.c $(accounting) $(cgroup) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_mirror.c lib_open.c lib_order.c \
 	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/proto_names.c common/sys.c
-command := $(addprefix client/,main.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
-	cmd_run.c cmd_status.c cmd_top.c cmd_trace.c explain_config.c explanation.c launch.c \
-	mirror.c output.c placeholder.c request.c screen.c setting.c) $(accounting) $(common) $(filter-out common/%,$(library))
+# libvirt's domains: bytes in, numbers out.
+domain := $(addprefix client/,domain.c domain_rules.c domain_value.c domain_xml.c)
+command := $(addprefix client/,main.c bars.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
+	cmd_preflight.c cmd_run.c cmd_status.c cmd_top.c cmd_trace.c decision.c explain_config.c explanation.c launch.c \
+	mirror.c output.c placeholder.c preflight.c preflight_print.c request.c screen.c setting.c subject.c) \
+	$(domain) $(accounting) $(common) $(filter-out common/%,$(library))
 # A file in tests/unit/ is a suite or a fixture: all of them belong to it.
 unit := $(sort $(wildcard tests/unit/*.c)) \
-	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) client/output.c \
-	client/mirror.c client/placeholder.c client/screen.c client/setting.c
+	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) $(domain) \
+	$(addprefix client/,bars.c mirror.c output.c placeholder.c preflight.c screen.c setting.c)
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
@@ -319,7 +322,7 @@ vm-shell: all $(test_programs)
 
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
-sources := $(sort $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
+sources := $(sort $(fuzz_domain) $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
 	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(cgroups) $(client) $(eater) $(flood) \
 	$(gate) $(holder) $(inject) $(killer) $(manager) $(noise) $(pace) $(prey) $(store))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1

@@ -110,7 +110,7 @@ static void print_policy(const struct pinbroker_explanation *e)
 	print_rest(e);
 }
 
-static void print_text(const struct pinbroker_explanation *e, const char *assumed)
+void explanation_lines(const struct pinbroker_explanation *e, const char *assumed)
 {
 	if (e->policy[0])
 		print_policy(e);
@@ -120,6 +120,11 @@ static void print_text(const struct pinbroker_explanation *e, const char *assume
 		output_line("assumed", "%s", assumed);
 	if (e->warning[0])
 		output_line("warning", "%s", e->warning);
+}
+
+static void print_text(const struct pinbroker_explanation *e, const char *assumed)
+{
+	explanation_lines(e, assumed);
 	if (e->granted)
 		output_line("verdict", "granted");
 	else
@@ -127,7 +132,7 @@ static void print_text(const struct pinbroker_explanation *e, const char *assume
 }
 
 /* Sizes of a policy that does not match are not known. */
-static json_t *explanation_json(const struct pinbroker_explanation *e, const char *assumed)
+json_t *explanation_json(const struct pinbroker_explanation *e, const char *assumed)
 {
 	bool set = e->policy[0];
 	const struct output_member members[] = {

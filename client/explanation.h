@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+struct json_t;
 struct pinbroker_explanation;
 
 /**
@@ -18,5 +19,10 @@ struct pinbroker_explanation;
  */
 int explanation_print(const struct pinbroker_explanation *explanation, bool json,
 		      const char *assumed);
+
+/* The report without the verdict, for a longer one; and as an object, NULL: out of memory. */
+void explanation_lines(const struct pinbroker_explanation *explanation, const char *assumed);
+struct json_t *explanation_json(const struct pinbroker_explanation *explanation,
+				const char *assumed);
 
 #endif

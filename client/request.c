@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/request.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "accounting/size.h"
@@ -15,24 +16,40 @@ static int take_memory(const struct cmd_env *env, struct request *request, const
 	return 0;
 }
 
-static int take_device(const struct cmd_env *env, struct request *request, const char *value)
+int request_add_device(struct request *request, const char *name)
 {
 	size_t n = request->ask.n_devices;
+	char normal[DEVICE_NAME_MAX];
 
-	if (n == PINBROKER_DEVICES_MAX)
-		return cmd_usage(env, "--device: more than %d devices", PINBROKER_DEVICES_MAX);
-	if (device_name(value, request->names[n]))
-		return cmd_usage(env,
-				 "--device: '%s' is no PCI address (0000:65:00.0) and no mdev UUID",
-				 value);
+	if (device_name(name, normal))
+		return -EINVAL;
 	for (size_t i = 0; i < n; i++) {
-		if (strcmp(request->names[i], request->names[n]) == 0)
-			return cmd_usage(env, "--device: %s is given twice", request->names[n]);
+		if (strcmp(request->names[i], normal) == 0)
+			return -EEXIST;
 	}
+	if (n == PINBROKER_DEVICES_MAX)
+		return -ENOSPC;
+	memcpy(request->names[n], normal, sizeof(normal));
 	request->devices[n] = request->names[n];
 	request->ask.devices = request->devices;
 	request->ask.n_devices = n + 1;
 	return 0;
+}
+
+static int take_device(const struct cmd_env *env, struct request *request, const char *value)
+{
+	switch (request_add_device(request, value)) {
+	case 0:
+		return 0;
+	case -EEXIST:
+		return cmd_usage(env, "--device: %s is given twice", value);
+	case -ENOSPC:
+		return cmd_usage(env, "--device: more than %d devices", PINBROKER_DEVICES_MAX);
+	default:
+		return cmd_usage(env,
+				 "--device: '%s' is no PCI address (0000:65:00.0) and no mdev UUID",
+				 value);
+	}
 }
 
 static int take_accounting(const struct cmd_env *env, struct request *request, const char *value)

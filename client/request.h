@@ -26,6 +26,13 @@ struct request {
 };
 
 /**
+ * request_add_device() - one more device
+ *
+ * Return: 0; -EINVAL: no name of one; -EEXIST: it is there; -ENOSPC: no session has more.
+ */
+int request_add_device(struct request *request, const char *name);
+
+/**
  * request_option() - take one option
  * @opt: what getopt_long() returned
  *

@@ -18,7 +18,8 @@ void subject_fini(struct subject *subject)
 	free(subject->gids);
 }
 
-bool subject_parse_id(const char *text, uid_t *ret_id)
+/* A number that is an id; (uid_t)-1 is none. */
+static bool parse_id(const char *text, uid_t *ret_id)
 {
 	size_t len = strspn(text, "0123456789");
 	unsigned long long id;
@@ -32,31 +33,24 @@ bool subject_parse_id(const char *text, uid_t *ret_id)
 	return true;
 }
 
-int subject_add_gid(struct subject *subject, gid_t gid)
-{
-	gid_t *gids = reallocarray(subject->gids, subject->n_gids + 1, sizeof(*gids));
-
-	if (!gids)
-		return -ENOMEM;
-	gids[subject->n_gids++] = gid;
-	subject->gids = gids;
-	return 0;
-}
-
 static int take_gid(const struct cmd_env *env, struct subject *subject, const char *value)
 {
+	gid_t *gids;
 	gid_t gid;
-	int err;
 
-	if (!subject_parse_id(value, &gid)) {
+	if (!parse_id(value, &gid)) {
 		const struct group *group = getgrnam(value);
 
 		if (!group)
 			return cmd_usage(env, "--gid: no group '%s'", value);
 		gid = group->gr_gid;
 	}
-	err = subject_add_gid(subject, gid);
-	return err ? cmd_internal(err) : 0;
+	gids = reallocarray(subject->gids, subject->n_gids + 1, sizeof(*gids));
+	if (!gids)
+		return cmd_internal(-ENOMEM);
+	gids[subject->n_gids++] = gid;
+	subject->gids = gids;
+	return 0;
 }
 
 static int take_cgroup(const struct cmd_env *env, struct subject *subject, const char *value)
@@ -134,7 +128,7 @@ static int own_groups(struct subject *subject)
 static int resolve_uid(const struct cmd_env *env, struct subject *subject, uid_t *ret_uid)
 {
 	const struct passwd *user;
-	bool number = subject_parse_id(subject->uid, ret_uid);
+	bool number = parse_id(subject->uid, ret_uid);
 	int err;
 
 	user = number ? getpwuid(*ret_uid) : getpwnam(subject->uid);
@@ -142,11 +136,13 @@ static int resolve_uid(const struct cmd_env *env, struct subject *subject, uid_t
 		return cmd_usage(env, "--uid: no user '%s'", subject->uid);
 	if (user)
 		*ret_uid = user->pw_uid;
-	/* A uid without an account has no groups that could be looked up. */
-	if (subject->n_gids || !user)
+	if (subject->n_gids)
 		return 0;
-	err = groups_of(user, subject);
-	return err ? cmd_internal(err) : 0;
+	/* A uid without an account has no groups that could be looked up. */
+	err = user ? groups_of(user, subject) : 0;
+	if (err)
+		return cmd_internal(err);
+	return subject->group ? take_gid(env, subject, subject->group) : 0;
 }
 
 int subject_resolve(const struct cmd_env *env, struct subject *subject, bool offline,

@@ -24,6 +24,7 @@ struct pinbroker_subject;
 /* Zeroed: nothing was said. Strings are borrowed. */
 struct subject {
 	const char *uid; /* number or name; NULL: for the caller */
+	const char *group; /* with uid: one besides those of the user; number, name or NULL */
 	const char *cgroup;
 	const char *domain;
 	gid_t *gids; /* owned; those that were named, or those of the user */
@@ -39,12 +40,6 @@ void subject_fini(struct subject *subject);
  * Return: 0; 64 or 70 after a line on stderr.
  */
 int subject_option(const struct cmd_env *env, struct subject *subject, int opt, const char *value);
-
-/* With this group. Return: 0; -ENOMEM. */
-int subject_add_gid(struct subject *subject, gid_t gid);
-
-/* A number that is an id; (uid_t)-1 is none. */
-bool subject_parse_id(const char *text, uid_t *ret_id);
 
 /**
  * subject_resolve() - look up who that is

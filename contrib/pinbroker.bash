@@ -40,7 +40,7 @@ _pinbroker_value()
 	--gid) words=$(compgen -g) ;;
 	--sort) words='pinned peak mapped mappings limit denied uid id name' ;;
 	--session) words=$(_pinbroker_ids "$2") ;;
-	--memory | --name | --cgroup | --count | --delay) words= ;; # and explain's --cgroup, see below
+	--memory | --name | --cgroup | --domain | --count | --delay) words= ;; # and explain's --cgroup, see below
 	*) return 1 ;;
 	esac
 	return 0
@@ -60,7 +60,7 @@ _pinbroker()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--socket | --name | --memory | --device | --accounting | --config | --uid | --gid | --cgroup | \
-			--session | --sort | --count | --delay)
+			--domain | --session | --sort | --count | --delay)
 			[[ ${COMP_WORDS[i]} != --socket ]] || socket=${COMP_WORDS[i + 1]-}
 			((i++))
 			;;
@@ -88,7 +88,7 @@ _pinbroker()
 	esac
 	if ! _pinbroker_value "$prev" "$socket"; then
 		case $command in
-		'') words='run list show explain set attach adopt close revoke status host trace top --socket --help --version' ;;
+		'') words='run list show explain preflight set attach adopt close revoke status host trace top --socket --help --version' ;;
 		run) words="--name --cgroup $request --" ;;
 		list | show | status | host) words='--json --help' ;;
 		set | attach | adopt | close) words=--help ;;
@@ -96,6 +96,13 @@ _pinbroker()
 		trace) words='--json --session --help' ;;
 		top) words='--batch --count --delay --reverse --sort --help' ;;
 		explain) words="--config --uid --gid --cgroup $request --json" ;;
+		preflight)
+			words="--config --uid --gid --cgroup --domain $request --json"
+			if [[ $cur != -* ]]; then
+				mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+				return
+			fi
+			;;
 		esac
 		case $command:$prev$cur in
 		set:*=*) words= ;; # a value
