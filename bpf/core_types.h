@@ -79,6 +79,19 @@ struct sigpending {
 	} signal;
 } CORE;
 
+/* A task keeps its css_set until nobody holds it any more, also when it has exited. */
+struct kernfs_node {
+	__u64 id;
+} CORE;
+
+struct cgroup {
+	struct kernfs_node *kn;
+} CORE;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} CORE;
+
 struct task_struct {
 	unsigned int flags;
 	int pid, tgid;
@@ -89,6 +102,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct sigpending pending;
 	struct signal_struct *signal;
+	struct css_set *cgroups;
 	char comm[16];
 } CORE;
 

@@ -149,8 +149,8 @@ static long container_step(__u32 i, void *arg)
 	return 0;
 }
 
-/* Drivers other than type1 are of other processors. */
-static __always_inline bool is_type1(const struct vfio_container *container)
+/* Drivers other than type1 are of other processors. A frame of its own, as is_first(). */
+static __noinline bool is_type1(const struct vfio_container *container)
 {
 	static const char type1[] = "vfio-iommu-type1";
 	const char *from = BPF_CORE_READ(container, iommu_driver, ops, name);
@@ -191,12 +191,11 @@ static __always_inline void container_walk(struct host_body *body,
 
 /*
  * Whether this is the first file of its object in this reading. What did not fit into the reader's
- * buffer is shown again, with the same number.
+ * buffer is shown again, with the same number. A frame of its own: a record nearly fills the stack.
  */
-static __always_inline bool is_first(const struct bpf_iter_meta *meta, __u64 object)
+static __noinline bool is_first(__u64 reading, __u64 step, __u64 object)
 {
-	struct host_key key = {.reading = meta->session_id, .object = object};
-	__u64 step = meta->seq_num;
+	struct host_key key = {.reading = reading, .object = object};
 	const __u64 *first;
 
 	if (!bpf_map_update_elem(&host_seen, &key, &step, BPF_NOEXIST))
@@ -252,7 +251,7 @@ int host_files(struct bpf_iter__task_file *ctx)
 	context = (const void *)record.object;
 	if (context && record.kind != HOST_CONTAINER)
 		record.accounting = BPF_CORE_READ(context, account_mode);
-	if (context && is_first(ctx->meta, record.object))
+	if (context && is_first(ctx->meta->session_id, ctx->meta->seq_num, record.object))
 		figures_take(&record);
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;

@@ -23,6 +23,7 @@ void host_free(struct host *host)
 	free(host->charges);
 	free(host->processes);
 	free(host->users);
+	free(host->cgroups);
 	free(host);
 }
 
@@ -105,8 +106,10 @@ static void host_add_charges(struct host *host, struct host_object *object,
 			.pid = payer->pid,
 			.uid = payer->used == HOST_PAYER_OTHERS ? UINT32_MAX : payer->uid,
 			.gone = payer->used != HOST_PAYER_LIVES,
+			.cgroup = payer->cgroup,
 			.mapped = payer->pages,
 			.pinned = payer->pinned,
+			.mappings = payer->mappings,
 			.task = payer->accounting == HOST_ACCOUNT_TASK,
 			.nobody = payer->accounting == HOST_ACCOUNT_NONE,
 		};
@@ -174,7 +177,7 @@ static int host_add_files(struct host *host, struct host_file *files, size_t n_f
 	return 0;
 }
 
-/* --- processes and users */
+/* --- processes, users and cgroups */
 
 static int host_mm_compare(const void *a, const void *b)
 {
@@ -215,6 +218,15 @@ static void host_add_process(struct host *host, const struct host_task *task)
 		host->n_processes++;
 }
 
+static void host_add_user(struct host *host, const struct host_charge *charge)
+{
+	if (charge->mapped && charge->uid != UINT32_MAX)
+		host->users[host->n_users++] = (struct host_user){.uid = charge->uid,
+								  .mapped = charge->mapped,
+								  .pinned = charge->pinned,
+								  .mappings = charge->mappings};
+}
+
 static void host_unite_users(struct host *host)
 {
 	size_t kept = 0;
@@ -229,7 +241,9 @@ static void host_unite_users(struct host *host)
 		}
 		if (host->users[kept - 1].locked < user->locked)
 			host->users[kept - 1].locked = user->locked;
+		host->users[kept - 1].mapped += user->mapped;
 		host->users[kept - 1].pinned += user->pinned;
+		host->users[kept - 1].mappings += user->mappings;
 	}
 	host->n_users = kept;
 }
@@ -269,11 +283,43 @@ static int host_add_tasks(struct host *host, struct host_task *tasks, size_t n_t
 	}
 	qsort(host->processes, host->n_processes, sizeof(*host->processes), host_process_compare);
 	for (size_t i = 0; i < host->n_charges; i++)
-		if (host->charges[i].pinned && host->charges[i].uid != UINT32_MAX)
-			host->users[host->n_users++] = (struct host_user){
-				.uid = host->charges[i].uid, .pinned = host->charges[i].pinned};
+		host_add_user(host, &host->charges[i]);
 	host_unite_users(host);
 	host_name_charges(host);
+	return 0;
+}
+
+static int host_cgroup_compare(const void *a, const void *b)
+{
+	const struct host_cgroup *c = a, *d = b;
+
+	return host_compare(c->id - 1, d->id - 1); /* 0 comes last */
+}
+
+static int host_add_cgroups(struct host *host)
+{
+	struct host_cgroup *cgroups = calloc(host->n_charges + 1, sizeof(*cgroups));
+	size_t kept = 0;
+
+	if (!cgroups)
+		return -ENOMEM;
+	host->cgroups = cgroups;
+	for (size_t i = 0; i < host->n_charges; i++)
+		cgroups[i] = (struct host_cgroup){.id = host->charges[i].cgroup,
+						  .mapped = host->charges[i].mapped,
+						  .pinned = host->charges[i].pinned,
+						  .mappings = host->charges[i].mappings};
+	qsort(cgroups, host->n_charges, sizeof(*cgroups), host_cgroup_compare);
+	for (size_t i = 0; i < host->n_charges; i++) {
+		if (kept == 0 || cgroups[kept - 1].id != cgroups[i].id) {
+			cgroups[kept++] = cgroups[i];
+			continue;
+		}
+		cgroups[kept - 1].mapped += cgroups[i].mapped;
+		cgroups[kept - 1].pinned += cgroups[i].pinned;
+		cgroups[kept - 1].mappings += cgroups[i].mappings;
+	}
+	host->n_cgroups = kept;
 	return 0;
 }
 
@@ -301,6 +347,8 @@ int host_of_records(const struct host_file *files, size_t n_files, const struct 
 	err = host_add_files(host, own_files, n_files);
 	if (!err)
 		err = host_add_tasks(host, own_tasks, n_tasks);
+	if (!err)
+		err = host_add_cgroups(host);
 	if (err)
 		return err;
 	host_sort_objects(host);

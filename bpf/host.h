@@ -29,8 +29,10 @@ struct host_charge {
 	uint32_t pid; /* it may have exited; 0: of several processes */
 	uint32_t uid; /* UINT32_MAX: of several */
 	char comm[HOST_COMM_MAX]; /* "": it has exited */
+	uint64_t cgroup; /* id of that it is in, or was when it exited; 0: of several */
 	uint64_t mapped; /* pages */
 	uint64_t pinned;
+	uint64_t mappings;
 	bool task; /* the process, else its user, … */
 	bool nobody; /* … or nobody: it was privileged; or several, and not known */
 	bool gone; /* it has exited: its pid may be another's */
@@ -62,11 +64,21 @@ struct host_process {
 struct host_user {
 	uint32_t uid;
 	uint64_t locked; /* pages: what RLIMIT_MEMLOCK is compared with in user mode */
-	uint64_t pinned; /* pages: its processes' through contexts, in either mode */
+	uint64_t mapped; /* pages: its processes' through contexts, in either mode; like the next */
+	uint64_t pinned;
+	uint64_t mappings;
+};
+
+/* What processes have through contexts that are in it, not below it. */
+struct host_cgroup {
+	uint64_t id; /* its inode's number; 0: of several, nobody knows how much each */
+	uint64_t mapped; /* pages */
+	uint64_t pinned;
+	uint64_t mappings;
 };
 
 struct host {
-	struct host_object *objects; /* owned, like the next four; sessions, contexts, containers */
+	struct host_object *objects; /* owned, like the next five; sessions, contexts, containers */
 	size_t n_objects;
 	struct host_holder *holders;
 	size_t n_holders;
@@ -76,6 +88,8 @@ struct host {
 	size_t n_processes;
 	struct host_user *users; /* by uid; who has no process is not seen */
 	size_t n_users;
+	struct host_cgroup *cgroups; /* by id, 0 last; those that have something mapped */
+	size_t n_cgroups;
 	/*
 	 * Pages that are accounted for: VmPin of all processes, what containers have pinned, what
 	 * contexts have for processes that are gone.

@@ -36,10 +36,12 @@ enum host_payer_kind {
 struct host_payer {
 	__u64 pages; /* mapped; those in several areas once */
 	__u64 pinned;
+	__u64 cgroup; /* id of its own in the v2 hierarchy; 0: several, or the kernel has none */
 	__u32 pid; /* it may have exited; 0: no such payer, or several processes */
 	__u32 uid; /* of the user_struct */
-	__u32 accounting;
-	__u32 used; /* enum host_payer_kind */
+	__u32 mappings;
+	__u16 accounting;
+	__u16 used; /* enum host_payer_kind */
 };
 
 /* A descriptor of a process. */

@@ -70,24 +70,37 @@ static __always_inline bool walk_orphaned(const struct iopt_pages *pages)
 	return !BPF_CORE_READ(pages, source_mm, mm_users.counter);
 }
 
+/* Where whoever mapped them is, or was when it exited. Its threads may be below that. */
+static __always_inline __u64 walk_cgroup(const struct iopt_pages *pages)
+{
+	const struct task_struct *task = BPF_CORE_READ(pages, source_task);
+
+	if (!bpf_core_field_exists(task->cgroups))
+		return 0;
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+}
+
 /* Whose the pages are, in parts. The last place is for all that have none of their own. */
 static __always_inline void walk_pay(struct walk_payers *payers, const struct iopt_pages *pages,
 				     __u64 parts, __u64 pinned)
 {
+	__u64 cgroup = walk_cgroup(pages);
 	__u32 pid = BPF_CORE_READ(pages, source_task, tgid);
 	__u32 uid = BPF_CORE_READ(pages, source_user, uid.val);
-	__u32 accounting = BPF_CORE_READ(pages, account_mode);
-	__u32 used = walk_orphaned(pages) ? HOST_PAYER_GONE : HOST_PAYER_LIVES;
+	__u16 accounting = BPF_CORE_READ(pages, account_mode);
+	__u16 used = walk_orphaned(pages) ? HOST_PAYER_GONE : HOST_PAYER_LIVES;
 
 	for (int i = 0; i < HOST_PAYERS; i++) {
 		struct host_payer *p = &payers->of[i];
 
 		if (i == HOST_PAYERS - 1) {
+			p->cgroup = !p->used || p->cgroup == cgroup ? cgroup : 0;
 			p->used = HOST_PAYER_OTHERS;
 		} else if (!p->used) {
 			p->used = used;
 			p->pid = pid;
 			p->uid = uid;
+			p->cgroup = cgroup;
 			p->accounting = accounting;
 		} else if (p->pid != pid || p->uid != uid || p->accounting != accounting ||
 			   p->used != used) {
@@ -95,6 +108,7 @@ static __always_inline void walk_pay(struct walk_payers *payers, const struct io
 		}
 		p->pages += parts;
 		p->pinned += pinned;
+		p->mappings++;
 		return;
 	}
 }

@@ -70,6 +70,10 @@ static void files_become_objects(void)
 	CU_ASSERT_EQUAL(host->explained, 7 + 3);
 }
 
+#define HOST_PAY(in, of, n, n_pinned)                                                              \
+	.used = HOST_PAYER_LIVES, .cgroup = (in), .uid = (of), .pages = (n), .pinned = (n_pinned), \
+	.mappings = 1
+
 static void payers_are_told_with_their_context(void)
 {
 	static const struct host_file file = {
@@ -113,6 +117,43 @@ static void payers_are_told_with_their_context(void)
 	CU_ASSERT_EQUAL_FATAL(host->n_users, 1);
 	CU_ASSERT_TRUE(host->users[0].uid == 5 && host->users[0].pinned == 4);
 	CU_ASSERT_EQUAL(host->users[0].locked, 1);
+}
+
+/* Two contexts in three cgroups; who is in a place with others may have been in one of them. */
+static void payers_are_summed_by_cgroup_and_user(void)
+{
+	static const struct host_file two[] = {
+		{.kind = HOST_CONTEXT,
+		 .flags = HOST_READ,
+		 .object = CONTEXT,
+		 .payers = {{HOST_PAY(70, 1000, 4, 3)}, {HOST_PAY(60, 1001, 2, 1)}}},
+		{.kind = HOST_CONTEXT,
+		 .flags = HOST_READ,
+		 .object = OTHER,
+		 .payers = {{HOST_PAY(70, 1000, 8, 0)},
+			    {.used = HOST_PAYER_OTHERS, .pages = 16, .pinned = 16, .mappings = 1}}},
+	};
+	static const struct {
+		uint64_t id, mapped, pinned, mappings;
+	} cgroups[] = {{60, 2, 1, 1}, {70, 12, 3, 2}, {0, 16, 16, 1}},
+	  users[] = {{1000, 12, 3, 2}, {1001, 2, 1, 1}};
+	CLEANUP(host_freep) struct host *host = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(host_of_records(two, ARRAY_SIZE(two), NULL, 0, &host), 0);
+	CU_ASSERT_EQUAL_FATAL(host->n_cgroups, ARRAY_SIZE(cgroups));
+	for (size_t i = 0; i < ARRAY_SIZE(cgroups); i++) {
+		CU_ASSERT_EQUAL(host->cgroups[i].id, cgroups[i].id);
+		CU_ASSERT_EQUAL(host->cgroups[i].mapped, cgroups[i].mapped);
+		CU_ASSERT_EQUAL(host->cgroups[i].pinned, cgroups[i].pinned);
+		CU_ASSERT_EQUAL(host->cgroups[i].mappings, cgroups[i].mappings);
+	}
+	CU_ASSERT_EQUAL_FATAL(host->n_users, ARRAY_SIZE(users));
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
+		CU_ASSERT_EQUAL(host->users[i].uid, users[i].id);
+		CU_ASSERT_EQUAL(host->users[i].mapped, users[i].mapped);
+		CU_ASSERT_EQUAL(host->users[i].pinned, users[i].pinned);
+		CU_ASSERT_EQUAL(host->users[i].mappings, users[i].mappings);
+	}
 }
 
 static void without_figures_is_not_known(void)
@@ -217,6 +258,7 @@ static void memory_runs_out(void)
 static const CU_TestInfo tests[] = {
 	{"files become contexts and containers, each once", files_become_objects},
 	{"payers are told with their context", payers_are_told_with_their_context},
+	{"payers are summed by cgroup and by user", payers_are_summed_by_cgroup_and_user},
 	{"a context that nobody could read is not zero", without_figures_is_not_known},
 	{"tasks become processes and users, each once", tasks_become_processes_and_users},
 	{"sessions of the gate are added, each once", sessions_of_the_gate_are_added},
