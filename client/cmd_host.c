@@ -19,6 +19,24 @@ static const struct output_column columns[] = {
 	{"PINNED", true}, {"LOCKED", true},   {"MAPPINGS", true},
 };
 
+static const struct output_column cgroup_columns[] = {
+	{"CGROUP", false},
+	{"MAPPED", true},
+	{"PINNED", true},
+	{"MAPPINGS", true},
+};
+
+struct tables {
+	struct output_table holdings; /* all but cgroups, whose names are long */
+	struct output_table cgroups;
+};
+
+static void tables_fini(struct tables *tables)
+{
+	output_table_fini(&tables->holdings);
+	output_table_fini(&tables->cgroups);
+}
+
 static bool is_object(const struct pinbroker_holding *holding)
 {
 	return holding->kind == PINBROKER_HOLDING_CONTEXT ||
@@ -76,7 +94,31 @@ static int add_others(const struct pinbroker_holding *holding, struct output_tab
 	return err;
 }
 
-static int add_row(const struct pinbroker_holding *holding, void *arg)
+static int add_cgroup(const struct pinbroker_holding *holding, struct output_table *table)
+{
+	char number[OUTPUT_TEXT_MAX], mapped[OUTPUT_TEXT_MAX], pinned[OUTPUT_TEXT_MAX];
+	char mappings[OUTPUT_TEXT_MAX];
+	const char *cgroup = holding->cgroup;
+	int err = 0;
+
+	(void)snprintf(number, sizeof(number), "inode %" PRIu64, holding->cgroup_id);
+	if (!cgroup)
+		cgroup = holding->cgroup_id ? number : "several";
+
+	const char *const cells[] = {
+		cgroup,
+		output_size(holding->mapped, mapped),
+		output_size(holding->pinned, pinned),
+		output_number(holding->mappings, mappings),
+	};
+	static_assert(ARRAY_SIZE(cells) == ARRAY_SIZE(cgroup_columns), "a cell per column");
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(cells); i++)
+		err = output_table_add(table, cells[i]);
+	return err;
+}
+
+static int add_holding(const struct pinbroker_holding *holding, struct output_table *table)
 {
 	char session[OUTPUT_TEXT_MAX], pid[OUTPUT_TEXT_MAX], uid[OUTPUT_TEXT_MAX];
 	char mapped[OUTPUT_TEXT_MAX], pinned[OUTPUT_TEXT_MAX], locked[OUTPUT_TEXT_MAX];
@@ -106,8 +148,16 @@ static int add_row(const struct pinbroker_holding *holding, void *arg)
 	};
 	static_assert(ARRAY_SIZE(cells) == ARRAY_SIZE(columns), "a cell per column");
 
-	err = add_cells(arg, cells);
-	return err ? err : add_others(holding, arg);
+	err = add_cells(table, cells);
+	return err ? err : add_others(holding, table);
+}
+
+static int add_row(const struct pinbroker_holding *holding, void *arg)
+{
+	struct tables *tables = arg;
+
+	return holding->kind == PINBROKER_HOLDING_CGROUP ? add_cgroup(holding, &tables->cgroups)
+							 : add_holding(holding, &tables->holdings);
 }
 
 /* What is known of it; it can be below 0. */
@@ -138,24 +188,28 @@ static void print_lines(const struct pinbroker_host *host)
 
 static int print_text(const struct cmd_env *env, struct pinbroker *broker)
 {
-	CLEANUP(output_table_fini)
-	struct output_table table = {
-		.columns = columns,
-		.n_columns = ARRAY_SIZE(columns),
+	CLEANUP(tables_fini)
+	struct tables tables = {
+		.holdings = {.columns = columns, .n_columns = ARRAY_SIZE(columns)},
+		.cgroups = {.columns = cgroup_columns, .n_columns = ARRAY_SIZE(cgroup_columns)},
 	};
 	struct pinbroker_host host;
-	int err = pinbroker_host(broker, &host, add_row, &table);
+	int err = pinbroker_host(broker, &host, add_row, &tables);
 
 	if (err)
 		return cmd_failed(env, broker, err);
 	print_lines(&host);
-	output_table_print(&table, stdout);
+	output_table_print(&tables.holdings, stdout);
+	if (tables.cgroups.n_cells) {
+		(void)putchar('\n');
+		output_table_print(&tables.cgroups, stdout);
+	}
 	return output_finish(EX_OK);
 }
 
 /* The lists of the object. */
 struct lists {
-	json_t *of[PINBROKER_HOLDING_PAYER + 1]; /* owned; by enum pinbroker_holding_kind */
+	json_t *of[PINBROKER_HOLDING_CGROUP + 1]; /* owned; by enum pinbroker_holding_kind */
 };
 
 static void lists_fini(struct lists *lists)
@@ -231,8 +285,28 @@ static json_t *user_json(const struct pinbroker_holding *holding)
 {
 	const struct output_member members[] = {
 		{"uid", output_json_figure(holding->uid)},
+		{"mapped_bytes", output_json_figure(holding->mapped)},
 		{"pinned_bytes", output_json_figure(holding->pinned)},
+		{"mappings", output_json_figure(holding->mappings)},
 		{"locked_bytes", output_json_figure(holding->locked)},
+	};
+
+	return output_json_object(members, ARRAY_SIZE(members));
+}
+
+static json_t *inode_json(const struct pinbroker_holding *holding)
+{
+	return holding->cgroup_id ? output_json_figure(holding->cgroup_id) : json_null();
+}
+
+static json_t *cgroup_json(const struct pinbroker_holding *holding)
+{
+	const struct output_member members[] = {
+		{"cgroup", output_json_text(holding->cgroup)},
+		{"cgroup_inode", inode_json(holding)},
+		{"mapped_bytes", output_json_figure(holding->mapped)},
+		{"pinned_bytes", output_json_figure(holding->pinned)},
+		{"mappings", output_json_figure(holding->mappings)},
 	};
 
 	return output_json_object(members, ARRAY_SIZE(members));
@@ -248,8 +322,10 @@ static json_t *payer_json(const struct pinbroker_holding *holding)
 		{"comm", *holding->comm ? output_json_text(holding->comm) : json_null()},
 		{"accounting",
 		 privileged ? json_null() : json_string(cmd_accounting_name(holding->accounting))},
+		{"cgroup_inode", inode_json(holding)},
 		{"mapped_bytes", output_json_figure(holding->mapped)},
 		{"pinned_bytes", output_json_figure(holding->pinned)},
+		{"mappings", output_json_figure(holding->mappings)},
 	};
 
 	return output_json_object(members, ARRAY_SIZE(members));
@@ -264,6 +340,8 @@ static json_t *holding_json(const struct pinbroker_holding *holding)
 		return user_json(holding);
 	case PINBROKER_HOLDING_PAYER:
 		return payer_json(holding);
+	case PINBROKER_HOLDING_CGROUP:
+		return cgroup_json(holding);
 	default:
 		return object_json(holding);
 	}
@@ -302,6 +380,7 @@ static json_t *host_json(const struct pinbroker_host *host, struct lists *lists)
 		{"containers", list_json(lists, PINBROKER_HOLDING_CONTAINER, host->kernel)},
 		{"processes", list_json(lists, PINBROKER_HOLDING_PROCESS, true)},
 		{"users", list_json(lists, PINBROKER_HOLDING_USER, host->kernel)},
+		{"cgroups", list_json(lists, PINBROKER_HOLDING_CGROUP, host->kernel)},
 	};
 
 	return output_json_object(members, ARRAY_SIZE(members));
@@ -337,10 +416,9 @@ const struct cmd cmd_host = {
 	.args = "[--json]",
 	.summary = "show who has what pinned on the whole host",
 	.help = "Shows, to root, who has memory pinned or locked, sessions or not: contexts of\n"
-		"iommufd, containers of VFIO's type1, processes, users; and how much of what the\n"
-		"kernel counts as pinned that explains. \"-\" stands for what is not known or "
-		"does\n"
-		"not apply.\n\n"
+		"iommufd, containers of VFIO's type1, processes, users, cgroups; and how much of\n"
+		"what the kernel counts as pinned that explains. \"-\" stands for what is not\n"
+		"known or does not apply.\n\n"
 		"  --json  an object, sizes in bytes\n"
 		"  --help  this text\n",
 	.run = host_main,

@@ -12,6 +12,7 @@ static_assert(PINBROKER_HOLDING_CONTAINER == (int)PROTO_HOLDING_CONTAINER, "copi
 static_assert(PINBROKER_HOLDING_PROCESS == (int)PROTO_HOLDING_PROCESS, "copied as it is");
 static_assert(PINBROKER_HOLDING_USER == (int)PROTO_HOLDING_USER, "copied as it is");
 static_assert(PINBROKER_HOLDING_PAYER == (int)PROTO_HOLDING_PAYER, "copied as it is");
+static_assert(PINBROKER_HOLDING_CGROUP == (int)PROTO_HOLDING_CGROUP, "copied as it is");
 static_assert(sizeof(((struct pinbroker_holder *)NULL)->comm) ==
 		      sizeof(((struct proto_holder *)NULL)->comm),
 	      "copied as it is");
@@ -32,6 +33,7 @@ static void copy_holding(const struct proto_holding *from, struct pinbroker_hold
 		.pid = (pid_t)from->pid,
 		.n_holders = from->n_told,
 		.n_holders_all = from->n_holders,
+		.cgroup_id = from->cgroup,
 	};
 	proto_text_set(to->comm, sizeof(to->comm), from->comm);
 }
@@ -58,7 +60,7 @@ struct walk {
 static int take_page(const struct answer *answer, uint64_t cursor, struct page *ret_page)
 {
 	struct proto_host head;
-	const char *pos = answer->body + sizeof(head), *holders;
+	const char *pos = answer->body + sizeof(head), *holders, *cgroup;
 	struct proto_holding record;
 
 	memcpy(&head, answer->body, sizeof(head));
@@ -66,7 +68,7 @@ static int take_page(const struct answer *answer, uint64_t cursor, struct page *
 		return -EPROTO;
 	*ret_page = (struct page){.records = pos, .next = cursor + head.n, .more = head.more};
 	for (uint32_t i = 0; i < head.n; i++)
-		if (proto_holding_next(&pos, answer->end, &record, &holders))
+		if (proto_holding_next(&pos, answer->end, &record, &holders, &cgroup))
 			return -EPROTO;
 	if (pos != answer->end)
 		return -EPROTO;
@@ -89,15 +91,21 @@ static int show_holding(const char **pos, const char *end, void *arg)
 	const struct walk *walk = arg;
 	struct pinbroker_holder holders[PROTO_HOLDERS_MAX];
 	struct pinbroker_holding holding;
+	char cgroup[PROTO_CGROUP_MAX];
 	struct proto_holding record;
-	const char *from;
-	int err = proto_holding_next(pos, end, &record, &from);
+	const char *from, *path;
+	int err = proto_holding_next(pos, end, &record, &from, &path);
 
 	if (err)
 		return err; /* cannot be: take_page() has looked */
 	copy_holding(&record, &holding);
 	copy_holders(from, holding.n_holders, holders);
 	holding.holders = holders;
+	if (record.cgroup_len) {
+		memcpy(cgroup, path, record.cgroup_len);
+		cgroup[record.cgroup_len] = '\0';
+		holding.cgroup = cgroup;
+	}
 	return walk->fn(&holding, walk->arg);
 }
 

@@ -203,13 +203,17 @@ enum pinbroker_holding_kind {
 	PINBROKER_HOLDING_CONTEXT, /* of iommufd: mapped, pinned, mappings */
 	PINBROKER_HOLDING_CONTAINER, /* of VFIO's type1: the same */
 	PINBROKER_HOLDING_PROCESS, /* pinned (VmPin), locked (VmLck) */
-	/* locked: what RLIMIT_MEMLOCK of its processes is held against; pinned: through contexts */
+	/*
+	 * locked: what RLIMIT_MEMLOCK of its processes is held against; mapped, pinned, mappings:
+	 * through contexts.
+	 */
 	PINBROKER_HOLDING_USER,
 	/*
-	 * Of the context before: whom the kernel charges for it. mapped, pinned; the process may
-	 * have exited, comm is "" then; pid 0: several.
+	 * Of the context before: whom the kernel charges for it. mapped, pinned, mappings; the
+	 * process may have exited, comm is "" then; pid 0: several.
 	 */
 	PINBROKER_HOLDING_PAYER,
+	PINBROKER_HOLDING_CGROUP, /* what payers in it have: mapped, pinned, mappings */
 };
 
 /* A process that has a context or a container open. */
@@ -222,7 +226,7 @@ struct pinbroker_holder {
 /* Somebody or something that has memory pinned or locked. */
 struct pinbroker_holding {
 	enum pinbroker_holding_kind kind;
-	const char *kind_name; /* "context", "container", "process", "user"; static */
+	const char *kind_name; /* "context", "container", "process", …; static */
 	uint64_t session; /* of a context; 0: nobody here handed it out */
 	uint64_t mapped; /* bytes, as all sizes; PINBROKER_UNKNOWN, as the next three */
 	uint64_t pinned;
@@ -237,6 +241,12 @@ struct pinbroker_holding {
 	const struct pinbroker_holder *holders; /* of a context or container, by pid */
 	size_t n_holders; /* in holders: 256 at most */
 	size_t n_holders_all;
+	/*
+	 * Of a cgroup or payer: the number of its inode in the v2 hierarchy; 0: several. Of a payer
+	 * that has exited where it was then.
+	 */
+	uint64_t cgroup_id;
+	const char *cgroup; /* of a cgroup: "/a/b"; NULL: not known; may hold bytes to escape */
 };
 
 /* The decision with every number it came from; bytes unless said otherwise. */

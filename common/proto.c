@@ -348,22 +348,27 @@ static bool holding_valid(const struct proto_holding *holding)
 	return holding->kind < PROTO_HOLDING_KINDS &&
 	       holding->accounting <= PROTO_ACCOUNTING_USER &&
 	       holding->n_told <= PROTO_HOLDERS_MAX && holding->n_told <= holding->n_holders &&
-	       !holding->zero && proto_text_valid(holding->comm, sizeof(holding->comm));
+	       holding->cgroup_len < PROTO_CGROUP_MAX &&
+	       proto_text_valid(holding->comm, sizeof(holding->comm));
 }
 
 int proto_holding_next(const char **pos, const char *end, struct proto_holding *ret_holding,
-		       const char **ret_holders)
+		       const char **ret_holders, const char **ret_cgroup)
 {
 	struct proto_holding holding;
-	size_t left = (size_t)(end - *pos);
-	const char *holders;
+	size_t left = (size_t)(end - *pos), told;
+	const char *holders, *cgroup;
 
 	if (left < sizeof(holding))
 		return -EPROTO;
 	memcpy(&holding, *pos, sizeof(holding));
 	left -= sizeof(holding);
 	holders = *pos + sizeof(holding);
-	if (!holding_valid(&holding) || left < holding.n_told * sizeof(struct proto_holder))
+	if (!holding_valid(&holding))
+		return -EPROTO;
+	told = holding.n_told * sizeof(struct proto_holder);
+	cgroup = holders + told;
+	if (left < told + holding.cgroup_len || memchr(cgroup, '\0', holding.cgroup_len))
 		return -EPROTO;
 	for (size_t i = 0; i < holding.n_told; i++) {
 		struct proto_holder holder;
@@ -372,9 +377,10 @@ int proto_holding_next(const char **pos, const char *end, struct proto_holding *
 		if (!proto_holder_valid(&holder))
 			return -EPROTO;
 	}
-	*pos = holders + holding.n_told * sizeof(struct proto_holder);
+	*pos = cgroup + holding.cgroup_len;
 	*ret_holding = holding;
 	*ret_holders = holders;
+	*ret_cgroup = cgroup;
 	return 0;
 }
 

@@ -365,19 +365,25 @@ enum proto_holding_kind {
 	PROTO_HOLDING_PROCESS,
 	PROTO_HOLDING_USER,
 	PROTO_HOLDING_PAYER, /* of the context before */
+	PROTO_HOLDING_CGROUP, /* what payers in it have mapped */
 	PROTO_HOLDING_KINDS,
 };
 
 #define PROTO_HOLDING_EXACT 1U /* of a session: nothing changed while it was read */
 #define PROTO_HOLDERS_MAX 256 /* in a record */
+#define PROTO_CGROUP_MAX 4096 /* bytes of a path, with its NUL */
 
-/* Followed by n_told of struct proto_holder. What does not apply to its kind is PROTO_UNKNOWN. */
+/*
+ * Followed by n_told of struct proto_holder and cgroup_len bytes (no NUL). What does not apply to
+ * its kind is PROTO_UNKNOWN.
+ */
 struct proto_holding {
 	uint64_t session; /* of a context or payer; 0: nobody here handed it out */
 	uint64_t mapped; /* bytes, as all but mappings */
 	uint64_t pinned;
 	uint64_t mappings;
 	uint64_t locked; /* of a process VmLck, of a user its sum */
+	uint64_t cgroup; /* of a cgroup or payer: the number of its inode, 0: several; else 0 */
 	uint32_t kind; /* enum proto_holding_kind */
 	uint32_t flags; /* PROTO_HOLDING_* */
 	uint32_t uid; /* of a process, user or payer, else 0 */
@@ -385,10 +391,10 @@ struct proto_holding {
 	uint32_t accounting; /* of a context or payer TASK or USER, else 0 */
 	uint32_t n_holders; /* processes that have it open */
 	uint32_t n_told; /* at most PROTO_HOLDERS_MAX */
-	uint32_t zero;
+	uint32_t cgroup_len; /* of a cgroup's path, "/a/b"; 0: not known, or another kind */
 	char comm[16]; /* of a process, or of a payer that lives, else "" */
 };
-static_assert(sizeof(struct proto_holding) == 88, "wire format");
+static_assert(sizeof(struct proto_holding) == 96, "wire format");
 
 struct proto_holder {
 	uint32_t pid;
@@ -638,11 +644,12 @@ int proto_session_next(const char **pos, const char *end, struct proto_session *
  * @pos: where the next record starts; moved behind it
  * @end: of the packet
  * @ret_holders: into the packet: holding->n_told of struct proto_holder, each valid
+ * @ret_cgroup: into the packet: holding->cgroup_len bytes, none of them NUL
  *
  * Return: 0; -EPROTO when the record does not fit, its text is malformed or its kind unknown.
  */
 int proto_holding_next(const char **pos, const char *end, struct proto_holding *ret_holding,
-		       const char **ret_holders);
+		       const char **ret_holders, const char **ret_cgroup);
 
 /**
  * proto_mirror_next() - take one record off an answer to mirror

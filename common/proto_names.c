@@ -19,7 +19,7 @@ static const char *const gate_names[PROTO_GATES] = {
 static const char *const holding_names[PROTO_HOLDING_KINDS] = {
 	[PROTO_HOLDING_CONTEXT] = "context", [PROTO_HOLDING_CONTAINER] = "container",
 	[PROTO_HOLDING_PROCESS] = "process", [PROTO_HOLDING_USER] = "user",
-	[PROTO_HOLDING_PAYER] = "payer",
+	[PROTO_HOLDING_PAYER] = "payer",     [PROTO_HOLDING_CGROUP] = "cgroup",
 };
 
 static const char *const event_names[PROTO_EVENT_KINDS] = {

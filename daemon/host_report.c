@@ -47,11 +47,17 @@ static void host_put_holder(char *out, const struct host_holder *from)
 	memcpy(out, &holder, sizeof(holder));
 }
 
-/* @holders: n_told of them; NULL: none. Return: true: go on, there may be room for the next. */
+/*
+ * @holders: n_told of them; NULL: none
+ * @cgroup: cgroup_len of it; NULL: none
+ *
+ * Return: true: go on, there may be room for the next.
+ */
 static bool host_put(struct host_page *page, const struct proto_holding *holding,
-		     const struct host_holder *holders)
+		     const struct host_holder *holders, const char *cgroup)
 {
-	size_t size = sizeof(*holding) + holding->n_told * sizeof(struct proto_holder);
+	size_t told = holding->n_told * sizeof(struct proto_holder);
+	size_t size = sizeof(*holding) + told + holding->cgroup_len;
 	char *out = page->broker->packet.bytes + page->len;
 
 	if (page->skip) {
@@ -65,6 +71,8 @@ static bool host_put(struct host_page *page, const struct proto_holding *holding
 	out += sizeof(*holding);
 	for (size_t i = 0; holders && i < holding->n_told; i++)
 		host_put_holder(out + i * sizeof(struct proto_holder), &holders[i]);
+	if (cgroup)
+		memcpy(out + told, cgroup, holding->cgroup_len);
 	page->len += size;
 	page->n++;
 	return true;
@@ -90,8 +98,9 @@ static bool host_put_charge(struct host_page *page, uint64_t session,
 		.session = session,
 		.mapped = host_bytes(page, charge->mapped),
 		.pinned = host_bytes(page, charge->pinned),
-		.mappings = PROTO_UNKNOWN,
+		.mappings = charge->mappings,
 		.locked = PROTO_UNKNOWN,
+		.cgroup = charge->cgroup,
 		.kind = PROTO_HOLDING_PAYER,
 		.uid = charge->uid,
 		.pid = charge->pid,
@@ -101,7 +110,7 @@ static bool host_put_charge(struct host_page *page, uint64_t session,
 	};
 
 	proto_text_set(holding.comm, sizeof(holding.comm), charge->comm);
-	return host_put(page, &holding, NULL);
+	return host_put(page, &holding, NULL, NULL);
 }
 
 static bool host_put_object(struct host_page *page, const struct host_object *object)
@@ -120,7 +129,7 @@ static bool host_put_object(struct host_page *page, const struct host_object *ob
 								: PROTO_HOLDERS_MAX,
 	};
 
-	if (!host_put(page, &holding, page->host->holders + object->first_holder))
+	if (!host_put(page, &holding, page->host->holders + object->first_holder, NULL))
 		return false;
 	for (size_t i = 0; i < object->n_charges; i++)
 		if (!host_put_charge(page, object->session,
@@ -145,21 +154,70 @@ static bool host_put_process(const struct procfs_process *process, void *arg)
 	if (!holding.pinned && !holding.locked)
 		return true;
 	proto_text_set(holding.comm, sizeof(holding.comm), process->comm);
-	return host_put(page, &holding, NULL);
+	return host_put(page, &holding, NULL, NULL);
 }
 
 static bool host_put_user(struct host_page *page, const struct host_user *user)
 {
 	const struct proto_holding holding = {
-		.mapped = PROTO_UNKNOWN,
+		.mapped = host_bytes(page, user->mapped),
 		.pinned = host_bytes(page, user->pinned),
-		.mappings = PROTO_UNKNOWN,
+		.mappings = user->mappings,
 		.locked = host_bytes(page, user->locked),
 		.kind = PROTO_HOLDING_USER,
 		.uid = user->uid,
 	};
 
-	return host_put(page, &holding, NULL);
+	return host_put(page, &holding, NULL, NULL);
+}
+
+/* Whether a process is in a cgroup, whose path is said then. The number proves it. */
+static bool host_cgroup_of(uint32_t pid, uint64_t id, char ret_path[static PROCFS_CGROUP_MAX])
+{
+	uint64_t found;
+
+	return procfs_cgroup((pid_t)pid, ret_path) == 0 &&
+	       procfs_cgroup_id(ret_path, &found) == 0 && found == id;
+}
+
+/* Of whoever pays for a context in a cgroup, or else has that context open. "": not known. */
+static void host_cgroup_path(const struct host *host, uint64_t id,
+			     char ret_path[static PROCFS_CGROUP_MAX])
+{
+	for (size_t i = 0; id && i < host->n_charges; i++)
+		if (host->charges[i].cgroup == id && !host->charges[i].gone &&
+		    host_cgroup_of(host->charges[i].pid, id, ret_path))
+			return;
+	for (size_t i = 0; id && i < host->n_objects; i++) {
+		const struct host_object *object = &host->objects[i];
+		bool pays = false;
+
+		for (size_t j = 0; j < object->n_charges; j++)
+			pays = pays || host->charges[object->first_charge + j].cgroup == id;
+		for (size_t j = 0; pays && j < object->n_holders; j++)
+			if (host_cgroup_of(host->holders[object->first_holder + j].pid, id,
+					   ret_path))
+				return;
+	}
+	ret_path[0] = '\0';
+}
+
+static bool host_put_cgroup(struct host_page *page, const struct host_cgroup *cgroup)
+{
+	char path[PROCFS_CGROUP_MAX];
+	struct proto_holding holding = {
+		.mapped = host_bytes(page, cgroup->mapped),
+		.pinned = host_bytes(page, cgroup->pinned),
+		.mappings = cgroup->mappings,
+		.locked = PROTO_UNKNOWN,
+		.cgroup = cgroup->id,
+		.kind = PROTO_HOLDING_CGROUP,
+	};
+
+	static_assert(PROTO_CGROUP_MAX == PROCFS_CGROUP_MAX, "fits");
+	host_cgroup_path(page->host, cgroup->id, path);
+	holding.cgroup_len = (uint32_t)strlen(path);
+	return host_put(page, &holding, NULL, path);
 }
 
 static void host_put_all(struct host_page *page)
@@ -183,6 +241,8 @@ static void host_put_all(struct host_page *page)
 	}
 	for (size_t i = 0; fits && i < host->n_users; i++)
 		fits = host_put_user(page, &host->users[i]);
+	for (size_t i = 0; fits && i < host->n_cgroups; i++)
+		fits = host_put_cgroup(page, &host->cgroups[i]);
 }
 
 /* NULL: there is no gate, or it could not be asked. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
  * side. The namespace itself (ns/user) may be looked at with CAP_SYS_PTRACE only.
  */
 #define PROCFS_UID_MAP_INIT "         0          0 4294967295\n"
+#define PROCFS_CGROUPS "/sys/fs/cgroup"
 #define PROCFS_KB_MAX (1ULL << 50) /* more than any machine has: a negative number as unsigned */
 
 /* A whole small file. Returns the length or -errno. */
@@ -218,6 +220,18 @@ int procfs_cgroup(pid_t pid, char ret_cgroup[static PROCFS_CGROUP_MAX])
 }
 
 /* capget(2) rather than /proc/PID/status: a third of the price, on the way of every grant. */
+int procfs_cgroup_id(const char *cgroup, uint64_t *ret_id)
+{
+	char path[sizeof(PROCFS_CGROUPS) + PROCFS_CGROUP_MAX];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), PROCFS_CGROUPS "%s", cgroup);
+	if (stat(path, &st) < 0)
+		return -errno;
+	*ret_id = st.st_ino;
+	return 0;
+}
+
 int procfs_capable(pid_t pid, bool *ret_capable)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3,

@@ -50,6 +50,14 @@ int procfs_ids(pid_t pid, struct procfs_ids *ret_ids);
 int procfs_cgroup(pid_t pid, char ret_cgroup[static PROCFS_CGROUP_MAX]);
 
 /**
+ * procfs_cgroup_id() - the number of a cgroup's inode, which the kernel calls its id
+ * @cgroup: "/a/b"; where the v2 hierarchy is elsewhere than at /sys/fs/cgroup it is not found
+ *
+ * Return: 0; -errno.
+ */
+int procfs_cgroup_id(const char *cgroup, uint64_t *ret_id);
+
+/**
  * procfs_capable() - can it have CAP_IPC_LOCK in force in the initial user namespace?
  *
  * The kernel asks capable(CAP_IPC_LOCK) (drivers/iommu/iommufd/pages.c, iopt_alloc_pages): only

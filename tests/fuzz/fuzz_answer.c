@@ -101,14 +101,14 @@ static void check_status(struct fuzz_exchange *exchange, const char *body, const
 /* For root alone. */
 static void check_host(const struct fuzz_exchange *exchange, const char *body, const char *end)
 {
-	const char *pos = body + sizeof(struct proto_host), *holders;
+	const char *pos = body + sizeof(struct proto_host), *holders, *cgroup;
 	struct proto_holding holding;
 	struct proto_host host;
 
 	memcpy(&host, body, sizeof(host));
 	FUZZ_CHECK(exchange->peer->cred.uid == 0 && proto_host_valid(&host));
 	for (uint32_t i = 0; i < host.n; i++)
-		FUZZ_CHECK(proto_holding_next(&pos, end, &holding, &holders) == 0);
+		FUZZ_CHECK(proto_holding_next(&pos, end, &holding, &holders, &cgroup) == 0);
 	FUZZ_CHECK(pos == end);
 }
 

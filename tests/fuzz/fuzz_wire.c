@@ -121,12 +121,14 @@ static void check_sessions(const char *body, const char *end)
 
 static void check_host(const char *body, const char *end)
 {
-	const char *pos = body + sizeof(struct proto_host), *holders;
+	const char *pos = body + sizeof(struct proto_host), *holders, *cgroup;
 	struct proto_holding holding;
 
-	while (proto_holding_next(&pos, end, &holding, &holders) == 0) {
+	while (proto_holding_next(&pos, end, &holding, &holders, &cgroup) == 0) {
 		FUZZ_CHECK(pos <= end && strlen(holding.comm) < sizeof(holding.comm));
-		FUZZ_CHECK(holders + holding.n_told * sizeof(struct proto_holder) == pos);
+		FUZZ_CHECK(holders + holding.n_told * sizeof(struct proto_holder) == cgroup);
+		FUZZ_CHECK(cgroup + holding.cgroup_len == pos);
+		FUZZ_CHECK(!memchr(cgroup, '\0', holding.cgroup_len));
 		FUZZ_CHECK(strcmp(proto_holding_name(holding.kind), "unknown") != 0);
 	}
 }

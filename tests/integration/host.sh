@@ -45,9 +45,21 @@ exits "others than root" 77 as 1000 "$pinbroker" host
 like "why" "$err" '^pinbroker: refused: not-permitted: '
 is "nobody has anything" "$(shown '[.contexts, .containers]')" '[[],[]]'
 
+# cgroup_hold CGROUP NAME COMMAND...: as hold, in a cgroup of its own.
+cgroup_hold() {
+	# shellcheck disable=SC2016 # for that shell
+	hold "$2" bash -c 'echo $$ >"/sys/fs/cgroup$0/cgroup.procs" && exec "$@"' "$1" "${@:3}"
+}
+
+# in_cgroup CGROUP: what is shown of it.
+in_cgroup() {
+	shown ".cgroups[] | select(.cgroup == \"$1\") | [.mapped_bytes, .pinned_bytes, .mappings]"
+}
+mkdir -p /sys/fs/cgroup/own.slice /sys/fs/cgroup/vms.slice/one.scope /sys/fs/cgroup/vms.slice/gone
+
 # Root's own context, with a device, of which a child has a descriptor, too.
 exec 3<>/dev/iommu 4<>"$(cdev_of 0000:00:06.0)"
-hold root "$vmm" 3 4 bind 0 attach 0 map 1M map 64K map 4K hold
+cgroup_hold /own.slice root "$vmm" 3 4 bind 0 attach 0 map 1M map 64K map 4K hold
 is "what is mapped and pinned" \
 	"$(shown ".contexts[] | select(.session == null) | [.mapped_bytes, .pinned_bytes, .mappings, .exact]")" \
 	"[1118208,1118208,3,false]"
@@ -65,7 +77,7 @@ is "its process" "$(shown ".processes[] | select(.pid == ${held[root]}) | .pinne
 	"$(kib "${held[root]}" VmPin)"
 
 # A session, read by the gate itself.
-hold session setpriv --reuid 1000 --regid 1000 --clear-groups \
+cgroup_hold /vms.slice/one.scope session setpriv --reuid 1000 --regid 1000 --clear-groups \
 	"$pinbroker" run --device 0000:00:05.0 -- "$vmm" '{iommufd}' '{device:0}' bind 0 attach 0 map 128K hold
 id=$("$pinbroker" list --json | jq -r '.[0].id')
 is "a session" "$(shown ".contexts[] | select(.session) | [.session, .accounting, .mapped_bytes, .pinned_bytes, .mappings]")" \
@@ -74,8 +86,15 @@ is "a session" "$(shown ".contexts[] | select(.session) | [.session, .accounting
 is "whom it is charged to" \
 	"$(shown '.payers[] | select(.session) | [.session, .pid, .uid, .comm, .accounting, .mapped_bytes, .pinned_bytes]')" \
 	"[\"$id\",${held[session]},1000,\"vmm\",\"task\",131072,131072]"
-is "what the user has pinned" "$(shown '.users[] | select(.uid == 1000) | [.pinned_bytes, .locked_bytes]')" \
-	"[131072,0]"
+is "what the user has" \
+	"$(shown '.users[] | select(.uid == 1000) | [.mapped_bytes, .pinned_bytes, .mappings, .locked_bytes]')" \
+	"[131072,131072,1,0]"
+is "what its cgroup has" "$(in_cgroup /vms.slice/one.scope)" "[131072,131072,1]"
+is "and another" "$(in_cgroup /own.slice)" "[1118208,1118208,3]"
+is "whose inode it is" "$(shown '.cgroups[] | select(.cgroup == "/vms.slice/one.scope").cgroup_inode')" \
+	"$(stat -c %i /sys/fs/cgroup/vms.slice/one.scope)"
+is "which its payer is in" "$(shown '.payers[] | select(.session).cgroup_inode')" \
+	"$(stat -c %i /sys/fs/cgroup/vms.slice/one.scope)"
 
 hold mlock "$holder" mlock 40K
 is "mlock" "$(shown ".processes[] | select(.pid == ${held[mlock]}) | [.locked_bytes, .comm]")" \
@@ -95,7 +114,9 @@ is "its process has it locked" "$(kib "${held[type1]}" VmLck)" 524288
 
 # Pins whose process is gone are the context's still.
 exec 3<>/dev/iommu
-"$vmm" 3 mock map 32K >"$tmp/orphan" 2>&1 || true
+# shellcheck disable=SC2016 # for that shell
+bash -c 'echo $$ >/sys/fs/cgroup/vms.slice/gone/cgroup.procs && exec "$0" 3 mock map 32K' "$vmm" \
+	>"$tmp/orphan" 2>&1 || true
 orphan=0
 if grep -q 'mock: ok' "$tmp/orphan"; then orphan=32768; fi
 is "mapped by one that is gone" \
@@ -105,12 +126,25 @@ is "mapped by one that is gone" \
 is "charged to one that is gone" \
 	"$(shown '[.payers[] | select(.comm == null) | [.uid, .mapped_bytes]]')" "[[0,32768]]"
 
+gone=$(stat -c %i /sys/fs/cgroup/vms.slice/gone)
+is "in the cgroup where it exited, which has nobody to tell its name" \
+	"$(shown ".cgroups[] | select(.cgroup_inode == $gone) | [.cgroup, .mapped_bytes, .pinned_bytes, .mappings]")" \
+	"[null,32768,$orphan,1]"
+echo $$ >/sys/fs/cgroup/vms.slice/gone/cgroup.procs
+is "named by who has the context" "$(in_cgroup /vms.slice/gone)" "[32768,$orphan,1]"
+echo $$ >/sys/fs/cgroup/cgroup.procs
+rmdir /sys/fs/cgroup/vms.slice/gone
+is "it is still there when the cgroup is not" \
+	"$(shown ".cgroups[] | select(.cgroup_inode == $gone) | [.cgroup, .mapped_bytes]")" "[null,32768]"
+is "cgroups have all that payers have" "$(shown '[([.cgroups[].mapped_bytes] | add) - ([.payers[].mapped_bytes] | add),
+	([.cgroups[].mappings] | add) - ([.contexts[].mappings] | add)]')" "[0,0]"
+
 # Everything together is what the kernel has counted; ours are all that pin here.
 sum=$((1118208 + 131072 + 524288 + 262144 + orphan))
 is "the kernel's count" "$(pins)" "$sum"
 is "explained" "$(shown '[.foll_pin_bytes, .explained_bytes, .unexplained_bytes]')" "[$sum,$sum,0]"
 like "for people" "$("$pinbroker" host)" \
-	"unexplained: 0"$'\n\n'"KIND .*"$'\n'"context +$id .*"$'\n'"context +unmanaged .*"$'\n'"container +- .*"$'\n'"user +- "
+	"unexplained: 0"$'\n\n'"KIND .*"$'\n'"context +$id .*"$'\n'"context +unmanaged .*"$'\n'"container +- .*"$'\n'"user +- .*"$'\n\n'"CGROUP .*"$'\n'"/vms.slice/one.scope +128K +128K +1"$'\n'"inode $gone +32K "
 
 # A name that would paint the terminal.
 cp "$holder" "$tmp/"$'\e[31mred'
@@ -137,7 +171,7 @@ broker_stop
 "$pinbrokerd" --purge 2>/dev/null || true
 umount /sys/fs/bpf
 broker_start
-is "without a gate" "$(shown '[.contexts, .containers, .users, .explained_bytes, .unexplained_bytes]')" \
-	"[null,null,null,null,null]"
+is "without a gate" "$(shown '[.contexts, .containers, .users, .cgroups, .explained_bytes, .unexplained_bytes]')" \
+	"[null,null,null,null,null,null]"
 is "processes all the same" "$(shown ".processes[] | select(.pid == ${held[mlock]}) | .locked_bytes")" 40960
 broker_stop

@@ -252,9 +252,10 @@ static const struct {
 	struct proto_host head;
 	struct proto_holding session;
 	struct proto_holder holders[2];
-	struct proto_holding payer, container, process, user;
+	struct proto_holding payer, container, process, user, several, gone, cgroup;
+	char path[8]; /* of the last one */
 } host_page = {
-	.head = {.held = 8192, .explained = 12288, .flags = PROTO_HOST_KERNEL, .n = 5},
+	.head = {.held = 8192, .explained = 12288, .flags = PROTO_HOST_KERNEL, .n = 8},
 	.session = {.session = ID,
 		    .mapped = 1U << 30,
 		    .pinned = 4096,
@@ -269,8 +270,9 @@ static const struct {
 	.payer = {.session = ID,
 		  .mapped = 1U << 30,
 		  .pinned = 4096,
-		  .mappings = PROTO_UNKNOWN,
+		  .mappings = 3,
 		  .locked = PROTO_UNKNOWN,
+		  .cgroup = 77,
 		  .kind = PROTO_HOLDING_PAYER,
 		  .accounting = PROTO_ACCOUNTING_TASK,
 		  .uid = 1000,
@@ -288,12 +290,25 @@ static const struct {
 		    .uid = 1000,
 		    .pid = 7,
 		    .comm = "a\xff"},
-	.user = {.mapped = PROTO_UNKNOWN,
+	.user = {.mapped = 1U << 30,
 		 .pinned = 8192,
-		 .mappings = PROTO_UNKNOWN,
+		 .mappings = 3,
 		 .locked = 4096,
 		 .kind = PROTO_HOLDING_USER,
 		 .uid = 1000},
+	.several = {.mapped = 4096, .pinned = 0, .mappings = 1, .kind = PROTO_HOLDING_CGROUP},
+	.gone = {.mapped = 8192,
+		 .pinned = 4096,
+		 .mappings = 2,
+		 .cgroup = 78,
+		 .kind = PROTO_HOLDING_CGROUP},
+	.cgroup = {.mapped = 1U << 30,
+		   .pinned = 4096,
+		   .mappings = 3,
+		   .cgroup = 77,
+		   .cgroup_len = 8,
+		   .kind = PROTO_HOLDING_CGROUP},
+	.path = {'/', 'a', '.', 's', '/', 'b', '\n', '\xff'},
 };
 
 static const char host_text[] =
@@ -302,10 +317,15 @@ static const char host_text[] =
 	"context    1a         7  1000  a\\x0a\\x1b      1G      4K       -         3\n"
 	"                      8     0  b                                          \n"
 	"                               1 more                                     \n"
-	"payer      1a         9  1000  -              1G      4K       -         -\n"
+	"payer      1a         9  1000  -              1G      4K       -         3\n"
 	"container  -          -     -  -               -       -       -         -\n"
 	"process    -          7  1000  a\\xff           -      4K       0         -\n"
-	"user       -          -  1000  -               -      8K      4K         -\n";
+	"user       -          -  1000  -              1G      8K      4K         3\n"
+	"\n"
+	"CGROUP          MAPPED  PINNED  MAPPINGS\n"
+	"several             4K       0         1\n"
+	"inode 78            8K      4K         2\n"
+	"/a.s/b\\x0a\\xff      1G      4K         3\n";
 
 static const char host_json[] =
 	"{\n  \"foll_pin_bytes\": 8192,\n  \"explained_bytes\": 12288,\n"
@@ -318,15 +338,28 @@ static const char host_json[] =
 	"          \"uid\": 0,\n          \"comm\": \"b\"\n        }\n      ]\n    }\n  ],\n"
 	"  \"payers\": [\n    {\n      \"session\": \"1a\",\n      \"pid\": 9,\n"
 	"      \"uid\": 1000,\n      \"comm\": null,\n      \"accounting\": \"task\",\n"
-	"      \"mapped_bytes\": 1073741824,\n      \"pinned_bytes\": 4096\n    }\n  ],\n"
+	"      \"cgroup_inode\": 77,\n"
+	"      \"mapped_bytes\": 1073741824,\n      \"pinned_bytes\": 4096,\n"
+	"      \"mappings\": 3\n    }\n  ],\n"
 	"  \"containers\": [\n    {\n      \"session\": null,\n      \"accounting\": null,\n"
 	"      \"mapped_bytes\": null,\n      \"pinned_bytes\": null,\n"
 	"      \"mappings\": null,\n      \"exact\": false,\n      \"holders\": 0,\n"
 	"      \"processes\": []\n    }\n  ],\n  \"processes\": [\n    {\n"
 	"      \"pid\": 7,\n      \"uid\": 1000,\n      \"comm\": \"a\\\\xff\",\n"
 	"      \"pinned_bytes\": 4096,\n      \"locked_bytes\": 0\n    }\n  ],\n"
-	"  \"users\": [\n    {\n      \"uid\": 1000,\n      \"pinned_bytes\": 8192,\n"
-	"      \"locked_bytes\": 4096\n    }\n"
+	"  \"users\": [\n    {\n      \"uid\": 1000,\n"
+	"      \"mapped_bytes\": 1073741824,\n      \"pinned_bytes\": 8192,\n"
+	"      \"mappings\": 3,\n      \"locked_bytes\": 4096\n    }\n"
+	"  ],\n  \"cgroups\": [\n    {\n"
+	"      \"cgroup\": null,\n      \"cgroup_inode\": null,\n"
+	"      \"mapped_bytes\": 4096,\n      \"pinned_bytes\": 0,\n"
+	"      \"mappings\": 1\n    },\n    {\n"
+	"      \"cgroup\": null,\n      \"cgroup_inode\": 78,\n"
+	"      \"mapped_bytes\": 8192,\n      \"pinned_bytes\": 4096,\n"
+	"      \"mappings\": 2\n    },\n    {\n"
+	"      \"cgroup\": \"/a.s/b\\n\\\\xff\",\n      \"cgroup_inode\": 77,\n"
+	"      \"mapped_bytes\": 1073741824,\n      \"pinned_bytes\": 4096,\n"
+	"      \"mappings\": 3\n    }\n"
 	"  ]\n}\n";
 
 static const struct proto_host host_unknown = {.held = PROTO_UNKNOWN, .explained = PROTO_UNKNOWN};
@@ -340,7 +373,7 @@ static const char host_unknown_json[] =
 	"{\n  \"foll_pin_bytes\": null,\n  \"explained_bytes\": null,\n"
 	"  \"unexplained_bytes\": null,\n  \"contexts\": null,\n  \"payers\": null,\n"
 	"  \"containers\": null,\n"
-	"  \"processes\": [],\n  \"users\": null\n}\n";
+	"  \"processes\": [],\n  \"users\": null,\n  \"cgroups\": null\n}\n";
 
 static void host(void)
 {

@@ -23,13 +23,14 @@ static void ask(struct broker_fixture *f, const struct proto_host_ask *body,
 /* Whether this process is in the answer, with a page locked at least. */
 static bool lists_self(const struct answer *answer)
 {
-	const char *pos = answer->body.bytes + sizeof(struct proto_host), *holders;
+	const char *pos = answer->body.bytes + sizeof(struct proto_host), *holders, *cgroup;
 	const char *end = answer->body.bytes + answer->len;
 	struct proto_holding holding;
 	bool found = false;
 
 	while (pos < end) {
-		CU_ASSERT_EQUAL_FATAL(proto_holding_next(&pos, end, &holding, &holders), 0);
+		CU_ASSERT_EQUAL_FATAL(proto_holding_next(&pos, end, &holding, &holders, &cgroup),
+				      0);
 		CU_ASSERT_EQUAL(holding.kind, PROTO_HOLDING_PROCESS);
 		CU_ASSERT_TRUE(holding.locked || holding.pinned);
 		CU_ASSERT_EQUAL(holding.n_holders, 0);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* libpinbroker: host, page by page. */
 #include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client/pinbroker.h"
@@ -36,19 +38,24 @@ static const struct page first_page = {
 	.process = {.kind = PROTO_HOLDING_PROCESS, .pid = 8, .uid = 9, .comm = "p"},
 };
 
-static const struct {
+static const struct last_page {
 	struct proto_host head;
-	struct proto_holding user;
+	struct proto_holding user, cgroup;
+	char path[4];
 } last_page = {
-	.head = {.held = 99, .n = 1},
+	.head = {.held = 99, .n = 2},
 	.user = {.kind = PROTO_HOLDING_USER, .uid = 1000, .locked = 12},
+	.cgroup = {.kind = PROTO_HOLDING_CGROUP, .cgroup = 77, .cgroup_len = 4},
+	.path = {'/', 'a', '/', 'b'},
 };
+#define LAST_PAGE_LEN (offsetof(struct last_page, path) + sizeof(last_page.path))
 
 struct seen {
 	struct pinbroker *broker;
 	const struct pinbroker_host *host;
 	struct pinbroker_holding holdings[4];
 	struct pinbroker_holder holders[2];
+	char cgroup[PROTO_CGROUP_MAX];
 	size_t n;
 	int ret;
 };
@@ -62,6 +69,9 @@ static int see(const struct pinbroker_holding *holding, void *arg)
 	if (holding->n_holders)
 		memcpy(seen->holders, holding->holders,
 		       holding->n_holders * sizeof(*holding->holders));
+	if (holding->cgroup)
+		(void)snprintf(seen->cgroup, sizeof(seen->cgroup), "%s", holding->cgroup);
+	CU_ASSERT_EQUAL(!holding->cgroup, holding->kind != PINBROKER_HOLDING_CGROUP);
 	seen->holdings[seen->n++] = *holding;
 	CU_ASSERT_EQUAL(seen->host->held, 10); /* there before the first */
 	CU_ASSERT_EQUAL(pinbroker_close(seen->broker, 1), -EBUSY);
@@ -78,11 +88,11 @@ static void host_walks_pages(void)
 	pair_init(&pair);
 	seen.broker = pair.broker;
 	pair_reply(&pair, PROTO_REPLY, PROTO_HOST, 1, &first_page, sizeof(first_page));
-	pair_reply(&pair, PROTO_REPLY, PROTO_HOST, 2, &last_page, sizeof(last_page));
+	pair_reply(&pair, PROTO_REPLY, PROTO_HOST, 2, &last_page, LAST_PAGE_LEN);
 	CU_ASSERT_EQUAL(pinbroker_host(pair.broker, &host, see, &seen), 0);
 	CU_ASSERT_EQUAL(host.explained, 11);
 	CU_ASSERT_TRUE(host.kernel);
-	CU_ASSERT_EQUAL_FATAL(seen.n, 3);
+	CU_ASSERT_EQUAL_FATAL(seen.n, 4);
 	CU_ASSERT_EQUAL(seen.holdings[0].kind, PINBROKER_HOLDING_CONTEXT);
 	CU_ASSERT_STRING_EQUAL(seen.holdings[0].kind_name, "context");
 	CU_ASSERT_EQUAL(seen.holdings[0].session, 0x1a);
@@ -97,6 +107,9 @@ static void host_walks_pages(void)
 	CU_ASSERT_STRING_EQUAL(seen.holdings[1].comm, "p");
 	CU_ASSERT_STRING_EQUAL(seen.holdings[2].kind_name, "user");
 	CU_ASSERT_EQUAL(seen.holdings[2].locked, 12);
+	CU_ASSERT_STRING_EQUAL(seen.holdings[3].kind_name, "cgroup");
+	CU_ASSERT_EQUAL(seen.holdings[3].cgroup_id, 77);
+	CU_ASSERT_STRING_EQUAL(seen.cgroup, "/a/b");
 	pair_expect(&pair, PROTO_HOST, &ask, sizeof(ask));
 	CU_ASSERT_EQUAL(ask.skip, 0);
 	pair_expect(&pair, PROTO_HOST, &ask, sizeof(ask));
@@ -117,6 +130,35 @@ static void host_ends_early(void)
 	/* Who wants the sums alone gets no more pages. */
 	pair_reply(&pair, PROTO_REPLY, PROTO_HOST, 2, &first_page, sizeof(first_page));
 	CU_ASSERT_EQUAL(pinbroker_host(pair.broker, &host, NULL, NULL), 0);
+}
+
+static void bad_cgroups_show_nothing(void)
+{
+	static const struct {
+		const char *name;
+		uint32_t path_len; /* as it says */
+		char last; /* byte of it */
+	} cases[] = {
+		{"a path that is cut", 5, 'b'},
+		{"something behind it", 3, 'b'},
+		{"longer than any", PROTO_CGROUP_MAX, 'b'},
+		{"a NUL in it", 4, '\0'},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+		struct pinbroker_host host = {.held = 10};
+		struct seen seen = {.host = &host};
+		struct last_page page = last_page;
+
+		pair_init(&pair);
+		seen.broker = pair.broker;
+		page.cgroup.cgroup_len = cases[i].path_len;
+		page.path[3] = cases[i].last;
+		pair_reply(&pair, PROTO_REPLY, PROTO_HOST, 1, &page, LAST_PAGE_LEN);
+		CHECK(cases[i].name, pinbroker_host(pair.broker, &host, see, &seen) == -EPROTO);
+		CHECK(cases[i].name, seen.n == 0);
+	}
 }
 
 static void bad_pages_show_nothing(void)
@@ -164,6 +206,7 @@ static const CU_TestInfo tests[] = {
 	{"host walks the pages", host_walks_pages},
 	{"a callback ends the walk, and none is fine", host_ends_early},
 	{"bad pages show nothing", bad_pages_show_nothing},
+	{"nor do bad paths of cgroups", bad_cgroups_show_nothing},
 	CU_TEST_INFO_NULL,
 };
 

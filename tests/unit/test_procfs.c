@@ -56,12 +56,15 @@ static void nobody_is_esrch(void)
 	char cgroup[PROCFS_CGROUP_MAX] = "untouched";
 	struct procfs_locked locked = {1, 2};
 	bool capable = true;
+	uint64_t id = 3;
 
 	CU_ASSERT_EQUAL(procfs_locked(NOBODY, &locked), -ESRCH);
 	CU_ASSERT_EQUAL(procfs_cgroup(NOBODY, cgroup), -ESRCH);
 	CU_ASSERT_EQUAL(procfs_capable(NOBODY, &capable), -ESRCH);
 	CU_ASSERT_TRUE(capable && locked.locked == 1 && locked.pinned == 2);
 	CU_ASSERT_STRING_EQUAL(cgroup, "untouched");
+	CU_ASSERT_EQUAL(procfs_cgroup_id("/no/such", &id), -ENOENT);
+	CU_ASSERT_EQUAL(id, 3);
 }
 
 static void cgroup_is_the_v2_one(void)
