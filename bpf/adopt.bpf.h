@@ -19,6 +19,14 @@
 #define ADOPT_TRIES 8
 #define FULL_NS (10000 * NSEC_PER_MSEC)
 
+/* How the pool is used. */
+struct share {
+	__u32 uid;
+	__u32 own; /* slots of that user */
+	__u32 free;
+	__u32 zero;
+};
+
 struct claim {
 	__u32 slot; /* 0: none */
 	__u32 busy; /* one was just being filled, or given back */
@@ -71,6 +79,37 @@ static long claim_try(__u32 i, void *arg)
 	return 1;
 }
 
+static long share_add(__u32 i, void *arg)
+{
+	struct share *share = arg;
+	const struct gate_session *s = session_at(GATE_POOL_SLOT + i);
+	const struct gate_adopted *adopted = adopted_at(GATE_POOL_SLOT + i);
+
+	if (!s || !adopted)
+		return 1;
+	if (!READ(s->id))
+		share->free++;
+	else if (READ(adopted->uid) == share->uid)
+		share->own++;
+	return 0;
+}
+
+/*
+ * No user gets more slots than it leaves free, one alone half of them, so that whoever comes next
+ * finds some.
+ *
+ * @taken: 1: one of those that it has is new, and to be given back if it is too many. Threads of
+ * one user that come at once have each taken one, and said whose it is, before they look: the last
+ * to look sees all of them, so that never too many stay; two may both give way.
+ */
+static __always_inline bool share_is_used_up(__u32 uid, __u32 taken)
+{
+	struct share share = {.uid = uid};
+
+	bpf_loop(GATE_POOL, share_add, &share, 0);
+	return share.own >= share.free + 2 * taken;
+}
+
 /* The id and frozen say that it is ours; the numbering of operations goes on. */
 static __always_inline void slot_fill(struct gate_session *s, __u64 ctx)
 {
@@ -102,7 +141,6 @@ static __always_inline void adopted_fill(__u32 slot)
 		return;
 	adopted->inode = task_inode((void *)bpf_get_current_task());
 	adopted->pid = bpf_get_current_pid_tgid() >> 32;
-	adopted->uid = (__u32)bpf_get_current_uid_gid();
 	adopted->judged = 0;
 	__builtin_memset(adopted->policy, 0, sizeof(adopted->policy));
 }
@@ -114,32 +152,57 @@ static __always_inline __u64 adopted_id(__u32 slot)
 	return GATE_ADOPTED | (bpf_ktime_get_ns() & ~255ULL) | ((slot - GATE_POOL_SLOT) & 255);
 }
 
-/* Return: its slot; -ENOSPC: none is free; -EAGAIN; -EEXIST: another thread did. */
-static __always_inline int context_adopt(__u64 file, __u64 ctx)
+/* Takes a slot for the calling user. Return: it; -ENOSPC: none is free, or for it; -EAGAIN. */
+static __always_inline int slot_take(void)
 {
+	__u32 uid = (__u32)bpf_get_current_uid_gid();
 	struct claim claim = {0};
-	struct gate_file known = {0};
+	struct gate_adopted *adopted;
 	struct gate_session *s;
-	long err;
 
+	if (share_is_used_up(uid, 0))
+		return -ENOSPC;
 	bpf_loop(GATE_POOL, claim_try, &claim, 0);
 	if (!claim.slot)
 		return claim.busy ? -EAGAIN : -ENOSPC;
 	s = session_at(claim.slot);
+	adopted = adopted_at(claim.slot);
+	if (!s || !adopted)
+		return -ENOSPC;
+	atomic_set(&adopted->uid, uid);
+	if (!share_is_used_up(uid, 1))
+		return (int)claim.slot;
+	atomic_set(&s->frozen, 0);
+	atomic_set(&s->id, 0);
+	return -ENOSPC;
+}
+
+/* Return: its slot; -ENOSPC: none is free, or for its user; -EAGAIN; -EEXIST: another thread did.
+ */
+static __always_inline int context_adopt(__u64 file, __u64 ctx)
+{
+	struct gate_file known = {0};
+	struct gate_session *s;
+	int slot = slot_take();
+	long err;
+
+	if (slot < 0)
+		return slot;
+	s = session_at((__u32)slot);
 	if (!s)
 		return -ENOSPC;
 	slot_fill(s, ctx);
-	adopted_fill(claim.slot);
-	known.slot = claim.slot;
+	adopted_fill((__u32)slot);
+	known.slot = (__u32)slot;
 	err = bpf_map_update_elem(&gate_files, &file, &known, BPF_NOEXIST);
 	atomic_set(&s->frozen, 0);
 	if (err) {
 		atomic_set(&s->id, 0);
 		return err == -EEXIST ? -EEXIST : err == -EBUSY ? -EAGAIN : -ENOSPC;
 	}
-	atomic_set(&s->id, adopted_id(claim.slot));
+	atomic_set(&s->id, adopted_id((__u32)slot));
 	pool_tell();
-	return (int)claim.slot;
+	return slot;
 }
 
 /* Counted, and told now and then. */
@@ -154,7 +217,7 @@ static __always_inline void pool_refuse(void)
 	if (now_ns - READ(control->full_ns) < FULL_NS && READ(control->full_ns))
 		return;
 	control->full_ns = now_ns;
-	event_put(0, 0, GATE_EVENT_FULL);
+	event_put(0, (__u32)bpf_get_current_uid_gid(), GATE_EVENT_FULL);
 }
 
 /*

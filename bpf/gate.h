@@ -84,7 +84,7 @@ enum gate_notice {
 	GATE_NOTICE_LARGE, /* it is too large for the kernel's timer: gate_read() */
 	GATE_NOTICE_CHANGED, /* what gate_watch() waits for */
 	GATE_NOTICE_POOL, /* of no slot: look at those of the pool, after gate_pool_heard() */
-	GATE_NOTICE_POOL_FULL, /* likewise: a context was refused, as all slots are taken */
+	GATE_NOTICE_POOL_FULL, /* likewise: one was refused; id: its user, for whom none is left */
 };
 
 /* Of the session in a slot, of that id. */

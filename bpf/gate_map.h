@@ -120,7 +120,7 @@ struct gate_control {
 	__u64 unmanaged_mappings;
 	__u64 unmanaged_objects;
 	__u64 limited_ns; /* since when unmanaged is GATE_UNMANAGED_LIMIT, CLOCK_MONOTONIC */
-	__u64 full; /* programs: ioctls refused as no slot of the pool was free */
+	__u64 full; /* programs: ioctls refused as no slot of the pool was left */
 	__u64 full_ns; /* and when that was told last */
 };
 
@@ -152,7 +152,7 @@ enum gate_event_kind {
 	GATE_EVENT_LARGE, /* suspect, and too large to be read in a timer: the daemon shall */
 	GATE_EVENT_CALLER, /* gate_session.callers has one more */
 	GATE_EVENT_POOL, /* of no slot: some of the pool were taken or given back */
-	GATE_EVENT_FULL, /* likewise: one was wanted, and none was free */
+	GATE_EVENT_FULL, /* likewise: one was wanted, and none left for the user; id: its uid */
 	GATE_EVENT_CHANGED, /* an ioctl that may have changed something is over */
 };
 

@@ -94,3 +94,16 @@ uint64_t gate_pool_refused(const struct gate *gate)
 {
 	return __atomic_load_n(&gate->control->full, __ATOMIC_SEQ_CST);
 }
+
+void gate_pool_use(const struct gate *gate, uint32_t uid, struct gate_pool_use *ret_use)
+{
+	uint32_t slot = GATE_NO_SLOT, taken = 0, own = 0;
+	struct gate_context context;
+
+	while ((slot = gate_pool_next(gate, slot, &context)) != GATE_NO_SLOT) {
+		taken++;
+		own += context.uid == uid;
+	}
+	*ret_use = (struct gate_pool_use){
+		.n_slots = GATE_POOL, .n_free = GATE_POOL - taken, .n_own = own};
+}

@@ -50,7 +50,16 @@ int gate_pool_change(struct gate *gate, uint32_t slot, const struct gate_context
 /* From here on there are notices again of what is new: GATE_NOTICE_POOL. */
 void gate_pool_heard(struct gate *gate);
 
-/* Ioctls that were refused as there was no slot. */
+/* Ioctls that were refused as there was no slot, or none for their user: see gate_pool_use(). */
 uint64_t gate_pool_refused(const struct gate *gate);
+
+/* Of n_slots no user gets more than it leaves free. */
+struct gate_pool_use {
+	uint32_t n_slots;
+	uint32_t n_free;
+	uint32_t n_own; /* of that user */
+};
+
+void gate_pool_use(const struct gate *gate, uint32_t uid, struct gate_pool_use *ret_use);
 
 #endif

@@ -199,6 +199,17 @@ void unmanaged_look(struct broker *broker)
 		unmanaged_act(broker, slot, &context);
 }
 
+static void unmanaged_warn(struct broker *broker, uint32_t uid)
+{
+	struct gate_pool_use use;
+
+	gate_pool_use(broker->gate, uid, &use);
+	log_warning("unmanaged = limit: no slot is left for user %u, who has %u of %u for contexts "
+		    "that nobody here handed out; %u are free: %llu ioctls were refused",
+		    uid, use.n_own, use.n_slots, use.n_free,
+		    (unsigned long long)gate_pool_refused(broker->gate));
+}
+
 void unmanaged_event(struct broker *broker, uint32_t slot, uint64_t id, enum gate_notice notice)
 {
 	struct gate_context context;
@@ -206,9 +217,7 @@ void unmanaged_event(struct broker *broker, uint32_t slot, uint64_t id, enum gat
 	if (notice == GATE_NOTICE_POOL)
 		unmanaged_look(broker);
 	if (notice == GATE_NOTICE_POOL_FULL)
-		log_warning("unmanaged = limit: all slots for contexts that nobody here handed out "
-			    "are taken, and others map nothing: %llu ioctls were refused",
-			    (unsigned long long)gate_pool_refused(broker->gate));
+		unmanaged_warn(broker, (uint32_t)id);
 	if (!gate_pool_look(broker->gate, slot, &context) || context.id != id) {
 		if (notice == GATE_NOTICE_POISONED)
 			unmanaged_audit_gone(broker, id);

@@ -210,21 +210,38 @@ is "limited, then denied" "$(said stays)" "alloc-ioas: ok map 60M: ok map 8M: EN
 over stays free before honest orphan
 until [[ $(listed .) == '[]' ]]; do :; done
 
-# More than there are slots: those are refused, others go on.
-reload limit
-own late 1001 hold alloc-ioas hold alloc-ioas
+# take UID: contexts that are used in its name until one is refused, which the caller keeps; $taken
+# are more than before.
 contexts=()
-for ((i = 0; i < 256; i++)); do
-	exec {context}<>/dev/iommu
-	contexts+=("$context")
-	"$vmm" "$context" alloc-ioas >"$tmp/out"
-	like "context $i" "$(cat "$tmp/out")" 'alloc-ioas: ok'
-done
+take() {
+	local context said
+
+	taken=0
+	while exec {context}<>/dev/iommu; do
+		said=$(as "$1" "$vmm" "$context" alloc-ioas)
+		[[ $said == "alloc-ioas: ok"* ]] || break
+		contexts+=("$context")
+		taken=$((taken + 1))
+	done
+	exec {context}<&-
+	like "what $1 was told at last" "$said" '^alloc-ioas: ENOSPC'
+}
+
+# One user takes all that it can get: another has a slot all the same, as long as there are users
+# with fewer than are free.
+reload limit
+own late 1010 hold alloc-ioas hold alloc-ioas # before there is anything that it could inherit
+take 1001
+is "slots of one user" "$taken" 128
+log_wait 'no slot is left for user 1001, who has 128 of 256 .*; 128 are free'
+for ((uid = 1002; uid < 1010; uid++)); do take "$uid"; done
 is "all of them" "$(listed length)" 256
+is "each user's" "$(listed 'group_by(.uid) | map(length)')" "[128,64,32,16,8,4,2,1,1]"
 is "no id twice" "$(listed '[.[].id] | unique | length')" 256
+
+# None is left: those are refused, others go on.
 step late
 is "one more" "$(said late)" "alloc-ioas: ENOSPC"
-log_wait 'all slots .* are taken'
 "$vmm" "${contexts[7]}" alloc-ioas map 1M >"$tmp/out"
 like "those that are in go on" "$(cat "$tmp/out")" $'alloc-ioas: ok[^\n]*\nmap 1M: ok'
 out=$(as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 1M)
@@ -237,5 +254,25 @@ over late
 for context in "${contexts[@]}"; do
 	exec {context}<&-
 done
+until [[ $(listed .) == '[]' ]]; do :; done
+
+# Several at once, who are one user.
+exec {ended}<> <(:)
+: >"$tmp/takers"
+for ((i = 0; i < 4; i++)); do
+	(
+		contexts=()
+		take 1001
+		echo ready >>"$tmp/takers"
+		read -r <&"$ended"
+		exit "$failures"
+	) &
+	takers[i]=$!
+done
+file_wait "$tmp/takers" ready 4 120 || fail "they never ended"
+n=$(listed length)
+((n <= 128 && n > 120)) || fail "one user has $n slots"
+for taker in "${takers[@]}"; do echo >&"$ended"; done
+for taker in "${takers[@]}"; do wait "$taker" || failures=$((failures + 1)); done
 until [[ $(listed .) == '[]' ]]; do :; done
 broker_stop

@@ -108,6 +108,23 @@ static void what_is_there_is_told(void)
 	CU_ASSERT_EQUAL(context.limits.mappings, 5);
 }
 
+static void slots_are_counted_by_user(void)
+{
+	CLEANUP(scene_free) struct scene *s = scene_new();
+	struct gate_pool_use use;
+
+	scene_adopt(s, 3, ID(1));
+	scene_adopt(s, 4, ID(2));
+	scene_adopt(s, 5, ID(3));
+	s->adopted[5].uid = 1003;
+	gate_pool_use(&s->gate, 1003, &use);
+	CU_ASSERT_EQUAL(use.n_slots, GATE_POOL);
+	CU_ASSERT_EQUAL(use.n_free, GATE_POOL - 3);
+	CU_ASSERT_EQUAL(use.n_own, 2);
+	gate_pool_use(&s->gate, 7, &use);
+	CU_ASSERT_EQUAL(use.n_own, 0);
+}
+
 static void nothing_is_written_to_a_session(void)
 {
 	CLEANUP(scene_free) struct scene *s = scene_new();
@@ -121,6 +138,7 @@ static const CU_TestInfo tests[] = {
 	{"contexts come in the order of their ids", contexts_come_in_the_order_of_their_ids},
 	{"what is free or being filled is none", what_is_free_or_being_filled_is_none},
 	{"what is there is told", what_is_there_is_told},
+	{"slots are counted by user", slots_are_counted_by_user},
 	{"nothing is written to a session", nothing_is_written_to_a_session},
 	CU_TEST_INFO_NULL,
 };
