@@ -69,7 +69,7 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	mirror_report.c mirror_turn.c mirror_work.c order.c owner.c payer.c peer.c petition.c place.c place_work.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c unmanaged.c warden.c worker.c) \
-	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_pool.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) \
+	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_other.c gate_pool.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) \
 	iommufd/cdev.c iommufd/iommu.c \
 	common/log.c $(accounting) $(cgroup) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_mirror.c lib_open.c lib_order.c \
@@ -118,7 +118,7 @@ fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c seeds_record
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
 bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c script.c) \
-	$(addprefix bpf/,gate.c gate_index.c gate_pool.c gate_purge.c)
+	$(addprefix bpf/,gate.c gate_index.c gate_other.c gate_pool.c gate_purge.c)
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \

@@ -99,7 +99,8 @@ typedef void (*gate_event_fn)(uint32_t slot, uint64_t id, enum gate_notice notic
  *
  * Return: 0; -errno with *ret_reason said (static or the caller's to free never): the kernel has
  * no such hook, refuses to load, or bpffs is not there. -EUCLEAN: maps are missing that programs
- * act on, which a passive gate does not look at: it would have new ones. Nothing is changed then.
+ * act on, which a passive gate does not look at: it would have new ones. -EALREADY: another
+ * gate acts, of which nothing is pinned. Nothing is changed then.
  */
 int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_reason,
 	      unsigned int reason_size);

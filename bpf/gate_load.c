@@ -451,10 +451,13 @@ static bool gate_lacks_program(const struct gate *gate, uint32_t generation)
  * attach others instead would gain nothing, and each time the kernel's code is patched under those
  * who run it.
  *
- * Return: 0; -EUCLEAN: they act on what is not there to be looked at.
+ * Return: 0; -EUCLEAN: they act on what is not there to be looked at; -EALREADY: nothing of them
+ * is.
  */
 static int gate_try_keep(struct gate *gate, const struct gate_control *before)
 {
+	if (!gate_has_pin(gate, 0, GATE_CONTROL_NAME) && gate_acts_unpinned())
+		return -EALREADY;
 	if (!before->generation || before->build != gate->build)
 		return 0;
 	if (gate_lacks_map(gate))
@@ -571,6 +574,24 @@ static void gate_say(char *ret_reason, unsigned int size, const char *what, int 
 	(void)snprintf(ret_reason, size, "%s: %s", what, strerror(-err));
 }
 
+static void gate_say_why(char *ret_reason, unsigned int size, const struct gate_plan *plan, int err)
+{
+	if (err == -EUCLEAN)
+		(void)snprintf(
+			ret_reason, size,
+			"maps are missing in %s, and programs act on them: those go on; stop "
+			"pinbrokerd and run pinbrokerd --purge",
+			plan->dir);
+	else if (err == -EALREADY)
+		(void)snprintf(
+			ret_reason, size,
+			"another gate acts, of which nothing is in %s: start pinbrokerd where "
+			"its descriptors are kept, or stop that gate by pinbrokerd --purge",
+			plan->dir);
+	else
+		gate_say(ret_reason, size, "the kernel does not take the programs", err);
+}
+
 int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_reason,
 	      unsigned int reason_size)
 {
@@ -591,14 +612,7 @@ int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_re
 	err = gate->skel ? gate_start(gate, plan) : -errno;
 	if (err) {
 		gate_drop(STEAL(gate));
-		if (err == -EUCLEAN)
-			(void)snprintf(ret_reason, reason_size,
-				       "maps are missing in %s, and programs act on them: those go "
-				       "on; stop pinbrokerd and run pinbrokerd --purge",
-				       plan->dir);
-		else
-			gate_say(ret_reason, reason_size, "the kernel does not take the programs",
-				 err);
+		gate_say_why(ret_reason, reason_size, plan, err);
 		return err;
 	}
 	(void)malloc_trim(

@@ -84,6 +84,13 @@ int gate_show(struct gate *gate, uint32_t n);
  */
 int gate_open_dir(const char *dir, int *ret_fd);
 
+/* Whether a map is a gate's gate_control. */
+bool gate_is_control(int fd);
+
+/* Whether some gate acts, for who has none of its pins. Without CAP_SYS_ADMIN that is not known:
+ * no. */
+bool gate_acts_unpinned(void);
+
 /* The kernel's id of its map gate_control; 0: it does not say. */
 uint32_t gate_control_id(const struct gate *gate);
 

@@ -41,17 +41,6 @@ int gate_remove_tree(int at, const char *name)
 	return err;
 }
 
-/* Of this very layout, and no other's map that happens to have the name. */
-static bool gate_is_control(int fd)
-{
-	struct bpf_map_info info = {0};
-	__u32 len = sizeof(info);
-
-	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == BPF_MAP_TYPE_ARRAY &&
-	       info.value_size == sizeof(struct gate_control) && info.max_entries == 1 &&
-	       strcmp(info.name, GATE_CONTROL_NAME) == 0;
-}
-
 static int gate_disarm(int fd)
 {
 	const size_t size = gate_page_up(sizeof(struct gate_control));

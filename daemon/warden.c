@@ -132,7 +132,8 @@ static int warden_bring(struct broker *broker)
 		err = warden_try(broker, true);
 	if (err == -ENOMEM)
 		return err;
-	if (err == -EUCLEAN) /* who looked after it would put maps in the place of those it lacks */
+	/* Who looked after it would put maps in the place of those it lacks. */
+	if (err == -EUCLEAN || err == -EALREADY)
 		warden_leave(broker, broker->gate_reason);
 	else if (err)
 		warden_look_after(broker);

@@ -136,6 +136,23 @@ start
 log_wait 'pins of the gate were gone'
 back "pins removed"
 
+# Started by hand, where nobody passes anything: no gate is made beside the one that is kept, which
+# holds all the same.
+end stop
+rm -r $pinned
+: >"$tmp/hand.log"
+"$own" --socket "$tmp/hand" </dev/null 2>"$tmp/hand.log" 9>&- &
+hand=$!
+file_wait "$tmp/hand.log" ': ready' || fail "by hand it does not start: $(cat "$tmp/hand.log")"
+like "by hand: the gate" "$("$pinbroker" --socket "$tmp/hand" status)" \
+	$'\ngate: none: another gate acts, of which nothing is in '
+is "by hand: pins" "$(pins)" ""
+one_more "by hand" no
+kill $hand
+wait $hand || fail "by hand it does not stop"
+start
+back "after one by hand"
+
 # Some of them only: the rest stays as it is.
 end stop
 rm $pinned/gate_files $pinned/[0-9]*/gate_*ioctl
