@@ -407,12 +407,10 @@ static __always_inline int enrol(const struct gate_call *call)
 	if (!s || !body || !control || !file)
 		return -EINVAL;
 	fops = (__u64)BPF_CORE_READ(file, f_op);
-	if (call->cdev)
-		atomic_cas(&control->cdev_fops, 0, fops);
-	else
-		atomic_cas(&control->iommufd_fops, 0, fops);
-	if (fops != (call->cdev ? control->cdev_fops : control->iommufd_fops))
-		return -EINVAL;
+	if (call->cdev && !bpf_core_field_exists(struct vfio_device_file, iommufd))
+		return -ENODEV;
+	/* Another address is that of a module that was loaded anew: none of its files was left. */
+	atomic_set(call->cdev ? &control->cdev_fops : &control->iommufd_fops, fops);
 	if (call->cdev && cdev_remember(body, key))
 		return -ENOSPC;
 	if (!call->cdev)

@@ -100,7 +100,7 @@ typedef void (*gate_event_fn)(uint32_t slot, uint64_t id, enum gate_notice notic
  * Return: 0; -errno with *ret_reason said (static or the caller's to free never): the kernel has
  * no such hook, refuses to load, or bpffs is not there. -EUCLEAN: maps are missing that programs
  * act on, which a passive gate does not look at: it would have new ones. -EALREADY: another
- * gate acts, of which nothing is pinned. Nothing is changed then.
+ * gate acts, of which nothing is pinned. -ENODEV: iommufd is not there. Nothing is changed then.
  */
 int gate_open(const struct gate_plan *plan, struct gate **ret_gate, char *ret_reason,
 	      unsigned int reason_size);
@@ -154,7 +154,8 @@ int gate_reserve(struct gate *gate, uint64_t id, const struct gate_limits *limit
  * gate_enrol() - from here on what happens through a file counts for a session
  * @fd: of an iommufd, or of a VFIO cdev; shown to nobody yet
  *
- * Return: 0; -ENOSPC; -EINVAL: it is no such file; -errno.
+ * Return: 0; -ENOSPC; -EINVAL: it is no file; -ENODEV: of a cdev, VFIO is a module that came after
+ * gate_open(); -errno.
  */
 int gate_enrol(struct gate *gate, uint32_t slot, int fd, bool cdev);
 

@@ -190,16 +190,60 @@ static int gate_prepare_maps(struct gate *gate, const struct gate_plan *plan)
 	return err;
 }
 
-/* Where the functions are that programs hang on; what is built in is in the kernel's own. */
+/* FNV-1a over the object as it is built in: what has another is another object. */
+static uint64_t gate_build(void)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+	const unsigned char *bytes;
+	size_t size;
+
+	bytes = gate_bpf__elf_bytes(&size);
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
+	return hash;
+}
+
+/* Where functions that programs hang on, and types that they read, can be. */
+static const char *const gate_modules[] = {"iommufd", "vfio", "vfio_iommu_type1"};
+
 struct gate_btf {
-	struct btf *kernel, *iommufd, *vfio;
+	struct btf *of[1 + ARRAY_SIZE(gate_modules)]; /* owned; the kernel's own is the first */
 };
 
-static bool gate_kernel_has(const struct gate_btf *btf, const char *name)
+/* Return: 0; -ENOTSUP: the kernel says nothing of itself. */
+static int gate_btf_init(struct gate_btf *btf)
 {
-	return btf__find_by_name_kind(btf->kernel, name, BTF_KIND_FUNC) > 0 ||
-	       (btf->iommufd && btf__find_by_name_kind(btf->iommufd, name, BTF_KIND_FUNC) > 0) ||
-	       (btf->vfio && btf__find_by_name_kind(btf->vfio, name, BTF_KIND_FUNC) > 0);
+	btf->of[0] = btf__load_vmlinux_btf();
+	if (!btf->of[0])
+		return -ENOTSUP;
+	for (size_t i = 0; i < ARRAY_SIZE(gate_modules); i++)
+		btf->of[1 + i] = btf__load_module_btf(gate_modules[i], btf->of[0]);
+	return 0;
+}
+
+/* The kernel's own is a part of each of the others. */
+static void gate_btf_fini(struct gate_btf *btf)
+{
+	for (size_t i = ARRAY_SIZE(btf->of); i-- > 0;)
+		btf__free(btf->of[i]);
+}
+
+static bool gate_btf_has(const struct gate_btf *btf, const char *name, __u32 kind)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(btf->of); i++)
+		if (btf->of[i] && btf__find_by_name_kind(btf->of[i], name, kind) > 0)
+			return true;
+	return false;
+}
+
+/*
+ * Programs that were loaded when VFIO was not there do without what they read of it for ever: they
+ * are not the same as these.
+ */
+static uint64_t gate_build_with(const struct gate_btf *btf)
+{
+	return gate_build() + gate_btf_has(btf, "vfio_device_file", BTF_KIND_STRUCT) +
+	       2U * gate_btf_has(btf, "vfio_dma", BTF_KIND_STRUCT);
 }
 
 static bool gate_section_is(const struct bpf_program *program, const char *prefix)
@@ -242,29 +286,30 @@ static void gate_leave_pinned(const struct gate *gate)
 	}
 }
 
-/* A kernel without a function that a program hangs on: that program is not needed there. */
+/*
+ * A kernel without a function that a program hangs on: that program is not needed there. Without
+ * iommufd's types all would have to do without what they read.
+ */
 static int gate_probe(struct gate *gate)
 {
-	struct gate_btf btf = {.kernel = btf__load_vmlinux_btf()};
+	CLEANUP(gate_btf_fini) struct gate_btf btf = {.of = {NULL}};
 	struct bpf_program *program;
+	int err = gate_btf_init(&btf);
 
-	if (!btf.kernel)
-		return -ENOTSUP;
-	btf.iommufd = btf__load_module_btf("iommufd", btf.kernel);
-	btf.vfio = btf__load_module_btf("vfio", btf.kernel);
+	if (err)
+		return err;
 	bpf_object__for_each_program(program, gate->skel->obj)
 	{
 		const char *name = strchr(bpf_program__section_name(program), '/');
 
 		if ((gate_section_is(program, "fexit/") || gate_section_is(program, "fentry/")) &&
-		    !gate_kernel_has(&btf, name + 1))
+		    !gate_btf_has(&btf, name + 1, BTF_KIND_FUNC))
 			(void)bpf_program__set_autoload(program, false);
 	}
-	gate->skel->rodata->gate_keeps_cpu = gate_kernel_has(&btf, "bpf_preempt_disable");
-	btf__free(btf.vfio);
-	btf__free(btf.iommufd);
-	btf__free(btf.kernel);
-	return 0;
+	gate->skel->rodata->gate_keeps_cpu =
+		gate_btf_has(&btf, "bpf_preempt_disable", BTF_KIND_FUNC);
+	gate->build = gate_build_with(&btf);
+	return gate_btf_has(&btf, "iopt_area", BTF_KIND_STRUCT) ? 0 : -ENODEV;
 }
 
 uint32_t gate_control_id(const struct gate *gate)
@@ -393,19 +438,6 @@ static struct gate_control gate_control_of(const char *dir)
 	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &control))
 		return (struct gate_control){0};
 	return control;
-}
-
-/* FNV-1a over the object as it is built in: what has another is another object. */
-static uint64_t gate_build(void)
-{
-	uint64_t hash = 0xcbf29ce484222325ULL;
-	const unsigned char *bytes;
-	size_t size;
-
-	bytes = gate_bpf__elf_bytes(&size);
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
-	return hash;
 }
 
 static bool gate_has_pin(const struct gate *gate, uint32_t generation, const char *name)
@@ -553,7 +585,6 @@ static int gate_start(struct gate *gate, const struct gate_plan *plan)
 	const struct gate_control before = gate_control_of(plan->dir);
 	int err = gate_prepare_maps(gate, plan);
 
-	gate->build = gate_build();
 	gate_choose(gate);
 	if (!err)
 		err = gate_probe(gate);
@@ -588,6 +619,10 @@ static void gate_say_why(char *ret_reason, unsigned int size, const struct gate_
 			"another gate acts, of which nothing is in %s: start pinbrokerd where "
 			"its descriptors are kept, or stop that gate by pinbrokerd --purge",
 			plan->dir);
+	else if (err == -ENODEV)
+		(void)snprintf(ret_reason, size,
+			       "iommufd is not there, or the kernel does not tell its types: load "
+			       "the module before pinbrokerd starts");
 	else
 		gate_say(ret_reason, size, "the kernel does not take the programs", err);
 }

@@ -56,16 +56,13 @@ static __always_inline struct host_body *body_get(void)
 	return bpf_map_lookup_elem(&host_body, &zero);
 }
 
-/* With CONFIG_IOMMUFD_VFIO_CONTAINER /dev/vfio/vfio is a context, too; VFIO has no containers then.
- */
+/* With CONFIG_IOMMUFD_VFIO_CONTAINER /dev/vfio/vfio is a context, which its operations tell. */
 static __always_inline __u32 kind_of_device(__u32 device)
 {
 	if (DEVICE_MAJOR(device) == MISC_MAJOR) {
 		if (host_iommufd_minor && device == DEVICE(MISC_MAJOR, host_iommufd_minor))
 			return HOST_CONTEXT;
-		if (device != DEVICE(MISC_MAJOR, VFIO_MINOR))
-			return 0;
-		return bpf_core_type_exists(struct vfio_container) ? HOST_CONTAINER : HOST_CONTEXT;
+		return device == DEVICE(MISC_MAJOR, VFIO_MINOR) ? HOST_CONTAINER : 0;
 	}
 	return host_cdev_major && DEVICE_MAJOR(device) == host_cdev_major ? HOST_CDEV : 0;
 }
@@ -164,6 +161,13 @@ static __noinline bool is_type1(const struct vfio_container *container)
 	return true;
 }
 
+/* Where VFIO is a module that came later they are not, nor where they have no such figure. */
+static __always_inline bool containers_are_known(void)
+{
+	return bpf_core_field_exists(struct vfio_container, iommu_driver) &&
+	       bpf_core_field_exists(struct vfio_dma, locked_vm);
+}
+
 /*
  * vfio_dma.locked_vm is what type1 has pinned through a mapping but for pages that are reserved,
  * which are nobody's.
@@ -176,10 +180,6 @@ static __always_inline void container_walk(struct host_body *body,
 
 	w->pages = w->pinned = w->mappings = w->objects = 0;
 	w->invalid = w->depth = w->done = 0;
-	if (!bpf_core_field_exists(struct vfio_dma, locked_vm)) {
-		w->invalid = 1;
-		return;
-	}
 	iommu = is_type1(container) ? BPF_CORE_READ(container, iommu_data) : NULL;
 	if (!iommu) {
 		w->done = 1;
@@ -208,6 +208,8 @@ static __always_inline void figures_take(struct host_file *record)
 {
 	struct host_body *body = body_get();
 
+	if (record->kind == HOST_CONTAINER && !containers_are_known())
+		return;
 	/* Another reading; it is not told what it has. */
 	if (!body || atomic_cas(&body->busy, 0, 1))
 		return;

@@ -206,9 +206,14 @@ static __always_inline void session_excess(__u32 slot, struct gate_session *s, _
 		event_send(slot, s, GATE_EVENT_SLIPPED);
 }
 
-/* Whether each device of the session is bound to its context, or to none. */
+/*
+ * Whether each device of the session is bound to its context, or to none. Where VFIO is a module
+ * that came later it has none: see gate_enrol.
+ */
 static __always_inline bool cdevs_are_ours(const struct gate_session *s, struct gate_body *body)
 {
+	if (!bpf_core_field_exists(struct vfio_device_file, iommufd))
+		return true;
 	for (int i = 0; i < GATE_CDEVS; i++) {
 		struct file *file = (void *)READ(body->cdevs[i]);
 		struct vfio_device_file *df;

@@ -48,6 +48,7 @@ struct broker {
 	struct gate *gate; /* NULL: nothing keeps limits in the kernel */
 	bool gate_unseen; /* one of before acts, and what it knows of sessions cannot be read */
 	bool gate_denies; /* and it refuses contexts that it does not know */
+	bool gate_early; /* there was no iommufd yet: what it gates could not be known */
 	uint64_t gate_watch;
 	struct hunts hunts;
 	char gate_reason[256]; /* what is missing of it, one line; "": nothing */

@@ -82,7 +82,7 @@ static int grant_enrol(struct grant *grant)
 		err = warden_enrol(grant->broker, grant->session, grant->fds[i], i > 0);
 	if (err)
 		(void)snprintf(grant->fault, sizeof(grant->fault),
-			       "the gate does not take its files: %s", strerror(-err));
+			       "the gate does not take its files: %s", warden_strerror(err));
 	return err;
 }
 
@@ -130,12 +130,11 @@ static int grant_prepare(struct grant *grant, const struct petition *petition)
 		.devices = petition->devices,
 		.n_devices = petition->open->n_devices,
 	};
+	const char *fault = warden_fault(grant->broker);
 	int err;
 
-	if (warden_denies(grant->broker)) {
-		(void)snprintf(grant->fault, sizeof(grant->fault),
-			       "the gate of an earlier daemon, which goes on, denies contexts that "
-			       "are not in it");
+	if (fault) {
+		(void)snprintf(grant->fault, sizeof(grant->fault), "%s", fault);
 		return -EPERM;
 	}
 	err = session_new(grant->broker->sessions, &plan, &grant->session);

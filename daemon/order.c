@@ -304,7 +304,7 @@ static int order_hand_out(const struct order *order, const struct device *device
 	if (err)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
 				      "the gate does not take device %s: %s", device->name,
-				      strerror(-err));
+				      warden_strerror(err));
 	err = session_claim(broker->sessions, order->session, device);
 	if (err)
 		warden_unenrol(broker, order->session);

@@ -69,6 +69,9 @@ static int warden_try(struct broker *broker, bool fallback)
 	};
 	int err = gate_open(&plan, &broker->gate, broker->gate_reason, sizeof(broker->gate_reason));
 
+	/* Where it is there, but the kernel does not tell its types, waiting for it would not help.
+	 */
+	broker->gate_early = err == -ENODEV && faccessat(broker->dev_fd, "iommu", F_OK, 0) < 0;
 	if (err)
 		return err;
 	err = selftest_run(broker->gate, broker->dev_fd, broker->gate_reason,
@@ -146,6 +149,23 @@ bool warden_denies(const struct broker *broker)
 		return false;
 	return broker->gate ? broker->policies->unmanaged == POLICY_UNMANAGED_DENY
 			    : broker->gate_denies;
+}
+
+const char *warden_fault(const struct broker *broker)
+{
+	if (warden_denies(broker))
+		return "the gate of an earlier daemon, which goes on, denies contexts that are not "
+		       "in it";
+	if (broker->gate_early)
+		return "there was no iommufd when pinbrokerd started, which therefore has no gate: "
+		       "load the module, if it is one, and restart pinbrokerd";
+	return NULL;
+}
+
+const char *warden_strerror(int err)
+{
+	return err == -ENODEV ? "VFIO was loaded after pinbrokerd started, which must be restarted"
+			      : strerror(-err);
 }
 
 /* What is not kept is said, and what is takes effect. */

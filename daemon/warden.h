@@ -36,6 +36,9 @@ int warden_resume(struct broker *broker);
  */
 bool warden_denies(const struct broker *broker);
 
+/* Why nothing is granted, for people; NULL: no such reason. */
+const char *warden_fault(const struct broker *broker);
+
 /**
  * warden_admit() - a slot with the session's limits
  * @n_files: that will be enrolled
@@ -46,6 +49,9 @@ int warden_admit(struct broker *broker, struct session *session, size_t n_files)
 
 /* A file of the session's, before anybody else has it. Return: 0; -errno of gate_enrol(). */
 int warden_enrol(const struct broker *broker, const struct session *session, int fd, bool cdev);
+
+/* What that says, for people. */
+const char *warden_strerror(int err);
 
 /* A file that was enrolled is closed, and nobody else ever had it. */
 void warden_unenrol(const struct broker *broker, const struct session *session);

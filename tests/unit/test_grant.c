@@ -488,6 +488,13 @@ static void nothing_is_granted_beside_a_gate_that_denies(void)
 	broker_fixture_check_idle(&f, "denied");
 	/* One that allows them is no reason. */
 	f.broker->gate_denies = false;
+	f.broker->gate_early = true;
+	CU_ASSERT_EQUAL(grant_open(broker_fixture_peer(&f), &header, &open), 0);
+	broker_fixture_answer(&f, fd, &answer);
+	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "kernel");
+	CU_ASSERT_PTR_NOT_NULL(strstr(answer.body.refusal.text, "restart pinbrokerd"));
+	broker_fixture_check_idle(&f, "no iommufd at the start");
+	f.broker->gate_early = false;
 	CU_ASSERT_EQUAL(grant_open(broker_fixture_peer(&f), &header, &open), 0);
 	broker_fixture_answer(&f, fd, &answer);
 	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "granted");
