@@ -329,7 +329,7 @@ each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
 	$(call say,LINT)
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(sources) $(headers) $(bpf)
-	$(Q)$(call each,$(sources)) sh -c '$(CLANG_TIDY) --quiet $$0 -- $(defines) 2>&1 | \
+	$(Q)$(call each,$(sources)) sh -c '$(CLANG_TIDY) --quiet $$0 -- $(defines) $(PKG_CFLAGS) 2>&1 | \
 		if grep -E "(warning|error):" -A 5; then exit 1; fi'
 	$(Q)$(CPPCHECK) --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
 		--inline-suppr --suppress=memleak -j $(shell nproc) $(defines) $(sources)

@@ -17,40 +17,49 @@
 #include "cgroup/file.h"
 #include "common/cleanup.h"
 
+/* A directory that is still to be looked into. */
+struct walk_path {
+	struct walk_path *next;
+	char *path; /* owned */
+};
+
 struct walk {
 	const struct cgm_tree *tree;
 	cgm_walk_fn fn;
 	void *arg;
-	char **paths; /* owned, each one, too */
-	size_t n_paths;
-	size_t max_paths;
+	struct walk_path *paths; /* owned; the one that was put last comes first */
 	bool cut; /* there was one without a path */
 };
 
+static char *walk_pop(struct walk *walk)
+{
+	struct walk_path *first = walk->paths;
+	char *path = first->path;
+
+	walk->paths = first->next;
+	free(first);
+	return path;
+}
+
 static void walk_fini(struct walk *walk)
 {
-	while (walk->n_paths)
-		free(walk->paths[--walk->n_paths]);
-	free(walk->paths);
+	while (walk->paths)
+		free(walk_pop(walk));
 }
 
 static int walk_push(struct walk *walk, const char *path)
 {
-	char *copy;
+	struct walk_path *first = malloc(sizeof(*first));
 
-	if (walk->n_paths == walk->max_paths) {
-		const size_t max = walk->max_paths ? 2 * walk->max_paths : 64;
-		char **paths = reallocarray(walk->paths, max, sizeof(*paths));
-
-		if (!paths)
-			return -ENOMEM;
-		walk->paths = paths;
-		walk->max_paths = max;
-	}
-	copy = strdup(path);
-	if (!copy)
+	if (!first)
 		return -ENOMEM;
-	walk->paths[walk->n_paths++] = copy;
+	first->path = strdup(path);
+	if (!first->path) {
+		free(first);
+		return -ENOMEM;
+	}
+	first->next = walk->paths;
+	walk->paths = first;
 	return 0;
 }
 
@@ -118,8 +127,8 @@ int cgm_walk(const struct cgm_tree *tree, const struct cgm_name *from, cgm_walk_
 
 	if (!err)
 		err = walk_push(&walk, from->path);
-	while (!err && walk.n_paths) {
-		CLEANUP(freep) char *path = walk.paths[--walk.n_paths];
+	while (!err && walk.paths) {
+		CLEANUP(freep) char *path = walk_pop(&walk);
 
 		err = walk_directory(&walk, path);
 	}

@@ -71,11 +71,9 @@ static struct mirror_pids *mirror_pids_make(const struct session_table *sessions
 
 	for (const struct session *s = session_after(sessions, 0); s; s = s->newer)
 		n += mirror_pids_of(s, NULL);
-	pids = malloc(sizeof(*pids) + n * sizeof(pid_t));
+	pids = mirror_pids_new(n);
 	if (!pids)
 		return NULL;
-	atomic_init(&pids->refs, 1);
-	pids->n = 0;
 	for (const struct session *s = session_after(sessions, 0); s; s = s->newer)
 		pids->n += mirror_pids_of(s, &pids->pids[pids->n]);
 	qsort(pids->pids, pids->n, sizeof(pid_t), mirror_pid_compare);

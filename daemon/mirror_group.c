@@ -46,7 +46,6 @@ static void group_free(struct mirror_group *group)
 	mirror_turn_cancel(&group->mirror->queue, &group->turn);
 	mirror_event_end(group);
 	free(group->name);
-	free(group->unit);
 	free(group);
 }
 
@@ -90,8 +89,7 @@ static struct mirror_group *group_new(struct mirror *mirror, const struct cgm_na
 	group->owned = place_is_ours(mirror->broker, name->id);
 	for (size_t key = 0; key < CGM_KEYS; key++)
 		group->limits[key].slot = RECORD_NONE;
-	if (!mirror->settled)
-		mirror_plan_claim(group);
+	mirror_plan_claim(group);
 	group->next = *group_bucket(mirror, name->id);
 	*group_bucket(mirror, name->id) = group;
 	return group;
@@ -139,9 +137,9 @@ static void group_take_unit(struct mirror_group *group, const struct mirror_look
 {
 	if (!look->ask_unit)
 		return;
-	free(group->unit);
-	group->unit = look->has_unit ? strdup(look->unit) : NULL;
-	group->asked_unit = !look->has_unit || group->unit;
+	group->has_unit = look->has_unit;
+	memcpy(group->unit, look->unit, sizeof(group->unit));
+	group->asked_unit = true;
 }
 
 /* It was removed: its sessions, if there are any, are somewhere else. */
@@ -198,6 +196,7 @@ static void group_write_done(struct worker_job *job)
 	struct mirror_group *group = group_find(write->mirror, write->name.id);
 	int err = 0;
 
+	assert(group); /* as it was busy */
 	group->busy = false;
 	group->worked_ms = broker_now_ms(); /* it may have waited for others */
 	for (size_t i = 0; i < write->n; i++) {
@@ -238,9 +237,8 @@ static void group_write(struct mirror_group *group)
 	write->tools = &mirror->tools;
 	write->mirror = mirror;
 	write->name = *group->name;
-	write->has_unit = group->unit;
-	if (group->unit)
-		memcpy(write->unit, group->unit, strlen(group->unit));
+	write->has_unit = group->has_unit;
+	memcpy(write->unit, group->unit, sizeof(write->unit));
 	group->busy = true;
 	group->worked_ms = broker_now_ms();
 	worker_put(mirror->worker, &write->job);
@@ -252,6 +250,7 @@ static void group_look_done(struct worker_job *job)
 	struct mirror_group *group = group_find(look->mirror, look->id);
 	int err = look->err;
 
+	assert(group); /* as it was busy */
 	group->busy = false;
 	if (!err) {
 		*group->name = look->place.target;

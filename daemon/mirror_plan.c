@@ -39,6 +39,8 @@ void mirror_plan_claim(struct mirror_group *group)
 	struct record *record = group->mirror->broker->record;
 	uint32_t slot = RECORD_NONE;
 
+	if (group->mirror->settled)
+		return; /* what the record has is some group's */
 	while ((slot = record_next(record, RECORD_LIMIT, slot)) != RECORD_NONE) {
 		const struct record_limit *body = &record_at(record, slot)->limit;
 
@@ -318,7 +320,7 @@ static bool plan_order(struct mirror_group *group, enum cgm_key key, struct mirr
 	if (!keeps)
 		value = original;
 	/* What the service manager was told otherwise it may not have come to yet. */
-	if (value == limit->now && !(group->unit && body && body->next != value)) {
+	if (value == limit->now && !(group->has_unit && body && body->next != value)) {
 		if (!keeps)
 			plan_drop(group, key);
 		limit->err = 0;

@@ -14,7 +14,7 @@ struct mirror_group;
 struct mirror_order;
 struct record_limit;
 
-/* What the record has of it is the group's from here on. */
+/* What the record has of it, and no group yet, is the group's from here on. */
 void mirror_plan_claim(struct mirror_group *group);
 
 /* What its sessions are, or what is charged to it, has changed: its sums and those above it. */

@@ -79,7 +79,8 @@ struct mirror_group {
 	struct mirror_view *views; /* whose target it is */
 	struct mirror_turn turn;
 	struct cgm_name *name; /* owned */
-	char *unit; /* owned; systemd's, by which limits are set; NULL */
+	bool has_unit; /* systemd's, by which limits are set */
+	char unit[CGM_UNIT_MAX];
 	bool asked_unit;
 	bool linked; /* above is known */
 	bool raised; /* more is in use than there should be */

@@ -30,7 +30,7 @@ static enum proto_mirror_by report_by(const struct mirror_group *group)
 {
 	if (!group || mirror_plan_tracks(group))
 		return PROTO_MIRROR_BY_NOBODY;
-	return group->unit ? PROTO_MIRROR_BY_SYSTEMD : PROTO_MIRROR_BY_BROKER;
+	return group->has_unit ? PROTO_MIRROR_BY_SYSTEMD : PROTO_MIRROR_BY_BROKER;
 }
 
 /* The first thing that is not as it should be. */

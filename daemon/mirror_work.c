@@ -13,6 +13,17 @@
 
 #define MIRROR_STALL_MS 100 /* of a second: told as pressure */
 
+struct mirror_pids *mirror_pids_new(size_t n)
+{
+	struct mirror_pids *pids = malloc(sizeof(*pids) + n * sizeof(pid_t));
+
+	if (!pids)
+		return NULL;
+	atomic_init(&pids->refs, 1);
+	pids->n = 0;
+	return pids;
+}
+
 struct mirror_pids *mirror_pids_ref(struct mirror_pids *pids)
 {
 	(void)atomic_fetch_add(&pids->refs, 1);

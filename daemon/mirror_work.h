@@ -31,6 +31,8 @@ struct mirror_pids {
 	pid_t pids[];
 };
 
+/* Room for n; none is in it. Return: NULL: no memory. */
+struct mirror_pids *mirror_pids_new(size_t n);
 struct mirror_pids *mirror_pids_ref(struct mirror_pids *pids);
 void mirror_pids_unref(struct mirror_pids *pids); /* NULL is fine */
 

@@ -134,17 +134,12 @@ static struct place_removal *place_removal_get(struct broker *broker, uint64_t i
 		removal = removal->next;
 	if (removal)
 		return removal;
-	removal = calloc(1, sizeof(*removal));
+	removal = place_removal_new(&mirror->tools, broker, id);
 	if (!removal)
 		return NULL;
-	removal->job.work = place_removal_work;
 	removal->job.done = place_removed;
-	removal->tools = &mirror->tools;
-	removal->broker = broker;
-	removal->id = id;
 	/* One above others is tried again when one of those has gone. */
 	removal->listens = record_at(broker->record, place_slot(broker, id))->place.session;
-	removal->fd = -1;
 	removal->next = mirror->removals;
 	mirror->removals = removal;
 	return removal;

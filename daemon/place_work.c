@@ -221,6 +221,21 @@ void place_making_work(struct worker_job *job)
 
 /* --- removal */
 
+struct place_removal *place_removal_new(const struct mirror_tools *tools, struct broker *broker,
+					uint64_t id)
+{
+	struct place_removal *removal = calloc(1, sizeof(*removal));
+
+	if (!removal)
+		return NULL;
+	removal->job.work = place_removal_work;
+	removal->tools = tools;
+	removal->broker = broker;
+	removal->id = id;
+	removal->fd = -1;
+	return removal;
+}
+
 void place_removal_work(struct worker_job *job)
 {
 	struct place_removal *removal = container_of(job, struct place_removal, job);

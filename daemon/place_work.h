@@ -63,6 +63,9 @@ struct place_removal {
 	bool again; /* and to be tried once more */
 };
 
+/* Not in anybody's hands yet. Return: NULL: no memory. */
+struct place_removal *place_removal_new(const struct mirror_tools *tools, struct broker *broker,
+					uint64_t id);
 void place_removal_work(struct worker_job *job);
 
 #endif
