@@ -66,7 +66,7 @@ common := common/conffile.c common/device.c common/fdmsg.c common/names.c common
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
 	config.c explain.c fdstore.c grant.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c mirror.c mirror_event.c mirror_group.c mirror_plan.c mirror_purge.c \
-	mirror_report.c mirror_turn.c mirror_work.c order.c owner.c payer.c peer.c petition.c place.c place_work.c process.c procfs.c record.c \
+	mirror_report.c mirror_turn.c mirror_view.c mirror_work.c order.c owner.c payer.c peer.c petition.c place.c place_work.c process.c procfs.c record.c \
 	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c unmanaged.c warden.c worker.c) \
 	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_other.c gate_pool.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) \
@@ -105,7 +105,7 @@ prey := tests/integration/prey.c common/fdmsg.c common/sys.c
 store := tests/integration/store.c
 vmm := tests/integration/vmm.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
-fuzz_domain := tests/fuzz/fuzz_domain.c $(domain) accounting/guest.c accounting/limits.c \
+fuzz_domain := tests/fuzz/fuzz_domain.c $(domain) accounting/guest.c accounting/limits.c accounting/mirror.c \
 	common/device.c
 # A kernel, its processes, a loop and a log of its own stand in for the real ones.
 fuzz_world := $(addprefix tests/fuzz/,fuzz_answer.c fuzz_books.c fuzz_broker.c fuzz_kernel.c \

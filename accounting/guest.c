@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "accounting/limits.h"
+#include "accounting/mirror.h"
 #include "common/cleanup.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -95,20 +96,36 @@ uint64_t guest_type1_mappings(const struct guest *guest)
 	return limits_add(guest->n_blocks, memslots - guest->n_virtio_mem);
 }
 
+/* The mirror's own formulas, with all RAM in use. */
+static struct mirror_limits guest_mirror(const struct guest_cgroup *parts)
+{
+	static const uint64_t no_sizes[MIRROR_HUGE_MAX];
+	const uint64_t ram = parts->memory > parts->hugetlb ? parts->memory - parts->hugetlb : 0;
+	const struct mirror_usage usage = {.anon = ram, .huge = {parts->hugetlb}};
+	struct mirror_limits limits;
+	struct mirror_share share = {0};
+
+	mirror_add(&share, &(struct mirror_session){
+				   .mode = POLICY_MIRROR_BOTH,
+				   .limit = parts->limit,
+				   .factor = parts->factor,
+				   .headroom = parts->headroom,
+				   .migration_buffers = parts->migration_buffers,
+				   .n_devices = parts->n_devices,
+				   .pinned = parts->memory,
+			   });
+	mirror_limits(&share, &usage, no_sizes, &limits);
+	return limits;
+}
+
 uint64_t guest_memory_max(const struct guest_cgroup *parts)
 {
-	uint64_t share = parts->limit / parts->factor;
-	uint64_t ram = share > parts->hugetlb ? share - parts->hugetlb : 0;
-	uint64_t buffers = limits_mul(parts->migration_buffers, parts->n_devices);
+	const struct mirror_limits limits = guest_mirror(parts);
 
-	if (parts->limit == UINT64_MAX)
-		return UINT64_MAX;
-	return limits_add(limits_add(ram, parts->headroom), buffers);
+	return limits.max && parts->limit != UINT64_MAX ? limits.memory_max : UINT64_MAX;
 }
 
 uint64_t guest_memory_min(const struct guest_cgroup *parts)
 {
-	uint64_t ram = parts->memory > parts->hugetlb ? parts->memory - parts->hugetlb : 0;
-
-	return limits_add(ram, parts->headroom);
+	return guest_mirror(parts).memory_min;
 }

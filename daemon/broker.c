@@ -266,15 +266,11 @@ static void broker_log_record_fault(const char *path, int err)
 
 static int broker_open_record(struct broker *broker, const char *socket_path)
 {
-	CLEANUP(freep) char *path = NULL;
+	CLEANUP(freep) char *path = record_path(socket_path);
 	char boot_id[PROCFS_BOOT_ID_MAX];
 	bool cleared;
-	int err = procfs_boot_id(boot_id);
+	int err = path ? procfs_boot_id(boot_id) : -ENOMEM;
 
-	if (!err && asprintf(&path, "%s.record", socket_path) < 0) {
-		path = NULL; /* its value is undefined then */
-		err = -ENOMEM;
-	}
 	if (!err)
 		err = record_open(path, boot_id, &cleared, &broker->record);
 	if (err) {

@@ -107,7 +107,13 @@ struct mirror_group {
 	uint64_t pressure_ms; /* when that was told last */
 };
 
-/* --- mirror.c */
+/* --- mirror_view.c */
+
+/* A session is mirrored from here on; without memory it is not, which is said. */
+void mirror_view_new(struct mirror *mirror, struct session *session);
+
+/* It is no more. */
+void mirror_view_end(struct mirror_view *view);
 
 /* A view is to be looked at, as soon as it may. */
 void mirror_view_set(struct mirror_view *view);

@@ -29,15 +29,11 @@ static void purge_fini(struct purge *purge)
 /* The record, if there is one of this boot. Return: 0; -ENOENT: there is none; -errno. */
 static int purge_open_record(struct purge *purge, const char *socket_path)
 {
-	CLEANUP(freep) char *path = NULL;
+	CLEANUP(freep) char *path = record_path(socket_path);
 	char boot_id[PROCFS_BOOT_ID_MAX];
 	bool cleared;
-	int err = procfs_boot_id(boot_id);
+	int err = path ? procfs_boot_id(boot_id) : -ENOMEM;
 
-	if (!err && asprintf(&path, "%s.record", socket_path) < 0) {
-		path = NULL; /* its value is undefined then */
-		err = -ENOMEM;
-	}
 	if (!err && access(path, F_OK) < 0)
 		err = -errno;
 	return err ? err : record_open(path, boot_id, &cleared, &purge->record);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -213,6 +214,13 @@ static int record_check_file(int fd)
 			       st.st_nlink == 1
 		       ? 0
 		       : -EPERM;
+}
+
+char *record_path(const char *socket_path)
+{
+	char *path;
+
+	return asprintf(&path, "%s.record", socket_path) < 0 ? NULL : path;
 }
 
 char *record_directory(const char *path)

@@ -123,6 +123,9 @@ static_assert(sizeof(union record_body) == 248, "a slot of 256 bytes with its ki
 int record_open(const char *path, const char *boot_id, bool *ret_cleared,
 		struct record **ret_record);
 
+/* Where the record of a daemon with this socket is. NULL: -ENOMEM. free() it. */
+char *record_path(const char *socket_path);
+
 /* The directory that a record's path is in, "." without a slash. NULL: -ENOMEM. free() it. */
 char *record_directory(const char *path);
 

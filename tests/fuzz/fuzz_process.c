@@ -355,6 +355,17 @@ int procfs_cgroup(pid_t pid, char ret_cgroup[static PROCFS_CGROUP_MAX])
 	return err;
 }
 
+/* A number for each name, as far as that matters. */
+int procfs_cgroup_id(const char *cgroup, uint64_t *ret_id)
+{
+	uint64_t id = 1;
+
+	for (; *cgroup; cgroup++)
+		id = id * 31 + (unsigned char)*cgroup;
+	*ret_id = id;
+	return 0;
+}
+
 int procfs_comm(pid_t pid, char ret_comm[static PROCFS_COMM_MAX])
 {
 	(void)snprintf(ret_comm, PROCFS_COMM_MAX, "fuzz-%d", (int)pid);
