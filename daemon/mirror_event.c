@@ -17,26 +17,31 @@
 #include "daemon/trace.h"
 
 #define EVENT_EVERY_MS 1000
-#define EVENT_PRESSURE_MS 10000
+#define EVENT_LINE_MS 10000 /* between lines of a kind about one cgroup */
 
 static void event_watch(struct mirror_group *group);
 
-static void event_audit(const struct mirror_group *group, const char *event, uint64_t n,
-			enum log_level level)
-{
-	const struct broker *broker = group->mirror->broker;
-	const struct mirror_limit *max = &group->limits[CGM_MEMORY_MAX];
-	char what[40];
+static const struct {
+	const char *word;
+	enum log_level level;
+} event_kinds[] = {
+	[MIRROR_EVENT_OOM_KILL] = {"oom-kill", LOG_LEVEL_WARNING},
+	[MIRROR_EVENT_MEMORY_MAX] = {"memory-max", LOG_LEVEL_NOTICE},
+	[MIRROR_EVENT_PRESSURE] = {"pressure", LOG_LEVEL_NOTICE},
+};
 
-	(void)snprintf(what, sizeof(what), "%llu", (unsigned long long)n);
+static void event_audit(const struct mirror_group *group, enum mirror_event kind, uint64_t n)
+{
+	const struct mirror_limit *max = &group->limits[CGM_MEMORY_MAX];
+
 	for (const struct mirror_view *v = group->views; v; v = v->next) {
 		struct audit audit UNINITIALIZED;
 
-		trace_memory(broker, event, v->session, group->usage.current, what);
-		audit_begin(&audit, broker, event);
+		audit_begin(&audit, group->mirror->broker, event_kinds[kind].word);
 		audit_session(&audit, v->session);
 		audit_text(&audit, "cgroup", group->name->path);
-		audit_number(&audit, "times", n);
+		if (n)
+			audit_number(&audit, "times", n);
 		audit_number(&audit, "memory_current", group->usage.current);
 		audit_number(&audit, "anon", group->usage.anon);
 		audit_number(&audit, "shmem", group->usage.shmem);
@@ -44,8 +49,30 @@ static void event_audit(const struct mirror_group *group, const char *event, uin
 			audit_number(&audit, "memory_max", max->now);
 		if (v->pinned != UINT64_MAX)
 			audit_number(&audit, "pinned", v->pinned);
-		audit_end(&audit, level);
+		audit_end(&audit, event_kinds[kind].level);
 	}
+}
+
+/*
+ * The trace has each. Its processes cause them as often as they like: the log has the first, and
+ * then one line for those of ten seconds. @n: how often; 0: that does not apply
+ */
+static void event_tell(struct mirror_group *group, enum mirror_event kind, uint64_t n)
+{
+	struct mirror_line *line = &group->lines[kind];
+	const uint64_t now_ms = broker_now_ms();
+	char what[40] = "";
+
+	if (n)
+		(void)snprintf(what, sizeof(what), "%llu", (unsigned long long)n);
+	for (const struct mirror_view *v = group->views; v; v = v->next)
+		trace_memory(group->mirror->broker, event_kinds[kind].word, v->session,
+			     group->usage.current, what);
+	line->left_out += n;
+	if (now_ms < line->next_ms)
+		return;
+	event_audit(group, kind, line->left_out);
+	*line = (struct mirror_line){.next_ms = now_ms + EVENT_LINE_MS};
 }
 
 /* By what was read last, which is from before. */
@@ -55,9 +82,9 @@ static void event_compare(struct mirror_group *group, const struct cgm_events *e
 
 	group->events = *events;
 	if (events->oom_kill > was.oom_kill)
-		event_audit(group, "oom-kill", events->oom_kill - was.oom_kill, LOG_LEVEL_WARNING);
+		event_tell(group, MIRROR_EVENT_OOM_KILL, events->oom_kill - was.oom_kill);
 	if (events->max > was.max)
-		event_audit(group, "memory-max", events->max - was.max, LOG_LEVEL_NOTICE);
+		event_tell(group, MIRROR_EVENT_MEMORY_MAX, events->max - was.max);
 }
 
 static void event_listen(struct mirror_turn *turn)
@@ -94,17 +121,13 @@ static void event_happened(uint32_t revents, void *arg)
 static void event_pressed(uint32_t revents, void *arg)
 {
 	struct mirror_group *group = arg;
-	const uint64_t now_ms = broker_now_ms();
 
 	if (revents & POLLERR) {
 		loop_cancel(group->mirror->broker->loop, &group->pressure_watch);
 		fd_closep(&group->fds.pressure);
 		return;
 	}
-	if (now_ms >= group->pressure_ms + EVENT_PRESSURE_MS || !group->pressure_ms) {
-		group->pressure_ms = now_ms;
-		event_audit(group, "pressure", 1, LOG_LEVEL_NOTICE);
-	}
+	event_tell(group, MIRROR_EVENT_PRESSURE, 0);
 	event_pause(group, &group->pressure_watch);
 }
 

@@ -70,6 +70,13 @@ struct mirror_limit {
 	uint32_t slot; /* of the record: struct record_limit; RECORD_NONE: not changed */
 };
 
+enum mirror_event {
+	MIRROR_EVENT_OOM_KILL,
+	MIRROR_EVENT_MEMORY_MAX,
+	MIRROR_EVENT_PRESSURE,
+	MIRROR_EVENTS,
+};
+
 /* A cgroup: a target, or one above a target. */
 struct mirror_group {
 	struct mirror_group *next; /* of the mirror's bucket */
@@ -104,7 +111,10 @@ struct mirror_group {
 	uint64_t events_watch, pressure_watch;
 	struct mirror_turn listen; /* when events are listened to again */
 	struct cgm_events events; /* as they were told */
-	uint64_t pressure_ms; /* when that was told last */
+	struct mirror_line {
+		uint64_t next_ms; /* before that the log has none */
+		uint64_t left_out; /* since the last one: times, of those that have a number */
+	} lines[MIRROR_EVENTS];
 };
 
 /* --- mirror_view.c */

@@ -68,11 +68,6 @@ guest_end
 becomes "the session is over" machines/vm1 memory.min 0
 becomes "and above it" machines memory.min 0
 
-# What is pinned twice is charged once; mapped from the same memory.
-guest 1000 machines/vm1 map-many 2x33554432 hold
-becomes "32 MiB mapped twice" machines/vm1 memory.min $((32 * mib + headroom))
-guest_end
-
 # A cap is what it may have, and follows what that is.
 guest 1001 machines/vm2 hold
 becomes "a cap" machines/vm2 memory.max $cap
