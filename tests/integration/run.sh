@@ -38,7 +38,7 @@ is "RLIMIT_MEMLOCK of the owner" \
 json=$(list_exact)
 is "one session" "$(jq length <<<"$json")" 1
 is "fields" "$(jq -c '.[0] | keys_unsorted | sort' <<<"$json")" \
-	'["accounting","cgroup","denied","devices","exact","id","limit_bytes","mapped_bytes","mappings","max_mappings","name","pid","pinned_bytes","pinned_peak_bytes","policy","state","uid"]'
+	'["accounting","cgroup","denied","devices","exact","id","limit_bytes","mapped_bytes","mappings","max_mappings","mirror","name","pid","pinned_bytes","pinned_peak_bytes","policy","state","uid"]'
 is "figures" "$(jq -c '.[0] | [.name, .policy, .uid, .pid, .accounting, .limit_bytes, .pinned_bytes,
 	.pinned_peak_bytes, .mapped_bytes, .mappings, .max_mappings, .denied, .devices, .state, .exact]' <<<"$json")" \
 	"[\"guest\",\"tenants\",1000,$child,\"task\",67108864,4096,67108864,4096,1,65535,1,[\"0000:00:05.0\"],\"active\",true]"
