@@ -46,7 +46,7 @@ cannot() {
 	call "$daemon" EPERM clone "$(kill -l CHLD)" 0 0 0 0
 	call "$daemon" ENOSYS prlimit64 1 7 "=no limit" 0 # RLIMIT_NOFILE
 	call "$daemon" ENOSYS bind 0 =x 1
-	call "$daemon" ENOSYS mkdirat -100 "=$tmp/directory" 0700
+	call "$daemon" ENOSYS mkdir "=$tmp/directory" 0700
 }
 
 to_vfio 0000:00:05.0
