@@ -303,12 +303,13 @@ static bool mirror_view_stays(const struct mirror_view *view, const struct mirro
 static void mirror_view_found(struct mirror_view *view, struct mirror_look *look)
 {
 	char reason[MIRROR_REASON_MAX] = "";
-	bool ours = place_is_ours(view->mirror->broker, look->place.target.id);
 	int err = look->err;
 
 	if (err == -ESRCH)
 		return; /* its exit is on the way to the loop */
-	if (!err && look->place.verdict != CGM_TARGET && !ours)
+	/* Asked last: that looks through the record, and nearly every look finds a target. */
+	if (!err && look->place.verdict != CGM_TARGET &&
+	    !place_is_ours(view->mirror->broker, look->place.target.id))
 		cgm_place_reason(&look->place, reason, sizeof(reason));
 	if (!err && mirror_view_stays(view, look))
 		look->place.verdict = CGM_TARGET;

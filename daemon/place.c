@@ -129,6 +129,7 @@ static struct place_removal *place_removal_get(struct broker *broker, uint64_t i
 {
 	struct mirror *mirror = broker->mirror;
 	struct place_removal *removal = mirror->removals;
+	uint32_t slot;
 
 	while (removal && removal->id != id)
 		removal = removal->next;
@@ -139,7 +140,8 @@ static struct place_removal *place_removal_get(struct broker *broker, uint64_t i
 		return NULL;
 	removal->job.done = place_removed;
 	/* One above others is tried again when one of those has gone. */
-	removal->listens = record_at(broker->record, place_slot(broker, id))->place.session;
+	slot = place_slot(broker, id); /* none: there was no room for it */
+	removal->listens = slot != RECORD_NONE && record_at(broker->record, slot)->place.session;
 	removal->next = mirror->removals;
 	mirror->removals = removal;
 	return removal;
