@@ -31,7 +31,7 @@ static void place_escape(const char *name, char ret_escaped[static POLICY_NAME_M
 {
 	size_t i;
 
-	for (i = 0; name[i] && i < POLICY_NAME_MAX; i++) {
+	for (i = 0; i < POLICY_NAME_MAX && name[i]; i++) {
 		char c = name[i];
 		bool plain =
 			(c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
