@@ -123,7 +123,7 @@ tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
 	integration/gate.bash integration/lib.bash integration/prey.bash run soak uapi-check \
-	uapi-check-all vm/job vm/kernel vm/lib.sh vm/qemu10 vm/selftest \
+	uapi-check-all vm/chroot vm/job vm/kernel vm/lib.sh vm/qemu10 vm/rootfs vm/selftest \
 	vm/shell vm/vm) .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-cgroup.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h cgroup/*.h iommufd/*.h daemon/*.h client/*.h) \
@@ -222,7 +222,7 @@ $(bpf_objects) $(bpf_next): $(B)/%.o: %.c $(bpf)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter \
 		$(if $(WERROR),-Werror) -D__TARGET_ARCH_$(subst x86_64,x86,$(shell uname -m)) \
-		-iquote . -idirafter /usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
+		-iquote . -idirafter /usr/include/$(shell uname -m)-linux-gnu -c -o $@ $<
 
 $(B)/gate.bpf.o: $(bpf_objects)
 	$(call say,LINK)
@@ -257,8 +257,11 @@ $(B)/pic/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ours) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# What tests run.
+tests: all $(B)/unit $(test_programs)
+
 # The part of the tests that needs no VM and no root: under a minute.
-check: all $(B)/unit $(test_programs) check-headers check-layers check-docs check-install \
+check: tests check-headers check-layers check-docs check-install \
 	check-library
 	$(Q)$(B)/unit
 
@@ -363,9 +366,9 @@ install: all
 	sed -i 's|@sbindir@|$(sbindir)|' $(DESTDIR)$(systemdsystemunitdir)/pinbrokerd.service
 
 clean:
-	$(RM) -r build build-san build-clang
+	$(RM) -r build build-san build-clang build-sid build-sid-clang
 
-.PHONY: all check unit-run check-headers check-layers check-docs check-install check-library \
+.PHONY: all tests check unit-run check-headers check-layers check-docs check-install check-library \
 	check-all fuzz bench bench-gate demo soak vm-test \
 	vm-shell lint install clean
 .DELETE_ON_ERROR:

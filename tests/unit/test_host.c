@@ -158,10 +158,10 @@ static void payers_are_summed_by_cgroup_and_user(void)
 
 static void without_figures_is_not_known(void)
 {
-	static const struct host_file file = {
-		.kind = HOST_CONTEXT, .pid = 1, .object = CONTEXT, .comm = "sixteen bytes..."};
+	struct host_file file = {.kind = HOST_CONTEXT, .pid = 1, .object = CONTEXT};
 	CLEANUP(host_freep) struct host *host = NULL;
 
+	memcpy(file.comm, "sixteen bytes...", sizeof(file.comm));
 	CU_ASSERT_EQUAL_FATAL(host_of_records(&file, 1, NULL, 0, &host), 0);
 	CU_ASSERT_EQUAL_FATAL(host->n_objects, 1);
 	CU_ASSERT_EQUAL(host->objects->mapped, UINT64_MAX);

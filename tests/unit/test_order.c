@@ -148,12 +148,14 @@ static bool order_with_failure(const struct order_case *c, unsigned int nth)
 	struct child owner;
 	struct answer answer;
 	struct scene s;
+	size_t len;
 	bool done;
 
 	if (!scene_init(&s, &owner))
 		return true;
+	len = c->make(&s, &body);
 	fake_sys_fail(nth, -EPERM);
-	broker_fixture_send(s.fd, c->op, &body, c->make(&s, &body));
+	broker_fixture_send(s.fd, c->op, &body, len);
 	broker_fixture_answer(&s.f, s.fd, &answer);
 	fake_sys_fail(0, 0);
 	done = !answer.hung_up && answer.header.kind == PROTO_REPLY;
