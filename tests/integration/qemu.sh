@@ -6,7 +6,7 @@
 # shellcheck source=tests/integration/lib.bash
 . tests/integration/lib.bash
 
-qemu=$(tests/vm/qemu10)
+qemu=${QEMU:-$(tests/vm/qemu10)}
 version=$("$qemu" --version | sed -n 's/^QEMU emulator version \([0-9]*\).*/\1/p')
 ((version >= 10)) || fail "QEMU $version"
 cat >"$config" <<'C'

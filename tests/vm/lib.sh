@@ -100,6 +100,9 @@ own_apt() {
 		#clear APT::Update::Pre-Invoke;
 		#clear APT::Update::Post-Invoke;
 		#clear APT::Update::Post-Invoke-Success;
+		#clear DPkg::Pre-Invoke;
+		#clear DPkg::Pre-Install-Pkgs;
+		#clear DPkg::Post-Invoke;
 	EOF
 }
 
