@@ -67,9 +67,9 @@ daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c
 	config.c explain.c fdstore.c grant.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c mirror.c mirror_event.c mirror_group.c mirror_plan.c mirror_purge.c \
 	mirror_report.c mirror_turn.c mirror_view.c mirror_work.c order.c owner.c payer.c peer.c petition.c place.c place_work.c process.c procfs.c record.c \
-	report.c request.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
+	report.c request.c reserve.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c unmanaged.c warden.c worker.c) \
-	$(addprefix bpf/,gate.c gate_index.c gate_load.c gate_other.c gate_pool.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) \
+	$(addprefix bpf/,gate.c gate_expect.c gate_index.c gate_load.c gate_other.c gate_pool.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) \
 	iommufd/cdev.c iommufd/iommu.c \
 	common/log.c $(accounting) $(cgroup) $(common)
 library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_mirror.c lib_open.c lib_order.c \
@@ -129,7 +129,7 @@ man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-cgroup.7 pinbroker-p
 headers := $(wildcard common/*.h accounting/*.h cgroup/*.h iommufd/*.h daemon/*.h client/*.h) \
 	$(filter-out bpf/core_types.h %.bpf.h,$(wildcard bpf/*.h))
 bpf := $(addprefix bpf/,gate.bpf.c host.bpf.c hunt.bpf.c trace.bpf.c) $(wildcard bpf/*.bpf.h) bpf/core_types.h \
-	bpf/gate_map.h bpf/host_map.h bpf/hunt_map.h bpf/trace_event.h
+	bpf/expect_map.h bpf/gate_map.h bpf/host_map.h bpf/hunt_map.h bpf/trace_event.h
 
 all: $(B)/pinbrokerd $(B)/pinbroker $(B)/$(soname)
 

@@ -148,7 +148,7 @@ static bool check_device_found(struct admission_case *c, const struct device *de
 		return refuse(c, REFUSAL_DEVICE_NOT_FOUND,
 			      "device %s (policy \"%s\") is not on this host", device->name,
 			      policy);
-	if (device->cdev[0])
+	if (device->cdev[0] || c->request->unbound)
 		return true;
 	if (!device->driver[0])
 		return refuse(c, REFUSAL_DEVICE_NOT_FOUND,
@@ -189,7 +189,7 @@ static bool check_device_free(struct admission_case *c, const struct admission_d
 	if (entry->busy_id)
 		return refuse(c, REFUSAL_DEVICE_BUSY, "device %s (policy \"%s\") is in %s",
 			      device->name, policy, busy_with(entry, buf));
-	if (device->host_peer[0])
+	if (device->host_peer[0] && !c->request->unbound)
 		return refuse(
 			c, REFUSAL_DEVICE_BUSY,
 			"device %s (policy \"%s\") shares IOMMU group %d with %s, which the host "

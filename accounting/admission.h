@@ -50,6 +50,9 @@ struct admission_request {
 	enum policy_accounting accounting; /* NONE: as the policy says */
 	const struct admission_device *devices;
 	size_t n_devices;
+	/* Who opens them binds them first: on which drivers they and their groups are is its
+	 * affair. */
+	bool unbound;
 	bool capable; /* the owner has CAP_IPC_LOCK in the initial user namespace */
 };
 

@@ -271,15 +271,6 @@ static __always_inline bool adopted_before(const struct file *file, const struct
 	return true;
 }
 
-/* As a number, which is all that a function may be given that is verified once for all programs. */
-static __always_inline __u64 address_of(const struct file *file)
-{
-	__u64 from = (__u64)file, to = 0;
-
-	bpf_probe_read_kernel(&to, sizeof(to), &from);
-	return to;
-}
-
 static __always_inline long unmanaged_refuse(struct gate_control *control, int err)
 {
 	atomic_add(&control->unmanaged_denied, 1);

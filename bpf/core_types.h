@@ -21,6 +21,10 @@ struct inode {
 	unsigned int i_rdev;
 } CORE;
 
+#define S_IFMT 0170000 /* of i_mode */
+#define S_IFCHR 0020000
+#define DEVICE_MAJOR(device) ((device) >> 20) /* of i_rdev */
+
 struct file {
 	const struct file_operations *f_op;
 	void *private_data;

@@ -9,7 +9,7 @@
 #include "bpf/op.bpf.h"
 
 /*
- * Whether the LSM programs of this object act, on files with these operations.
+ * Whether the LSM programs of this object act, and on files with these operations.
  *
  * The kernel calls the program that was attached last first. If the daemon switches generations
  * between the two calls of one ioctl, the new one has not acted any more than before, and the old
@@ -17,13 +17,18 @@
  * second begins anew and leaves what the first reserved to the next reading). Programs that give
  * something back act in one generation only: twice would be loose, and not at all is strict.
  */
+static __always_inline bool control_acts(const struct gate_control *control)
+{
+	return control && (READ(control->generation) == gate_generation ||
+			   READ(control->before) == gate_generation);
+}
+
 static __always_inline bool control_wants(const struct gate_control *control,
 					  const struct file *file)
 {
 	__u64 fops;
 
-	if (!control || (READ(control->generation) != gate_generation &&
-			 READ(control->before) != gate_generation))
+	if (!control_acts(control))
 		return false;
 	fops = (__u64)file->f_op;
 	return fops == control->iommufd_fops || fops == control->cdev_fops;
@@ -40,6 +45,15 @@ static __always_inline const struct gate_file *file_known(const struct file *fil
 static __always_inline const struct gate_file *file_of_session(const struct file *file)
 {
 	return control_wants(control_get(), file) ? file_known(file) : NULL;
+}
+
+/* As a number, which is all that a function may be given that is verified once for all programs. */
+static __always_inline __u64 address_of(const struct file *file)
+{
+	__u64 from = (__u64)file, to = 0;
+
+	bpf_probe_read_kernel(&to, sizeof(to), &from);
+	return to;
 }
 
 static __always_inline struct file *file_of_fd(__s32 fd)

@@ -162,9 +162,21 @@ int gate_enrol(struct gate *gate, uint32_t slot, int fd, bool cdev)
 
 	if (err)
 		return err;
-	gate->n_files++;
-	gate->sessions[slot].n_enrolled++;
+	gate_count_files(gate, slot, 1);
 	return 0;
+}
+
+void gate_count_files(struct gate *gate, uint32_t slot, uint32_t n)
+{
+	gate->n_files += n;
+	gate->sessions[slot].n_enrolled += n;
+}
+
+int gate_arm_timer(struct gate *gate, uint32_t slot)
+{
+	struct gate_call call = {.slot = slot};
+
+	return gate_call(gate->skel->progs.gate_renew, &call);
 }
 
 /* The kernel forgets the file by itself: this is what is kept free for it. */
@@ -430,12 +442,10 @@ static void gate_renew_sessions(struct gate *gate)
 	uint32_t end = GATE_FIRST_SESSION; /* of those in use */
 
 	for (uint32_t i = GATE_FIRST_SESSION; i < gate->n_shown; i++) {
-		struct gate_call call = {.slot = i};
-
 		if (!gate->sessions[i].id)
 			continue;
 		gate->n_files += gate->sessions[i].n_enrolled;
-		(void)gate_call(gate->skel->progs.gate_renew, &call); /* a slot in range */
+		(void)gate_arm_timer(gate, i); /* a slot in range */
 		end = i + 1;
 	}
 	(void)gate_show(gate, end); /* more may stay mapped */
@@ -444,11 +454,8 @@ static void gate_renew_sessions(struct gate *gate)
 /* All of them: the programs that take one have no timer to set up. */
 static void gate_renew_pool(struct gate *gate)
 {
-	for (uint32_t i = 0; i < GATE_POOL; i++) {
-		struct gate_call call = {.slot = GATE_POOL_SLOT + i};
-
-		(void)gate_call(gate->skel->progs.gate_renew, &call); /* a slot in range */
-	}
+	for (uint32_t i = 0; i < GATE_POOL; i++)
+		(void)gate_arm_timer(gate, GATE_POOL_SLOT + i); /* a slot in range */
 }
 
 int gate_serve(struct gate *gate)

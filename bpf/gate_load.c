@@ -24,6 +24,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "bpf/expect_map.h"
 #include "bpf/gate_map.h"
 #include "common/cleanup.h"
 
@@ -56,6 +57,8 @@ void gate_close(struct gate *gate)
 	gate_unmap_sessions(gate);
 	if (gate->adopted)
 		(void)munmap(gate->adopted, gate_page_up(GATE_POOL * sizeof(*gate->adopted)));
+	if (gate->expected)
+		(void)munmap(gate->expected, gate_page_up(sizeof(*gate->expected)));
 	if (gate->skel)
 		gate_bpf__destroy(gate->skel);
 	for (size_t i = 0; i < gate->n_kept; i++)
@@ -240,9 +243,9 @@ static bool gate_btf_has(const struct gate_btf *btf, const char *name, __u32 kin
  * Programs that were loaded when VFIO was not there do without what they read of it for ever: they
  * are not the same as these.
  */
-static uint64_t gate_build_with(const struct gate_btf *btf)
+static uint64_t gate_build_with(const struct gate *gate, const struct gate_btf *btf)
 {
-	return gate_build() + gate_btf_has(btf, "vfio_device_file", BTF_KIND_STRUCT) +
+	return gate_build() + gate->knows_cdevs +
 	       2U * gate_btf_has(btf, "vfio_dma", BTF_KIND_STRUCT);
 }
 
@@ -308,7 +311,8 @@ static int gate_probe(struct gate *gate)
 	}
 	gate->skel->rodata->gate_keeps_cpu =
 		gate_btf_has(&btf, "bpf_preempt_disable", BTF_KIND_FUNC);
-	gate->build = gate_build_with(&btf);
+	gate->knows_cdevs = gate_btf_has(&btf, "vfio_device_file", BTF_KIND_STRUCT);
+	gate->build = gate_build_with(gate, &btf);
 	return gate_btf_has(&btf, "iopt_area", BTF_KIND_STRUCT) ? 0 : -ENODEV;
 }
 
@@ -364,7 +368,8 @@ static int gate_load(struct gate *gate)
 	gate->control = gate_map_memory(gate->skel->maps.gate_control, sizeof(*gate->control));
 	gate->adopted =
 		gate_map_memory(gate->skel->maps.gate_adopted, GATE_POOL * sizeof(*gate->adopted));
-	if (!gate->control || !gate->adopted)
+	gate->expected = gate_map_memory(gate->skel->maps.expect_table, sizeof(*gate->expected));
+	if (!gate->control || !gate->adopted || !gate->expected)
 		return errno ? -errno : -ENOMEM; /* never 0: the analyzer knows no mmap() */
 	return gate_show(gate, gate->n_sessions);
 }

@@ -12,6 +12,7 @@
 #include "bpf/gate.h"
 
 struct bpf_link;
+struct expect_table;
 struct gate_adopted;
 struct gate_context;
 struct gate_control;
@@ -33,6 +34,7 @@ struct gate {
 	struct gate_control *control; /* mapped */
 	struct gate_session *sessions; /* by slot; mapped up to n_shown */
 	struct gate_adopted *adopted; /* mapped; of the pool */
+	struct expect_table *expected; /* mapped */
 	struct gate_near *near; /* owned; by slot */
 	uint32_t n_sessions; /* slots, with the pool's */
 	uint32_t n_shown; /* from there on slots are free, and cannot be looked at */
@@ -43,6 +45,7 @@ struct gate {
 	enum gate_level level;
 	uint32_t generation;
 	uint64_t build; /* gate_control.build of this object */
+	bool knows_cdevs; /* the kernel tells VFIO's types, without which cdevs are nobody's */
 	bool kept; /* the programs that act are this object's: they stay as they are */
 	int kept_fds[GATE_KEPT_MAX]; /* owned: of those, for what they have missed */
 	size_t n_kept;
@@ -100,6 +103,12 @@ uint32_t gate_control_id(const struct gate *gate);
  * Return: 0; -errno: gate_close() it.
  */
 int gate_serve(struct gate *gate);
+
+/* The session's timer can be started by programs from here on. Return: 0; -errno. */
+int gate_arm_timer(struct gate *gate, uint32_t slot);
+
+/* So many files more have a place in the maps, until the slot is given up. */
+void gate_count_files(struct gate *gate, uint32_t slot, uint32_t n);
 
 /* Limits, judgement and state of a context in the pool. Return: 0; -ESRCH: it is released. */
 int gate_change(struct gate *gate, uint32_t slot, const struct gate_context *context);

@@ -11,10 +11,7 @@
 
 #define HOST_STEPS (1U << 20) /* objects, areas: some tenths of a second */
 #define HOST_SEEN 4096 /* contexts and containers whose figures are told once */
-#define S_IFMT 0170000
-#define S_IFCHR 0020000
 #define DEVICE(major, minor) ((major) << 20 | (minor))
-#define DEVICE_MAJOR(device) ((device) >> 20)
 #define MISC_MAJOR 10
 #define VFIO_MINOR 196
 

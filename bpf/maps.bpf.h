@@ -16,6 +16,7 @@
 #include "bpf/gate_map.h"
 
 #define EPERM 1
+#define ENOENT 2
 #define ESRCH 3
 #define EAGAIN 11
 #define ENOMEM 12

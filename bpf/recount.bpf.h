@@ -261,10 +261,13 @@ static __always_inline bool rule_is_new(__u32 slot)
 	       bpf_ktime_get_ns() - READ(control->limited_ns) < RULE_NEW_NS;
 }
 
-/* The first reading of a context that was adopted finds what it had before. It comes first. */
+/*
+ * The first reading of a context that somebody else opened finds what it had before. It comes
+ * first. One that the daemon opened begins with a reading.
+ */
 static __always_inline bool reading_may_accuse(__u32 slot, const struct gate_session *s)
 {
-	return !slot_in_pool(slot) || (s->read_ns && !rule_is_new(slot));
+	return s->read_ns && !rule_is_new(slot);
 }
 
 static __always_inline bool reading_accuses(const struct gate_walk *w, __u64 used)

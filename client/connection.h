@@ -25,7 +25,7 @@ enum connection_phase {
 	CONNECTION_RECEIVE, /* it was sent, its answer is not here */
 };
 
-#define CONNECTION_BODY_MAX sizeof(struct proto_open_for) /* the longest question */
+#define CONNECTION_BODY_MAX sizeof(struct proto_reserve) /* the longest question */
 
 struct pinbroker {
 	int fd; /* owned */

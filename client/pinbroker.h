@@ -377,6 +377,23 @@ int pinbroker_open(struct pinbroker *broker, const struct pinbroker_request *req
 int pinbroker_open_for(struct pinbroker *broker, const struct pinbroker_subject *subject,
 		       const struct pinbroker_request *request, struct pinbroker_grant *ret_grant);
 
+/**
+ * pinbroker_reserve() - a session for an iommufd that somebody else opens
+ * @subject: at least one thing given, and no pidfd; as for pinbroker_open_for()
+ * @request: at least one device, and not exec; they need not be on VFIO drivers yet
+ * @wait_ms: 1 to 3,600,000: the session ends if it was not used by then
+ * @ret_grant: without descriptors: all are -1
+ *
+ * The first process that binds one of the devices brings its iommufd into the session, and the
+ * limits hold for that from there on. pinbroker_adopt() makes it the owner; pinbroker_close() gives
+ * up what nobody came for.
+ *
+ * Return: as pinbroker_open().
+ */
+int pinbroker_reserve(struct pinbroker *broker, const struct pinbroker_subject *subject,
+		      const struct pinbroker_request *request, unsigned int wait_ms,
+		      struct pinbroker_grant *ret_grant);
+
 /* Closes what is left of a grant's descriptors; those that the caller set to -1 are its own. */
 void pinbroker_grant_close(struct pinbroker_grant *grant);
 

@@ -24,6 +24,7 @@ static const size_t request_sizes[PROTO_OPS] = {
 	[PROTO_TRACE] = sizeof(struct proto_trace),
 	[PROTO_MIRROR] = sizeof(struct proto_mirror_ask),
 	[PROTO_PLACE] = sizeof(struct proto_place),
+	[PROTO_RESERVE] = sizeof(struct proto_reserve),
 };
 
 static const size_t reply_sizes[PROTO_OPS] = {
@@ -42,6 +43,7 @@ static const size_t reply_sizes[PROTO_OPS] = {
 	[PROTO_TRACE] = sizeof(struct proto_traced),
 	[PROTO_MIRROR] = sizeof(struct proto_mirrors),
 	[PROTO_PLACE] = sizeof(struct proto_placed),
+	[PROTO_RESERVE] = sizeof(struct proto_grant),
 };
 
 /* What exit status a refusal may carry; sysexits.h is no part of the wire. */
@@ -236,6 +238,16 @@ bool proto_subject_valid(const struct proto_subject *subject)
 bool proto_explain_valid(const struct proto_explain *explain)
 {
 	return proto_subject_valid(&explain->subject) && proto_open_valid(&explain->open);
+}
+
+bool proto_reserve_valid(const struct proto_reserve *reserve)
+{
+	return proto_subject_valid(&reserve->subject) && reserve->subject.flags &&
+	       !(reserve->subject.flags & PROTO_SUBJECT_PROCESS) &&
+	       proto_open_valid(&reserve->open) && reserve->open.n_devices &&
+	       !(reserve->open.flags & PROTO_OPEN_EXEC) &&
+	       reserve->open.accounting != PROTO_ACCOUNTING_USER && reserve->wait_ms &&
+	       reserve->wait_ms <= PROTO_RESERVE_WAIT_MAX_MS && !reserve->zero;
 }
 
 #define SET_KEYS                                                            \

@@ -50,6 +50,7 @@ enum proto_op {
 	PROTO_TRACE = 13, /* proto_trace -> proto_traced, then proto_events without end */
 	PROTO_MIRROR = 14, /* proto_mirror_ask -> proto_mirrors */
 	PROTO_PLACE = 15, /* proto_place -> proto_placed */
+	PROTO_RESERVE = 20, /* nothing is opened: proto_reserve -> proto_grant */
 	PROTO_OPS,
 };
 
@@ -82,7 +83,7 @@ struct proto_open {
 };
 static_assert(sizeof(struct proto_open) == 736, "wire format");
 
-/* With it: the iommufd, then the devices in the order of the request. */
+/* With it, unless it answers reserve: the iommufd, then the devices in the order of the request. */
 struct proto_grant {
 	uint64_t id;
 	uint64_t limit; /* bytes */
@@ -202,6 +203,21 @@ struct proto_open_for {
 	struct proto_open open;
 };
 static_assert(sizeof(struct proto_open_for) == 5376, "wire format");
+
+#define PROTO_RESERVE_WAIT_MAX_MS 3600000U
+
+/*
+ * As open for another, but nothing is opened: who is named, or a process that it starts, does. The
+ * session ends after so long, unless one of its devices was bound to a context or a process has
+ * become its owner. The devices need not be on VFIO drivers yet.
+ */
+struct proto_reserve {
+	struct proto_subject subject; /* at least one flag, not PROTO_SUBJECT_PROCESS */
+	struct proto_open open; /* without PROTO_OPEN_EXEC; not in user mode; at least one device */
+	uint32_t wait_ms; /* 1 to PROTO_RESERVE_WAIT_MAX_MS */
+	uint32_t zero;
+};
+static_assert(sizeof(struct proto_reserve) == 5384, "wire format");
 
 #define PROTO_SET_LIMIT 1U
 #define PROTO_SET_MAX_MAPPINGS 2U
@@ -609,6 +625,7 @@ bool proto_cgroup_valid(const char *name);
 bool proto_open_valid(const struct proto_open *open);
 bool proto_subject_valid(const struct proto_subject *subject);
 bool proto_explain_valid(const struct proto_explain *explain);
+bool proto_reserve_valid(const struct proto_reserve *reserve);
 bool proto_set_valid(const struct proto_set *set);
 bool proto_adopt_valid(const struct proto_adopt *adopt);
 bool proto_attach_valid(const struct proto_attach *attach);

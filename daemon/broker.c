@@ -34,6 +34,7 @@
 #include "daemon/petition.h"
 #include "daemon/procfs.h"
 #include "daemon/record.h"
+#include "daemon/reserve.h"
 #include "daemon/restore.h"
 #include "daemon/sandbox.h"
 #include "daemon/session.h"
@@ -330,6 +331,8 @@ int broker_new(const char *config_path, const char *socket_path, struct broker *
 		err = broker_take_over(broker, socket_path);
 	if (!err)
 		err = warden_resume(broker);
+	if (!err)
+		err = reserve_resume(broker);
 	if (!err) {
 		owner_revived(broker->owners);
 		mirror_resumed(broker->mirror);
@@ -359,6 +362,7 @@ void broker_free(struct broker *broker)
 	if (broker->loop) {
 		loop_cancel(broker->loop, &broker->signal_watch);
 		loop_cancel(broker->loop, &broker->gate_watch);
+		loop_cancel(broker->loop, &broker->reserve_timer);
 	}
 	gate_close(broker->gate);
 	fdstore_free(broker->fdstore);

@@ -77,7 +77,7 @@ int explain_serve(struct peer *peer, const struct proto_header *header, const vo
 	memcpy(&request, body, sizeof(request));
 	if (!proto_explain_valid(&request))
 		return request_malformed(peer, header);
-	petition_weigh(peer, &request.open, &request.subject, petition);
+	petition_weigh(peer, PETITION_OPEN, &request.open, &request.subject, petition);
 	err = explain_answer(peer, header, &petition->admission);
 	petition_fini(petition);
 	return err;

@@ -115,11 +115,11 @@ static int grant_set_limit(struct grant *grant, const struct petition *petition)
 	return err;
 }
 
-/* Every step but the last. A failure leaves its reason in grant->fault. */
-static int grant_prepare(struct grant *grant, const struct petition *petition)
+struct session_plan grant_plan(const struct petition *petition)
 {
 	const struct admission *admission = &petition->admission;
-	struct session_plan plan = {
+
+	return (struct session_plan){
 		.uid = petition->who.uid,
 		.name = petition->open->name[0] ? petition->open->name : "session",
 		.policy = admission->policy,
@@ -130,6 +130,12 @@ static int grant_prepare(struct grant *grant, const struct petition *petition)
 		.devices = petition->devices,
 		.n_devices = petition->open->n_devices,
 	};
+}
+
+/* Every step but the last. A failure leaves its reason in grant->fault. */
+static int grant_prepare(struct grant *grant, const struct petition *petition)
+{
+	const struct session_plan plan = grant_plan(petition);
 	const char *fault = warden_fault(grant->broker);
 	int err;
 
@@ -157,10 +163,9 @@ static int grant_prepare(struct grant *grant, const struct petition *petition)
 	return err ? err : grant_set_limit(grant, petition);
 }
 
-static int grant_send(const struct grant *grant, const struct peer *peer,
-		      const struct proto_header *header, const struct petition *petition)
+int grant_answer(const struct peer *peer, struct peer_answer *answer, const struct session *session,
+		 const struct petition *petition)
 {
-	const struct session *session = grant->session;
 	struct proto_grant body = {
 		.id = session->id,
 		.limit = session->share.limit,
@@ -168,28 +173,23 @@ static int grant_send(const struct grant *grant, const struct peer *peer,
 		.accounting = (uint32_t)session->accounting,
 		.n_devices = (uint32_t)session->n_devices,
 	};
-	struct peer_answer answer = {
-		.request = header,
-		.kind = PROTO_REPLY,
-		.parts = {{.iov_base = &body, .iov_len = sizeof(body)}},
-		.n_parts = 1,
-		.fds = grant->fds,
-		.n_fds = grant->n_fds,
-	};
 
 	proto_text_set(body.name, sizeof(body.name), session->name);
 	proto_text_set(body.policy, sizeof(body.policy), session->policy);
 	proto_text_set(body.warning, sizeof(body.warning), petition->admission.warning);
-	return peer_send(peer, &answer);
+	answer->kind = PROTO_REPLY;
+	answer->parts[0] = (struct iovec){.iov_base = &body, .iov_len = sizeof(body)};
+	answer->n_parts = 1;
+	return peer_send(peer, answer);
 }
 
-static void grant_audit(const struct peer *peer, const struct session *session,
-			const struct petition *petition)
+void grant_audit(const struct peer *peer, const char *event, const struct session *session,
+		 const struct petition *petition)
 {
 	struct audit audit UNINITIALIZED;
 
-	trace_audit(peer->broker, "granted", session, peer);
-	audit_begin(&audit, peer->broker, "granted");
+	trace_audit(peer->broker, event, session, peer);
+	audit_begin(&audit, peer->broker, event);
 	audit_session(&audit, session);
 	audit_peer(&audit, peer);
 	audit_number(&audit, "max_mappings", session->max_mappings);
@@ -201,6 +201,7 @@ static int grant_make(struct peer *peer, const struct proto_header *header,
 		      const struct petition *petition)
 {
 	CLEANUP(grant_fini) struct grant grant = {.broker = peer->broker};
+	struct peer_answer answer = {.request = header};
 	struct session *session;
 	int err = grant_prepare(&grant, petition);
 
@@ -209,13 +210,15 @@ static int grant_make(struct peer *peer, const struct proto_header *header,
 				      petition->admission.policy->name, grant.fault);
 	/* Before it is sent: if this process dies in between, the peer may have it. */
 	session_enter(peer->broker->sessions, grant.session, SESSION_ACTIVE);
-	err = grant_send(&grant, peer, header, petition);
+	answer.fds = grant.fds;
+	answer.n_fds = grant.n_fds;
+	err = grant_answer(peer, &answer, grant.session, petition);
 	if (err)
 		return err;
 	session = STEAL(grant.session);
 	grant.owner = NULL;
 	mirror_begin(peer->broker->mirror, session);
-	grant_audit(peer, session, petition);
+	grant_audit(peer, "granted", session, petition);
 	return 0;
 }
 
@@ -225,7 +228,7 @@ static int grant_decide(struct peer *peer, const struct proto_header *header,
 	struct petition *petition = peer->broker->petition;
 	int err;
 
-	petition_weigh(peer, open, subject, petition);
+	petition_weigh(peer, PETITION_OPEN, open, subject, petition);
 	if (petition->admission.refusal)
 		err = request_refuse_petition(peer, header, petition);
 	else

@@ -22,6 +22,7 @@
 #include "daemon/process.h"
 #include "daemon/report.h"
 #include "daemon/request.h"
+#include "daemon/reserve.h"
 #include "daemon/session.h"
 #include "daemon/trace.h"
 #include "daemon/unmanaged.h"
@@ -47,8 +48,11 @@ static bool order_begin(struct order *order, struct peer *peer, const struct pro
 				.session = session_find(peer->broker->sessions, id)};
 	if (order->session)
 		order->access = access_of(peer, order->session);
-	if (order->access != ACCESS_NONE)
+	if (order->access != ACCESS_NONE) {
+		(void)reserve_bound(peer->broker,
+				    order->session); /* the gate's word is on its way */
 		return true;
+	}
 	if (unmanaged_find(peer, id, &context) != GATE_NO_SLOT) {
 		*ret_err = unmanaged_refuse(peer, header, id);
 		return false;
@@ -83,6 +87,16 @@ static void order_tell(const struct order *order, const char *event)
 	mirror_changed(order->peer->broker->mirror, order->session);
 }
 
+/* Its session was given up. One that is pending has nobody who could keep it. */
+static int order_ended(const struct order *order)
+{
+	int err = order_done(order, NULL);
+
+	if (order->session->state == SESSION_PENDING)
+		owner_end_session(order->peer->broker, order->session);
+	return err;
+}
+
 static int order_not_admin(const struct order *order, const char *what)
 {
 	return request_refuse(order->peer, order->header, REFUSAL_NOT_PERMITTED,
@@ -90,9 +104,13 @@ static int order_not_admin(const struct order *order, const char *what)
 			      (unsigned long long)order->session->id, order->session->policy);
 }
 
-/* What was given up stays so. */
-static int order_given_up(const struct order *order)
+/* What was given up stays so, and what is not there yet has nothing to be changed. */
+static int order_not_active(const struct order *order)
 {
+	if (order->session->state == SESSION_PENDING)
+		return request_refuse(order->peer, order->header, REFUSAL_BAD_REQUEST,
+				      "session %llx is reserved, and what it is for has not come",
+				      (unsigned long long)order->session->id);
 	return request_refuse(order->peer, order->header, REFUSAL_BAD_REQUEST,
 			      "session %llx was closed or revoked: it ends when its context and "
 			      "devices are released",
@@ -229,7 +247,7 @@ int order_set(struct peer *peer, const struct proto_header *header, const void *
 	if (!order_begin(&order, peer, header, set.id, &err))
 		return err;
 	if (order.session->state != SESSION_ACTIVE)
-		return order_given_up(&order);
+		return order_not_active(&order);
 	numbers = session_numbers(order.session);
 	order_numbers(&set, &numbers);
 	/* What was mapped under a higher limit stays: only root may say that it counts no more. */
@@ -334,7 +352,7 @@ int order_attach(struct peer *peer, const struct proto_header *header, const voi
 	if (!order_begin(&order, peer, header, attach.id, &err))
 		return err;
 	if (order.session->state != SESSION_ACTIVE)
-		return order_given_up(&order);
+		return order_not_active(&order);
 	if (order.access != ACCESS_ADMIN && !access_may_attach(peer, order.session))
 		return request_refuse(peer, header, REFUSAL_NOT_PERMITTED,
 				      "devices of session %llx are for its owner and for whom its "
@@ -371,9 +389,12 @@ static int order_move(const struct order *order, const struct process *process)
 }
 
 /* The session's uid is whose sums it is in: it cannot live with another's process. */
-static int order_adopt_process(const struct order *order, const struct process *process)
+static int order_adopt_process(const struct order *order, const struct process *process,
+			       uint64_t inode)
 {
+	struct broker *broker = order->peer->broker;
 	struct session *session = order->session;
+	const char *fault = reserve_fault(broker, session, inode);
 	bool capable;
 	int err = process_capable(process, &capable);
 
@@ -398,12 +419,17 @@ static int order_adopt_process(const struct order *order, const struct process *
 				      "process %d is not one that policy \"%s\" is for, by its "
 				      "user, groups or cgroup",
 				      (int)process->pid, session->policy);
+	if (fault)
+		return request_refuse(order->peer, order->header, REFUSAL_NOT_PERMITTED,
+				      "process %d %s %llx (policy \"%s\")", (int)process->pid,
+				      fault, (unsigned long long)session->id, session->policy);
 	err = order_move(order, process);
 	if (err)
 		return request_refuse(order->peer, order->header, REFUSAL_KERNEL,
 				      "cannot record process %d as the owner or set its "
 				      "RLIMIT_MEMLOCK: %s",
 				      (int)process->pid, strerror(-err));
+	reserve_owned(broker, session);
 	order_tell(order, "adopted");
 	return order_done(order, NULL);
 }
@@ -422,14 +448,14 @@ int order_adopt(struct peer *peer, const struct proto_header *header, const void
 		return err;
 	if (order.access != ACCESS_ADMIN)
 		return order_not_admin(&order, "giving another owner to");
-	if (order.session->state != SESSION_ACTIVE)
-		return order_given_up(&order);
+	if (order.session->state == SESSION_REVOKED)
+		return order_not_active(&order);
 	err = process_open(&adopt.process, &process);
 	if (err)
 		return request_refuse(peer, header, REFUSAL_BAD_REQUEST,
 				      "process %u cannot be the owner: %s", adopt.process.pid,
 				      process_strerror(err));
-	return order_adopt_process(&order, &process);
+	return order_adopt_process(&order, &process, adopt.process.inode);
 }
 
 /* Nothing new maps: by the owner's limit, and at once. Twice is fine, and may take more away. */
@@ -437,7 +463,7 @@ static void order_give_up(const struct order *order, bool force)
 {
 	struct session *session = order->session;
 
-	if (session->state == SESSION_REVOKED && !force)
+	if (session->state == SESSION_PENDING || (session->state == SESSION_REVOKED && !force))
 		return;
 	/* First: what the record says must hold, whenever this process is killed. */
 	warden_revoke(order->peer->broker, session);
@@ -459,7 +485,7 @@ int order_close(struct peer *peer, const struct proto_header *header, const void
 		return err;
 	order_give_up(&order, false);
 	order_tell(&order, "closed");
-	return order_done(&order, NULL);
+	return order_ended(&order);
 }
 
 static int order_kill(const struct order *order)
@@ -502,5 +528,7 @@ int order_revoke(struct peer *peer, const struct proto_header *header, const voi
 				      order.session->owner ? (int)order.session->owner->pid : 0);
 	order_give_up(&order, true);
 	order_tell(&order, "revoked");
-	return request.flags & PROTO_REVOKE_KILL ? order_kill(&order) : order_done(&order, NULL);
+	if (request.flags & PROTO_REVOKE_KILL && order.session->state != SESSION_PENDING)
+		return order_kill(&order);
+	return order_ended(&order);
 }

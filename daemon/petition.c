@@ -233,7 +233,7 @@ static bool petition_identify(const struct peer *peer, struct petition *petition
 	       petition_check_capable(petition, ret_capable);
 }
 
-void petition_weigh(const struct peer *peer, const struct proto_open *open,
+void petition_weigh(const struct peer *peer, enum petition_kind kind, const struct proto_open *open,
 		    const struct proto_subject *subject, struct petition *petition)
 {
 	struct broker *broker = peer->broker;
@@ -243,6 +243,7 @@ void petition_weigh(const struct peer *peer, const struct proto_open *open,
 		.memory = open->memory,
 		.viommu = open->flags & PROTO_OPEN_VIOMMU,
 		.accounting = (enum policy_accounting)open->accounting,
+		.unbound = kind == PETITION_RESERVE,
 	};
 
 	petition->open = open;

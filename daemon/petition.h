@@ -32,6 +32,11 @@ struct petition {
 	struct admission admission; /* the answer */
 };
 
+enum petition_kind {
+	PETITION_OPEN, /* the broker opens what is asked for */
+	PETITION_RESERVE, /* somebody else will */
+};
+
 /**
  * petition_weigh() - gather the facts and decide
  * @open, @subject: well-formed, borrowed until petition_fini()
@@ -39,7 +44,7 @@ struct petition {
  *
  * petition->admission.policy is borrowed from the broker's snapshot: a reload ends it.
  */
-void petition_weigh(const struct peer *peer, const struct proto_open *open,
+void petition_weigh(const struct peer *peer, enum petition_kind kind, const struct proto_open *open,
 		    const struct proto_subject *subject, struct petition *petition);
 
 void petition_fini(struct petition *petition);

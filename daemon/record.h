@@ -50,6 +50,7 @@ struct record_session {
 	_Atomic uint8_t which; /* of the numbers; 0 or 1, stored after them */
 	uint8_t mirror; /* enum policy_mirror */
 	uint8_t factor;
+	uint8_t reserved; /* 0 or 1 */
 	char name[PROTO_NAME_MAX + 1];
 	char policy[POLICY_NAME_MAX + 1];
 };

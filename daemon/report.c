@@ -49,7 +49,7 @@ enum proto_state report_state(const struct broker *broker, const struct session 
 {
 	if (warden_poisoned(broker, session))
 		return PROTO_STATE_POISONED;
-	if (session->state == SESSION_ACTIVE && !session->owner)
+	if (session->state == SESSION_ACTIVE && !session->owner && !session->reserved)
 		return PROTO_STATE_ORPHANED;
 	return report_states[session->state];
 }

@@ -21,6 +21,7 @@
 #include "daemon/petition.h"
 #include "daemon/place.h"
 #include "daemon/report.h"
+#include "daemon/reserve.h"
 #include "daemon/status.h"
 #include "daemon/trace.h"
 
@@ -35,7 +36,7 @@ static const request_fn request_handlers[PROTO_OPS] = {
 	[PROTO_REVOKE] = order_revoke,   [PROTO_STATUS] = status_serve,
 	[PROTO_EXPLAIN] = explain_serve, [PROTO_HOST] = host_report,
 	[PROTO_TRACE] = trace_serve,     [PROTO_MIRROR] = mirror_serve,
-	[PROTO_PLACE] = place_serve,
+	[PROTO_PLACE] = place_serve,     [PROTO_RESERVE] = reserve_open,
 };
 
 static int request_refusal(const struct peer *peer, const struct proto_header *header,

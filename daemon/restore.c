@@ -74,11 +74,11 @@ static int restore_session(struct broker *broker, const struct gate_index *gated
 	struct session *session;
 	int err;
 
-	if (body->state == SESSION_PENDING) {
+	if (body->state == SESSION_PENDING && !body->reserved) {
 		restore_drop(broker, slot, "it was never handed out");
 		return 0;
 	}
-	if (restore_is_over(broker, gated, body, owner)) {
+	if (body->state != SESSION_PENDING && restore_is_over(broker, gated, body, owner)) {
 		restore_drop(broker, slot, "it was over before this daemon started");
 		return 0;
 	}

@@ -235,6 +235,7 @@ static void session_record(const struct session *s, struct record_session *ret_b
 		.accounting = (uint8_t)s->accounting,
 		.mirror = (uint8_t)s->mirror,
 		.factor = (uint8_t)s->factor,
+		.reserved = s->reserved,
 	};
 	memcpy(ret_body->name, s->name, sizeof(s->name));
 	memcpy(ret_body->policy, s->policy, sizeof(s->policy));
@@ -279,6 +280,7 @@ static int session_reserve(struct session_table *table, const struct session_pla
 	s->headroom = plan->policy->headroom;
 	s->mirror = plan->policy->mirror;
 	s->factor = plan->factor;
+	s->reserved = plan->reserved;
 	(void)snprintf(s->policy, sizeof(s->policy), "%s", plan->policy->name); /* it fits */
 	err = ledger_charge(table->ledger, s->uid, s->policy, plan->limit,
 			    plan->accounting == POLICY_ACCOUNTING_USER, &s->share);
@@ -320,7 +322,7 @@ static bool session_record_valid(const struct record_session *body)
 	return body->which < ARRAY_SIZE(body->numbers) &&
 	       body->numbers[body->which].charged >= body->numbers[body->which].limit &&
 	       body->id < UINT64_MAX && /* the next one's is above it */
-	       body->state < SESSION_STATES &&
+	       body->state < SESSION_STATES && body->reserved <= 1 &&
 	       (body->accounting == POLICY_ACCOUNTING_TASK ||
 		body->accounting == POLICY_ACCOUNTING_USER) &&
 	       body->mirror <= POLICY_MIRROR_TRACK &&
@@ -346,6 +348,7 @@ int session_revive(struct session_table *table, uint32_t slot, struct session **
 	s->id = body->id;
 	s->uid = body->uid;
 	s->state = (enum session_state)body->state;
+	s->reserved = body->reserved;
 	s->accounting = (enum policy_accounting)body->accounting;
 	s->max_mappings = numbers->max_mappings;
 	s->max_objects = numbers->max_objects;
@@ -441,6 +444,12 @@ void session_set_owner(struct session_table *table, struct session *session, str
 {
 	session->owner = owner;
 	record_at(table->record, session->slot)->session.owner = inode;
+}
+
+void session_unreserve(struct session_table *table, struct session *session)
+{
+	session->reserved = false;
+	record_at(table->record, session->slot)->session.reserved = false;
 }
 
 struct session_numbers session_numbers(const struct session *session)

@@ -27,10 +27,11 @@ struct record_session;
 struct session_table;
 
 /*
- * PENDING  share and devices are reserved, nothing was sent. The grant moves it on, or frees it.
- * ACTIVE   the descriptors were sent; the owner has RLIMIT_MEMLOCK for it. Ends with the owner.
- * REVOKED  given up or taken away: its owner's RLIMIT_MEMLOCK has nothing for it any more, and it
- *          is not changed again. Share and devices stay, as the descriptors may. Ends likewise.
+ * PENDING  share and devices are reserved, nothing was sent. The grant moves it on, or frees it;
+ * one for a context that somebody else opens waits for that (daemon/reserve.h). ACTIVE   the
+ * descriptors were sent; the owner has RLIMIT_MEMLOCK for it. Ends with the owner. REVOKED  given
+ * up or taken away: its owner's RLIMIT_MEMLOCK has nothing for it any more, and it is not changed
+ * again. Share and devices stay, as the descriptors may. Ends likewise.
  *
  * The wire knows more states (enum proto_state); nothing enters them yet.
  */
@@ -83,6 +84,8 @@ struct session {
 	unsigned int factor; /* how often guest RAM is mapped */
 	struct mirror_view *view; /* owned by daemon/mirror.c; NULL: nothing is mirrored */
 	bool placing; /* its owner is being put into a cgroup */
+	bool reserved; /* somebody else opens its context, and no process owns it yet */
+	uint64_t deadline_ms; /* of CLOCK_MONOTONIC; when it ends if it is pending still */
 	unsigned int suffix; /* last one tried for this name; on the session that has it bare */
 	uint32_t slot; /* of the record */
 	uint32_t gate; /* its slot in the gate; GATE_NO_SLOT */
@@ -104,6 +107,7 @@ struct session_plan {
 	unsigned int factor; /* as struct session has it */
 	const struct device *devices;
 	size_t n_devices;
+	bool reserved;
 };
 
 int session_table_new(struct ledger *ledger, struct record *record,
@@ -144,6 +148,9 @@ void session_enter(struct session_table *table, struct session *session, enum se
 /* The only writer of session->owner; @inode: of its pidfd, 0 with NULL. */
 void session_set_owner(struct session_table *table, struct session *session, struct owner *owner,
 		       uint64_t inode);
+
+/* A process owns it, as it would if it had been handed out. */
+void session_unreserve(struct session_table *table, struct session *session);
 
 /* New numbers; those that stay as they are included. In the record as they are here. */
 struct session_numbers {

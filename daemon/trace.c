@@ -461,13 +461,21 @@ static const struct {
 	const char *word;
 	enum proto_event_kind kind;
 } trace_words[] = {
-	{"granted", PROTO_EVENT_GRANT},     {"set", PROTO_EVENT_SET},
-	{"attached", PROTO_EVENT_DEVICE},   {"adopted", PROTO_EVENT_ADOPT},
-	{"closed", PROTO_EVENT_CLOSE},      {"revoked", PROTO_EVENT_REVOKE},
-	{"killed", PROTO_EVENT_KILL},       {"ended", PROTO_EVENT_END},
-	{"orphaned", PROTO_EVENT_ORPHAN},   {"near-limit", PROTO_EVENT_NEAR_LIMIT},
-	{"slipped", PROTO_EVENT_SLIP},      {"memory-max", PROTO_EVENT_MEMORY_MAX},
-	{"oom-kill", PROTO_EVENT_OOM_KILL}, {"pressure", PROTO_EVENT_PRESSURE},
+	{"granted", PROTO_EVENT_GRANT},
+	{"reserved", PROTO_EVENT_GRANT},
+	{"set", PROTO_EVENT_SET},
+	{"attached", PROTO_EVENT_DEVICE},
+	{"adopted", PROTO_EVENT_ADOPT},
+	{"closed", PROTO_EVENT_CLOSE},
+	{"revoked", PROTO_EVENT_REVOKE},
+	{"killed", PROTO_EVENT_KILL},
+	{"ended", PROTO_EVENT_END},
+	{"orphaned", PROTO_EVENT_ORPHAN},
+	{"near-limit", PROTO_EVENT_NEAR_LIMIT},
+	{"slipped", PROTO_EVENT_SLIP},
+	{"memory-max", PROTO_EVENT_MEMORY_MAX},
+	{"oom-kill", PROTO_EVENT_OOM_KILL},
+	{"pressure", PROTO_EVENT_PRESSURE},
 	{"mirror", PROTO_EVENT_MIRROR},
 };
 

@@ -11,6 +11,7 @@
 
 #include "accounting/policy.h"
 #include "bpf/gate.h"
+#include "bpf/gate_expect.h"
 #include "bpf/gate_pool.h"
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -22,6 +23,7 @@
 #include "daemon/mirror.h"
 #include "daemon/owner.h"
 #include "daemon/payer.h"
+#include "daemon/reserve.h"
 #include "daemon/selftest.h"
 #include "daemon/session.h"
 #include "daemon/trace.h"
@@ -267,10 +269,13 @@ void warden_forget_caller(const struct broker *broker, const struct session *ses
 		gate_forget_caller(broker->gate, session->gate, inode);
 }
 
+/* A slot in which a device is just being bound is given up when the kernel has released that. */
 void warden_forget(struct broker *broker, struct session *session)
 {
 	hunt_stop(broker, session->gate, session->id);
-	if (warden_has(broker, session))
+	if (!warden_has(broker, session))
+		return;
+	if (gate_unexpect(broker->gate, session->gate) == 0)
 		gate_forget(broker->gate, session->gate);
 }
 
@@ -445,8 +450,8 @@ static void warden_event(uint32_t slot, uint64_t id, enum gate_notice notice, vo
 		gate_forget(broker->gate, slot);
 		return;
 	}
-	if (session->state == SESSION_PENDING)
-		return; /* the grant itself looks after it */
+	if (session->state == SESSION_PENDING && !reserve_bound(broker, session))
+		return; /* the grant itself looks after it, or it waits for its context */
 	if (notice == GATE_NOTICE_LARGE)
 		warden_read_large(broker, session);
 	if (notice == GATE_NOTICE_NEAR_LIMIT)
@@ -477,6 +482,8 @@ static void warden_adopt(struct broker *broker, uint32_t slot, uint64_t id)
 		warden_limit(broker, session);
 		if (session->state == SESSION_REVOKED)
 			warden_revoke(broker, session); /* of a daemon that was killed meanwhile */
+		if (session->state == SESSION_PENDING && !reserve_bound(broker, session))
+			return;
 		payers_link(broker, session);
 		warden_act(broker, slot, session);
 		return;

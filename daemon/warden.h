@@ -67,7 +67,10 @@ void warden_forget_caller(const struct broker *broker, const struct session *ses
 /* The session ends. */
 void warden_forget(struct broker *broker, struct session *session);
 
-/* Whether its context or a device of it may still be somebody's, though its owner has exited. */
+/*
+ * Whether its context or a device of it may still be somebody's, though its owner has exited; of
+ * one that is reserved: whether its context has come.
+ */
 bool warden_holds(const struct broker *broker, const struct session *session);
 
 /*

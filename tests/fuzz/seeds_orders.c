@@ -164,6 +164,31 @@ static void write_open_for(void)
 	seed_write("open-for-refused");
 }
 
+static void add_reserve(uint64_t serial, uint32_t wait_ms)
+{
+	struct proto_reserve body = {
+		.open = seed_open("vm", GIB, FUZZ_DEVICE, NULL),
+		.subject = {.flags = PROTO_SUBJECT_UID, .uid = FUZZ_UID_TENANT},
+		.wait_ms = wait_ms};
+
+	body.open.flags = 0;
+	seed_packet(PROTO_REQUEST, PROTO_RESERVE, serial, &body, sizeof(body));
+}
+
+static void write_reserve(void)
+{
+	add_reserve(WHO(FUZZ_ROOT), 5000);
+	add_adopt(WHO(FUZZ_ROOT), 1, FUZZ_TENANT);
+	add_set(WHO(FUZZ_ROOT), 1, GIB);
+	seed_write("reserve-adopt");
+	add_reserve(WHO(FUZZ_MANAGER), 1);
+	add_reserve(WHO(FUZZ_MANAGER), 1); /* its device is busy */
+	add_close(0, 1);
+	add_reserve(WHO(FUZZ_STRANGER), 1);
+	add_reserve(WHO(FUZZ_ROOT), 0);
+	seed_write("reserve-close");
+}
+
 static void write_changes(void)
 {
 	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
@@ -298,6 +323,7 @@ void seeds_orders(void)
 {
 	write_trace();
 	write_open_for();
+	write_reserve();
 	write_changes();
 	write_moves();
 	write_ends();

@@ -85,7 +85,7 @@ static void add_device(uint64_t session, int group, const char *name)
 
 static void add_begin(void)
 {
-	add_header("pinbrec3", FUZZ_BOOT_ID);
+	add_header("pinbrec5", FUZZ_BOOT_ID);
 }
 
 /* What a user has lowered and given up, and an original limit that was stored by half. */
@@ -107,7 +107,7 @@ void seeds_record(void)
 	seed_write("empty");
 	add_header("pinbrec0", FUZZ_BOOT_ID);
 	seed_write("version");
-	add_header("pinbrec3", "another");
+	add_header("pinbrec5", "another");
 	seed_write("boot");
 	add_begin();
 	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);

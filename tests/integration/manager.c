@@ -6,6 +6,7 @@
  *
  *   open NAME MEMORY [DEV...]          NAME and MEMORY may be "-": not given
  *   open-for [uid=U] [gid=G]... [cgroup=P] [domain=D] [pid=P] -- NAME MEMORY [DEV...]
+ *   reserve WAIT-MS [uid=U]... -- NAME MEMORY DEV...
  *   adopt ID PID   attach ID DEV   set ID KEY=VALUE...   close ID   revoke ID [kill]
  *   list   look                        all sessions and sums, as words
  *   spawn UID CMD [ARG...]             becomes UID and CMD; {iommufd} and {device:N} of the last
@@ -15,10 +16,10 @@
  *                                      next command meets the answer
  *   waits                              how many times it has polled
  *
- * Results: "granted ID NAME", "refused REASON" (a status where there is no reason), "failed ERRNO",
- * "ok STATE", "listed N", "looked ...", "spawned PID", "dropped N", "abandoned", "waits N". A
- * connection that failed is made anew for the next command. Exit status: 0 at the end of the input;
- * 64 for a usage error.
+ * Results: "granted ID NAME", "reserved ID NAME", "refused REASON" (a status where there is no
+ * reason), "failed ERRNO", "ok STATE", "listed N", "looked ...", "spawned PID", "dropped N",
+ * "abandoned", "waits N". A connection that failed is made anew for the next command. Exit status:
+ * 0 at the end of the input; 64 for a usage error.
  */
 #include <err.h>
 #include <errno.h>
@@ -219,22 +220,54 @@ static bool take_subject(const char *word, struct pinbroker_subject *subject, gi
 	return true;
 }
 
-static int do_open_for(struct manager *manager, char **args, size_t n)
+/* [uid=U]... -- NAME MEMORY [DEV...]; nothing is left open if it is not that. */
+static bool parse_for(char **args, size_t n, gid_t *gids, struct pinbroker_subject *ret_subject,
+		      struct pinbroker_request *ret_request)
 {
-	struct pinbroker_subject subject = PINBROKER_SUBJECT_INIT;
+	bool good = true;
+
+	*ret_subject = (struct pinbroker_subject)PINBROKER_SUBJECT_INIT;
+	ret_subject->gids = gids;
+	for (; good && n && strcmp(*args, "--") != 0; args++, n--)
+		good = take_subject(*args, ret_subject, gids);
+	if (good && n && parse_request(args + 1, n - 1, ret_request))
+		return true;
+	fd_closep(&ret_subject->pidfd);
+	return false;
+}
+
+static int do_reserve(struct manager *manager, char **args, size_t n)
+{
+	struct pinbroker_subject subject;
 	struct pinbroker_request request;
 	struct pinbroker_grant grant;
 	gid_t gids[GIDS_MAX];
-	bool good = true;
+	uint32_t wait_ms;
 	int error;
 
-	subject.gids = gids;
-	for (; good && n && strcmp(*args, "--") != 0; args++, n--)
-		good = take_subject(*args, &subject, gids);
-	if (!good || !n || !parse_request(args + 1, n - 1, &request)) {
-		fd_closep(&subject.pidfd);
+	if (!n || !parse_number(args[0], &wait_ms) ||
+	    !parse_for(args + 1, n - 1, gids, &subject, &request))
 		return -EINVAL;
-	}
+	do {
+		error = pinbroker_reserve(manager->broker, &subject, &request, wait_ms, &grant);
+	} while (again(manager, error));
+	fd_closep(&subject.pidfd);
+	if (error)
+		return say_failed(manager, error);
+	printf("reserved %" PRIx64 " %s\n", grant.id, grant.name);
+	return 0;
+}
+
+static int do_open_for(struct manager *manager, char **args, size_t n)
+{
+	struct pinbroker_subject subject;
+	struct pinbroker_request request;
+	struct pinbroker_grant grant;
+	gid_t gids[GIDS_MAX];
+	int error;
+
+	if (!parse_for(args, n, gids, &subject, &request))
+		return -EINVAL;
 	do {
 		error = pinbroker_open_for(manager->broker, &subject, &request, &grant);
 	} while (again(manager, error));
@@ -461,7 +494,7 @@ static const struct {
 	{"drop", do_drop, false},        {"list", do_list, true},       {"open", do_open, true},
 	{"open-for", do_open_for, true}, {"revoke", do_revoke, true},   {"set", do_set, true},
 	{"spawn", do_spawn, false},      {"abandon", do_abandon, true}, {"waits", do_waits, false},
-	{"look", do_look, true},
+	{"look", do_look, true},         {"reserve", do_reserve, true},
 };
 
 /* Return: 0, and a line was printed; -errno. */

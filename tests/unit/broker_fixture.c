@@ -409,7 +409,7 @@ struct peer *broker_fixture_peer(const struct broker_fixture *f)
 void broker_fixture_send(int fd, unsigned int op, const void *body, size_t len)
 {
 	struct proto_header header = proto_header(PROTO_REQUEST, op, FIXTURE_SERIAL, len);
-	char packet[sizeof(header) + sizeof(struct proto_explain)];
+	char packet[sizeof(header) + sizeof(struct proto_reserve)];
 
 	CU_ASSERT_FATAL(sizeof(header) + len <= sizeof(packet));
 	memcpy(packet, &header, sizeof(header));

@@ -80,6 +80,7 @@ extern const struct suite suite_proto;
 extern const struct suite suite_proto_mirror;
 extern const struct suite suite_record;
 extern const struct suite suite_request;
+extern const struct suite suite_reserve;
 extern const struct suite suite_restore;
 extern const struct suite suite_sandbox;
 extern const struct suite suite_screen;

@@ -475,6 +475,37 @@ static void open_for_sends_its_subject(void)
 	CU_ASSERT_EQUAL(asked.subject.flags & PROTO_SUBJECT_PROCESS, 0);
 }
 
+/* What comes without descriptors has none; what comes with some is not right. */
+static void reserve_brings_no_descriptors(void)
+{
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct pinbroker_subject subject = PINBROKER_SUBJECT_INIT;
+	struct pinbroker_request wanted = request;
+	struct pinbroker_grant grant;
+	struct proto_reserve asked;
+
+	pair_init(&pair);
+	subject.domain = "db-1";
+	CU_ASSERT_EQUAL(pinbroker_reserve(pair.broker, &subject, &request, 5, &grant), -EINVAL);
+	wanted.exec = false;
+	wanted.accounting = PINBROKER_ACCOUNTING_TASK;
+	CU_ASSERT_EQUAL(pinbroker_reserve(pair.broker, &subject, &wanted, 0, &grant), -EINVAL);
+	pair_expect_nothing(&pair);
+	pair_reply_fds(&pair, PROTO_RESERVE, 1, &good_grant, sizeof(good_grant), 0);
+	CU_ASSERT_EQUAL_FATAL(pinbroker_reserve(pair.broker, &subject, &wanted, 5, &grant), 0);
+	CU_ASSERT_EQUAL(grant.id, 0x1a2b);
+	CU_ASSERT_EQUAL(grant.n_devices, 2);
+	CU_ASSERT_TRUE(grant.iommufd == -1 && grant.devices[0] == -1 && grant.devices[1] == -1);
+	pinbroker_grant_close(&grant);
+	pair_expect(&pair, PROTO_RESERVE, &asked, sizeof(asked));
+	CU_ASSERT_TRUE(proto_reserve_valid(&asked));
+	CU_ASSERT_EQUAL(asked.wait_ms, 5);
+	CU_ASSERT_STRING_EQUAL(asked.subject.domain, "db-1");
+	CU_ASSERT_STRING_EQUAL(asked.open.devices[1], "0000:65:00.1");
+	pair_reply_fds(&pair, PROTO_RESERVE, 2, &good_grant, sizeof(good_grant), 3);
+	CU_ASSERT_EQUAL(pinbroker_reserve(pair.broker, &subject, &wanted, 5, &grant), -EPROTO);
+}
+
 static void closed_pidfd_is_noticed(void)
 {
 	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
@@ -510,6 +541,7 @@ static const CU_TestInfo tests[] = {
 	{"explain asks and tells", explain_asks_and_tells},
 	{"what is not given or cannot be sent of a subject", subject_is_checked},
 	{"open for another sends the subject and its process", open_for_sends_its_subject},
+	{"reserve brings no descriptors", reserve_brings_no_descriptors},
 	{"a pidfd that is none sends nothing", closed_pidfd_is_noticed},
 	CU_TEST_INFO_NULL,
 };

@@ -30,6 +30,8 @@ static void test_body_size(void)
 		{PROTO_REQUEST, PROTO_SET, sizeof(struct proto_set)},
 		{PROTO_REQUEST, PROTO_ATTACH, sizeof(struct proto_attach)},
 		{PROTO_REQUEST, PROTO_ADOPT, sizeof(struct proto_adopt)},
+		{PROTO_REQUEST, PROTO_RESERVE, sizeof(struct proto_reserve)},
+		{PROTO_REPLY, PROTO_RESERVE, sizeof(struct proto_grant)},
 		{PROTO_REQUEST, PROTO_CLOSE, sizeof(struct proto_close)},
 		{PROTO_REQUEST, PROTO_REVOKE, sizeof(struct proto_revoke)},
 		{PROTO_REQUEST, PROTO_STATUS, sizeof(struct proto_status_ask)},
@@ -401,6 +403,32 @@ static void test_small_requests(void)
 	CU_ASSERT_FALSE(proto_revoke_valid(&revoke));
 }
 
+static void test_reserve(void)
+{
+	const struct proto_reserve good = {
+		.subject = {.flags = PROTO_SUBJECT_DOMAIN, .domain = "db-1"},
+		.open = {.n_devices = 1, .devices = {"0000:65:00.0"}},
+		.wait_ms = PROTO_RESERVE_WAIT_MAX_MS,
+	};
+	struct proto_reserve bad[9];
+
+	CU_ASSERT_TRUE(proto_reserve_valid(&good));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		bad[i] = good;
+	bad[0].subject = (struct proto_subject){.flags = 0};
+	bad[1].subject = (struct proto_subject){.flags = PROTO_SUBJECT_PROCESS,
+						.process = {.inode = 5, .pid = 1}};
+	bad[2].open = (struct proto_open){.n_devices = 0};
+	bad[3].open.flags = PROTO_OPEN_EXEC;
+	bad[4].open.accounting = PROTO_ACCOUNTING_USER;
+	bad[5].wait_ms = 0;
+	bad[6].wait_ms++;
+	bad[7].zero = 1;
+	bad[8].open.zero = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK("reserve", !proto_reserve_valid(&bad[i]));
+}
+
 static void test_event(void)
 {
 	struct proto_event event = {.kind = PROTO_EVENT_KILL, .uid = UINT32_MAX};
@@ -694,6 +722,7 @@ static const CU_TestInfo tests[] = {
 	{"a subject has what its flags say", test_subject},
 	{"set has what its keys say", test_set},
 	{"attach and revoke are within their rules", test_small_requests},
+	{"reserve", test_reserve},
 	{"status, its records, and what was done", test_status},
 	{"events have a kind and text that ends", test_event},
 	{"explain", test_explain},

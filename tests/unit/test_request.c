@@ -615,7 +615,7 @@ static void long_list_comes_in_pages(void)
 /* What the wire format knows this broker serves: garbage of the right size is answered. */
 static void every_operation_is_served(void)
 {
-	static const char zeroes[sizeof(struct proto_explain)];
+	static const char zeroes[sizeof(struct proto_reserve)];
 	struct broker_fixture f;
 	struct answer answer;
 

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Contexts that somebody else opens for a session that is reserved. It has devices, each of which
+ * is in one session only, and a device has to be bound to a context before anything is mapped for
+ * it: the first BIND of a device that is expected brings its context and itself into the session,
+ * whoever calls. From there on both are gated as if the daemon had handed them out.
+ */
+#ifndef BPF_EXPECT_BPF_H
+#define BPF_EXPECT_BPF_H
+
+#include "bpf/command.bpf.h"
+#include "bpf/expect_map.h"
+#include "bpf/file.bpf.h"
+#include "bpf/host_map.h"
+#include "bpf/recount.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct expect_table);
+} expect_table SEC(".maps");
+
+static __always_inline struct expect_table *expect_table_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&expect_table, &zero);
+}
+
+/*
+ * The gate knows cdevs by their operations once it has met one: here it meets the first, or the
+ * first of a module that was loaded anew, of whose files before none is left. Block devices have
+ * majors of their own, which may be the same.
+ */
+static __always_inline bool expect_knows(struct gate_control *control, const struct file *file)
+{
+	const struct expect_table *table = expect_table_get();
+	const struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	if (!control || !table || !READ(table->n) ||
+	    (BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFCHR ||
+	    DEVICE_MAJOR(BPF_CORE_READ(inode, i_rdev)) != READ(table->cdev_major))
+		return false;
+	atomic_set(&control->cdev_fops, (__u64)file->f_op);
+	return true;
+}
+
+struct expect_look {
+	char name[EXPECT_NAME_MAX];
+	__u32 found; /* its number + 1; 0: none */
+	__u32 busy; /* another thread has it at this moment */
+};
+
+static __always_inline bool expect_is(const struct expected *e, const struct expect_look *look)
+{
+	const __u64 *a = (const __u64 *)e->name, *b = (const __u64 *)look->name;
+
+	_Static_assert(EXPECT_NAME_MAX % sizeof(__u64) == 0, "compared in words");
+	for (int i = 0; i < EXPECT_NAME_MAX / (int)sizeof(__u64); i++)
+		if (READ(a[i]) != b[i])
+			return false;
+	return true;
+}
+
+/* It is held from here on: the daemon may have given it another name between the two looks. */
+static long expect_step(__u32 i, void *arg)
+{
+	struct expect_look *look = arg;
+	struct expect_table *table = expect_table_get();
+	struct expected *e;
+
+	if (!table || i >= EXPECT_DEVICES || i >= READ(table->n))
+		return 1;
+	e = &table->at[i];
+	if (READ(e->state) == EXPECT_FREE || !expect_is(e, look))
+		return 0;
+	look->busy = atomic_cas(&e->state, EXPECT_ARMED, EXPECT_HELD) != EXPECT_ARMED;
+	if (look->busy)
+		return 1;
+	if (!expect_is(e, look)) {
+		atomic_set(&e->state, EXPECT_ARMED);
+		return 0;
+	}
+	look->found = i + 1;
+	return 1;
+}
+
+/*
+ * Where VFIO is a module that came later nothing is expected: see gate_expect().
+ *
+ * Return: 0: *ret_expected is held; -ENOENT; -EAGAIN.
+ */
+static __always_inline int expect_hold(const struct file *file, struct expected **ret_expected)
+{
+	const struct vfio_device_file *df = BPF_CORE_READ(file, private_data);
+	struct expect_table *table = expect_table_get();
+	struct expect_look look = {.found = 0};
+	const char *name;
+
+	if (!bpf_core_field_exists(struct vfio_device_file, device))
+		return -ENOENT;
+	name = BPF_CORE_READ(df, device, dev, kobj.name);
+	if (!table || bpf_probe_read_kernel_str(look.name, sizeof(look.name), name) <= 0)
+		return -ENOENT;
+	bpf_loop(EXPECT_DEVICES, expect_step, &look, 0);
+	if (look.busy)
+		return -EAGAIN;
+	if (!look.found || look.found > EXPECT_DEVICES)
+		return -ENOENT;
+	*ret_expected = &table->at[look.found - 1];
+	return 0;
+}
+
+static __always_inline void expect_release(struct expected *e)
+{
+	atomic_set(&e->state, EXPECT_ARMED);
+}
+
+/*
+ * The session's context, if it has none yet. What is mapped through it already nobody reserved: the
+ * first reading comes before anything else and accuses nobody.
+ */
+static __always_inline int expect_context(__u32 slot, struct gate_session *s, struct file *file)
+{
+	struct gate_file known = {.slot = slot};
+	__u64 key = (__u64)file, ctx = (__u64)BPF_CORE_READ(file, private_data), has;
+	int err;
+
+	if (BPF_CORE_READ((const struct iommufd_ctx *)ctx, account_mode) != HOST_ACCOUNT_TASK)
+		return -EPERM;
+	has = atomic_cas(&s->ctx, 0, ctx);
+	if (has)
+		return has == ctx ? 0 : -EPERM; /* another thread is about to enrol the same */
+	s->read_ns = 0;
+	atomic_set(&s->suspect, 1);
+	err = bpf_map_update_elem(&gate_files, &key, &known, BPF_NOEXIST);
+	if (err) {
+		atomic_set(&s->ctx, 0);
+		return err;
+	}
+	atomic_add(&s->n_files, 1);
+	return 0;
+}
+
+static __always_inline int expect_cdev(__u32 slot, struct gate_session *s, const struct file *file)
+{
+	struct gate_body *body = body_at(slot);
+	struct gate_file known = {.slot = slot, .cdev = 1};
+	__u64 key = (__u64)file;
+	int err;
+
+	if (!body)
+		return -EPERM;
+	err = bpf_map_update_elem(&gate_files, &key, &known, BPF_NOEXIST);
+	if (err)
+		return err == -EEXIST ? 0 : err;
+	if (cdev_remember(body, key)) {
+		bpf_map_delete_elem(&gate_files, &key);
+		return -ENOSPC;
+	}
+	atomic_add(&s->n_files, 1);
+	return 0;
+}
+
+static __always_inline int expect_enrol(const struct expected *e, const struct file *cdev,
+					struct file *context)
+{
+	const struct gate_control *control = control_get();
+	const struct gate_file *known = file_known(context);
+	__u32 slot = READ(e->slot);
+	struct gate_session *s = session_at(slot);
+	int err = 0;
+
+	if (!control || !s || slot_in_pool(slot) || READ(s->id) != READ(e->id) ||
+	    READ(s->bits) & (GATE_REVOKED | GATE_POISONED | GATE_CLOSED))
+		return -EPERM;
+	if (known ? known->cdev || known->slot != slot
+		  : BPF_CORE_READ(context, f_op) != (const void *)control->iommufd_fops)
+		return -EPERM;
+	if (!known)
+		err = expect_context(slot, s, context);
+	return err ? err : expect_cdev(slot, s, cdev);
+}
+
+/*
+ * BIND through a file that is of no session. Return: the slot it is of from here on; -ENOENT: its
+ * device is not expected; -EPERM: it is, but not with this context; -errno.
+ */
+__noinline long expect_bind(__u64 address, __s32 fd)
+{
+	const struct file *cdev = (const struct file *)address;
+	struct file *context = file_of_fd(fd);
+	struct expected *e = NULL;
+	long ret = expect_hold(cdev, &e);
+
+	if (ret || !e)
+		return ret;
+	ret = context ? expect_enrol(e, cdev, context) : -EPERM;
+	if (!ret)
+		ret = READ(e->slot);
+	expect_release(e);
+	return ret;
+}
+
+/* Of a 32-bit process, whose argument cannot be read. Return: 0: it may; -errno. */
+__noinline long expect_compat(__u64 address)
+{
+	struct expected *e = NULL;
+	long ret = expect_hold((const struct file *)address, &e);
+
+	if (ret || !e)
+		return ret == -ENOENT ? 0 : ret;
+	expect_release(e);
+	return -ENOTTY;
+}
+
+#endif

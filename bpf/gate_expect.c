@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "bpf/gate_expect.h"
+
+#include <errno.h>
+#include <linux/types.h>
+#include <string.h>
+
+#include "bpf/expect_map.h"
+#include "bpf/gate.h"
+#include "bpf/gate_map.h"
+#include "bpf/gate_private.h"
+#include "common/device.h"
+
+#define GATE_EXPECT_TRIES 1000000 /* looks at one that a program holds for a moment */
+
+_Static_assert(EXPECT_NAME_MAX == DEVICE_NAME_MAX, "names fit");
+
+static bool gate_expect_is_free(const struct expected *e)
+{
+	return __atomic_load_n(&e->state, __ATOMIC_SEQ_CST) == EXPECT_FREE;
+}
+
+/* Nobody looks at what is free. */
+static int gate_expect_fill(struct gate *gate, uint32_t slot, const char *name)
+{
+	struct expect_table *table = gate->expected;
+	uint32_t i = 0;
+
+	while (i < EXPECT_DEVICES && !gate_expect_is_free(&table->at[i]))
+		i++;
+	if (i == EXPECT_DEVICES)
+		return -ENOSPC;
+	table->at[i].slot = slot;
+	table->at[i].id = gate->sessions[slot].id;
+	memset(table->at[i].name, 0, EXPECT_NAME_MAX);
+	memcpy(table->at[i].name, name, strnlen(name, EXPECT_NAME_MAX - 1));
+	__atomic_store_n(&table->at[i].state, EXPECT_ARMED, __ATOMIC_SEQ_CST);
+	if (i >= table->n)
+		__atomic_store_n(&table->n, i + 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int gate_expect(struct gate *gate, uint32_t slot, const char *name, uint32_t cdev_major)
+{
+	int err;
+
+	if (!cdev_major || !gate->knows_cdevs)
+		return -ENODEV;
+	__atomic_store_n(&gate->expected->cdev_major, cdev_major, __ATOMIC_SEQ_CST);
+	err = gate_arm_timer(gate, slot);
+	if (!err)
+		err = gate_expect_fill(gate, slot, name);
+	if (!err)
+		gate_count_files(gate, slot, gate->sessions[slot].n_enrolled ? 1 : 2);
+	return err;
+}
+
+/* Return: whether it is free now. */
+static bool gate_expect_drop(struct expected *e)
+{
+	uint32_t armed = EXPECT_ARMED;
+
+	for (int i = 0; i < GATE_EXPECT_TRIES; i++, armed = EXPECT_ARMED)
+		if (__atomic_compare_exchange_n(&e->state, &armed, EXPECT_FREE, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+		    armed == EXPECT_FREE)
+			return true;
+	return false;
+}
+
+int gate_unexpect(struct gate *gate, uint32_t slot)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < gate->expected->n; i++) {
+		struct expected *e = &gate->expected->at[i];
+
+		if (!gate_expect_is_free(e) && e->slot == slot && !gate_expect_drop(e))
+			err = -EBUSY;
+	}
+	return err;
+}
+
+void gate_expect_keep(struct gate *gate, gate_expect_fn fn, void *arg)
+{
+	for (uint32_t i = 0; i < gate->expected->n; i++) {
+		struct expected *e = &gate->expected->at[i];
+
+		if (!gate_expect_is_free(e) && !fn(e->slot, e->id, arg))
+			(void)gate_expect_drop(e); /* its id is no session's */
+	}
+}
