@@ -10,6 +10,7 @@ includedir ?= $(prefix)/include
 sysconfdir ?= /etc
 mandir ?= $(prefix)/share/man
 docdir ?= $(prefix)/share/doc/pinbroker
+libvirthooksdir ?= $(sysconfdir)/libvirt/hooks
 systemdsystemunitdir ?= $(prefix)/lib/systemd/system
 tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 bashcompletiondir ?= $(prefix)/share/bash-completion/completions
@@ -76,14 +77,17 @@ library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_m
 	lib_session.c lib_status.c lib_trace.c pages.c) common/fdmsg.c common/proto.c common/proto_names.c common/sys.c
 # libvirt's domains: bytes in, numbers out.
 domain := $(addprefix client/,domain.c domain_rules.c domain_value.c domain_xml.c)
+hook := $(addprefix client/,hook_config.c hook_filter.c hook_request.c hook_state.c)
 command := $(addprefix client/,main.c bars.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
-	cmd_preflight.c cmd_run.c cmd_status.c cmd_top.c cmd_trace.c decision.c explain_config.c explanation.c launch.c \
-	mirror.c output.c placeholder.c preflight.c preflight_print.c request.c screen.c setting.c subject.c) \
-	$(domain) $(accounting) $(common) $(filter-out common/%,$(library))
+	cmd_preflight.c cmd_run.c cmd_status.c cmd_top.c cmd_trace.c cmd_virsh.c decision.c explain_config.c explanation.c launch.c \
+	libvirt.c mirror.c output.c placeholder.c preflight.c preflight_print.c request.c screen.c setting.c subject.c) \
+	$(domain) $(hook) $(accounting) $(common) $(filter-out common/%,$(library))
+libvirt_hook := client/hook.c $(hook) $(domain) client/output.c client/subject.c client/cmd.c $(accounting) \
+	$(common) $(filter-out common/%,$(library))
 # A file in tests/unit/ is a suite or a fixture: all of them belong to it.
 unit := $(sort $(wildcard tests/unit/*.c)) \
-	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) $(domain) \
-	$(addprefix client/,bars.c mirror.c output.c placeholder.c preflight.c screen.c setting.c)
+	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) $(domain) $(hook) \
+	$(addprefix client/,bars.c cmd.c mirror.c output.c placeholder.c preflight.c screen.c setting.c subject.c)
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
@@ -122,21 +126,24 @@ bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c script.c) \
 tests := $(sort $(wildcard tests/integration/*.sh))
 scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
-	integration/gate.bash integration/lib.bash integration/prey.bash run soak uapi-check \
+	integration/gate.bash integration/lib.bash integration/libvirt.bash integration/prey.bash run soak uapi-check \
 	uapi-check-all vm/chroot vm/job vm/kernel vm/lib.sh vm/qemu10 vm/rootfs vm/selftest \
 	vm/shell vm/vm) .ci/run
-man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-cgroup.7 pinbroker-protocol.7 pinbroker.conf.5 pinbrokerd.8
+man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-cgroup.7 pinbroker-libvirt.7 pinbroker-protocol.7 \
+	pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h cgroup/*.h iommufd/*.h daemon/*.h client/*.h) \
 	$(filter-out bpf/core_types.h %.bpf.h,$(wildcard bpf/*.h))
 bpf := $(addprefix bpf/,gate.bpf.c host.bpf.c hunt.bpf.c trace.bpf.c) $(wildcard bpf/*.bpf.h) bpf/core_types.h \
 	bpf/expect_map.h bpf/gate_map.h bpf/host_map.h bpf/hunt_map.h bpf/trace_event.h
 
-all: $(B)/pinbrokerd $(B)/pinbroker $(B)/$(soname)
+all: $(B)/pinbrokerd $(B)/pinbroker $(B)/50-pinbroker $(B)/$(soname)
 
 $(B)/pinbrokerd: $(call obj,$(daemon))
 $(B)/pinbrokerd: LDLIBS += $(DAEMON_LIBS)
 $(B)/pinbroker: $(call obj,$(command))
 $(B)/pinbroker: LDLIBS += $(CLIENT_LIBS)
+$(B)/50-pinbroker: $(call obj,$(libvirt_hook))
+$(B)/50-pinbroker: LDLIBS += $(CLIENT_LIBS)
 $(B)/unit: $(call obj,$(unit))
 # tests/unit/: faults.h, cgm_fixture.h, fake_clock.h, test_fdstore.c, fake_cgroups.h, mirror_fixture.h
 unit_wraps := malloc calloc clock_gettime getsockopt recvmsg gate_spare_restore gate_spare_each \
@@ -170,7 +177,7 @@ $(B)/tests/store: $(call obj,$(store))
 $(B)/tests/store: LDLIBS += $(DAEMON_LIBS)
 test_programs := $(addprefix $(B)/tests/,activate attack cgroups client eater flood gate holder inject killer manager \
 	noise pace prey store vmm)
-$(B)/pinbrokerd $(B)/pinbroker $(B)/unit $(test_programs):
+$(B)/pinbrokerd $(B)/pinbroker $(B)/50-pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -326,7 +333,7 @@ vm-shell: all $(test_programs)
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_domain) $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
-	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(unit) $(vmm) $(activate) $(attack) $(cgroups) $(client) $(eater) $(flood) \
+	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(libvirt_hook) $(unit) $(vmm) $(activate) $(attack) $(cgroups) $(client) $(eater) $(flood) \
 	$(gate) $(holder) $(inject) $(killer) $(manager) $(noise) $(pace) $(prey) $(store))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
@@ -345,6 +352,7 @@ lint: $(B)/gate.skel.h
 install: all
 	$(INSTALL) -D -m 0755 $(B)/pinbrokerd $(DESTDIR)$(sbindir)/pinbrokerd
 	$(INSTALL) -D -m 0755 $(B)/pinbroker $(DESTDIR)$(bindir)/pinbroker
+	$(INSTALL) -D -m 0755 $(B)/50-pinbroker $(DESTDIR)$(libvirthooksdir)/qemu.d/50-pinbroker
 	$(INSTALL) -D -m 0755 $(B)/$(soname) $(DESTDIR)$(libdir)/libpinbroker.so.$(VERSION)
 	ln -sf libpinbroker.so.$(VERSION) $(DESTDIR)$(libdir)/$(soname)
 	ln -sf $(soname) $(DESTDIR)$(libdir)/libpinbroker.so

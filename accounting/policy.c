@@ -34,6 +34,11 @@ const char *const policy_slip_names[] = {
 	[POLICY_SLIP_KILL] = "kill",
 };
 
+const char *const policy_fallback_names[] = {
+	[POLICY_FALLBACK_REFUSE] = "refuse",
+	[POLICY_FALLBACK_ALLOW] = "allow",
+};
+
 const char *policy_accounting_name(enum policy_accounting accounting)
 {
 	const char *name = policy_accounting_names[accounting];

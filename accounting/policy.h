@@ -44,6 +44,12 @@ enum policy_slip {
 	POLICY_SLIP_KILL,
 };
 
+/* What libvirt's hook does where no broker answers it. */
+enum policy_fallback {
+	POLICY_FALLBACK_REFUSE,
+	POLICY_FALLBACK_ALLOW,
+};
+
 /* Inclusive. A name that nobody has is resolved to an empty range: it matches nobody. */
 struct policy_id_range {
 	uint32_t first;
@@ -102,6 +108,7 @@ struct policy_set {
 	bool require_gate;
 	enum policy_slip slip;
 	char *top_cgroup; /* "/a": all machines are below it; "": none */
+	enum policy_fallback hook_fallback;
 	struct policy *policies; /* in file order */
 	size_t n_policies;
 };

@@ -197,6 +197,18 @@ static int convert_unmanaged(struct policy_parser *parser, const struct policy_k
 	return 0;
 }
 
+static int convert_fallback(struct policy_parser *parser, const struct policy_key *key,
+			    const char *text, void *base)
+{
+	struct policy_set *set = base;
+	int i = word_index(parser, key, text, policy_fallback_names,
+			   ARRAY_SIZE(policy_fallback_names));
+
+	if (i >= 0)
+		set->hook_fallback = (enum policy_fallback)i;
+	return 0;
+}
+
 static int convert_slip(struct policy_parser *parser, const struct policy_key *key,
 			const char *text, void *base)
 {
@@ -456,6 +468,7 @@ const struct policy_key policy_set_keys[] = {
 	{"require-gate", convert_bool, SET(require_gate), .def = "false"},
 	{"slip", convert_slip, SET(slip), .def = "report"},
 	{"top-cgroup", convert_cgroup_path, SET(top_cgroup), .def = "none"},
+	{"hook-fallback", convert_fallback, SET(hook_fallback), .def = "refuse"},
 };
 
 const struct policy_key policy_block_keys[] = {

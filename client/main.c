@@ -12,8 +12,9 @@
 #include "common/stdfds.h"
 
 static const struct cmd *const commands[] = {
-	&cmd_run,   &cmd_list,  &cmd_show,   &cmd_explain, &cmd_preflight, &cmd_set,   &cmd_attach,
-	&cmd_adopt, &cmd_close, &cmd_revoke, &cmd_status,  &cmd_host,      &cmd_trace, &cmd_top,
+	&cmd_run,    &cmd_list,   &cmd_show,  &cmd_explain, &cmd_preflight,
+	&cmd_set,    &cmd_attach, &cmd_adopt, &cmd_close,   &cmd_revoke,
+	&cmd_status, &cmd_host,   &cmd_trace, &cmd_top,     &cmd_virsh_start,
 };
 
 static char program[] = "pinbroker";
@@ -25,7 +26,7 @@ static int main_help(void)
 	       "Asks pinbrokerd for iommufd and VFIO devices, and shows who has pinned what.\n\n"
 	       "Commands (pinbroker COMMAND --help tells more):\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+		printf("  %-11s %s\n", commands[i]->name, commands[i]->summary);
 	printf("\nOptions:\n"
 	       "  --socket PATH  where the broker listens (default " PROTO_SOCKET ")\n"
 	       "  --help         this text\n"

@@ -18,8 +18,7 @@ void subject_fini(struct subject *subject)
 	free(subject->gids);
 }
 
-/* A number that is an id; (uid_t)-1 is none. */
-static bool parse_id(const char *text, uid_t *ret_id)
+bool subject_parse_id(const char *text, uid_t *ret_id)
 {
 	size_t len = strspn(text, "0123456789");
 	unsigned long long id;
@@ -38,7 +37,7 @@ static int take_gid(const struct cmd_env *env, struct subject *subject, const ch
 	gid_t *gids;
 	gid_t gid;
 
-	if (!parse_id(value, &gid)) {
+	if (!subject_parse_id(value, &gid)) {
 		const struct group *group = getgrnam(value);
 
 		if (!group)
@@ -128,7 +127,7 @@ static int own_groups(struct subject *subject)
 static int resolve_uid(const struct cmd_env *env, struct subject *subject, uid_t *ret_uid)
 {
 	const struct passwd *user;
-	bool number = parse_id(subject->uid, ret_uid);
+	bool number = subject_parse_id(subject->uid, ret_uid);
 	int err;
 
 	user = number ? getpwuid(*ret_uid) : getpwnam(subject->uid);

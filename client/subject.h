@@ -41,6 +41,9 @@ void subject_fini(struct subject *subject);
  */
 int subject_option(const struct cmd_env *env, struct subject *subject, int opt, const char *value);
 
+/* A number that is an id; (uid_t)-1 is none. */
+bool subject_parse_id(const char *text, uid_t *ret_id);
+
 /**
  * subject_resolve() - look up who that is
  * @offline: no broker will be asked, which knows better who is asking

@@ -88,13 +88,14 @@ _pinbroker()
 	esac
 	if ! _pinbroker_value "$prev" "$socket"; then
 		case $command in
-		'') words='run list show explain preflight set attach adopt close revoke status host trace top --socket --help --version' ;;
+		'') words='run list show explain preflight set attach adopt close revoke status host trace top virsh-start --socket --help --version' ;;
 		run) words="--name --cgroup $request --" ;;
 		list | show | status | host) words='--json --help' ;;
 		set | attach | adopt | close) words=--help ;;
 		revoke) words='--kill --help' ;;
 		trace) words='--json --session --help' ;;
 		top) words='--batch --count --delay --reverse --sort --help' ;;
+		virsh-start) words='--connect --help' ;;
 		explain) words="--config --uid --gid --cgroup $request --json" ;;
 		preflight)
 			words="--config --uid --gid --cgroup --domain $request --json"

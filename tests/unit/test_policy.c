@@ -37,6 +37,7 @@ static void test_values(void)
 	CU_ASSERT_TRUE(set->require_gate);
 	CU_ASSERT_EQUAL(set->slip, POLICY_SLIP_KILL);
 	CU_ASSERT_STRING_EQUAL(set->top_cgroup, "/machine.slice");
+	CU_ASSERT_EQUAL(set->hook_fallback, POLICY_FALLBACK_ALLOW);
 	CU_ASSERT_EQUAL_FATAL(set->n_policies, 2);
 	p = &set->policies[0];
 	CU_ASSERT_STRING_EQUAL(p->name, "tenants");
@@ -104,6 +105,7 @@ static void test_defaults(void)
 	CU_ASSERT_FALSE(set->require_gate);
 	CU_ASSERT_EQUAL(set->slip, POLICY_SLIP_REPORT);
 	CU_ASSERT_STRING_EQUAL(set->top_cgroup, "");
+	CU_ASSERT_EQUAL(set->hook_fallback, POLICY_FALLBACK_REFUSE);
 	CU_ASSERT_EQUAL_FATAL(set->n_policies, 1);
 	p = &set->policies[0];
 	CU_ASSERT_EQUAL(p->groups.n_written, 0);

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What the tests with a real libvirt share: sourced by a test that runs under systemd in a Debian sid.
+# shellcheck source=tests/integration/lib.bash
+. tests/integration/lib.bash
+
+[[ -d /run/systemd/system && -x /usr/sbin/libvirtd ]] || { echo "no libvirt here"; exit 4; }
+hook=/etc/libvirt/hooks/qemu.d/50-pinbroker
+# shellcheck disable=SC2034 # the tests use it
+mib=$((1 << 20))
+
+# hook_install: the daemon looks for hooks when it starts.
+hook_install() {
+	install -D "$here/50-pinbroker" "$hook"
+	# What else it may look for and wait on is not here.
+	systemctl start dbus.socket
+	systemctl start libvirtd.service
+}
+
+virsh() { command virsh -q -c qemu:///system "$@"; }
+
+# domain NAME MEMORY-MIB DEVICE [XML]: defines one, with more XML among its devices. libvirt gives the
+# device to vfio-pci and takes it back, unless managed=no.
+domain() {
+	local slot=${3#*:*:}
+
+	cat >"$tmp/$1.xml" <<-X
+		<domain type='qemu'>
+		  <name>$1</name>
+		  <memory unit='MiB'>$2</memory>
+		  <vcpu>1</vcpu>
+		  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+		  <iommufd enabled='yes'${fdgroup:-}/>
+		  <devices>
+		    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+		    <controller type='usb' model='none'/>
+		    <memballoon model='none'/>
+		    <hostdev mode='subsystem' type='pci' managed='${managed:-yes}'>
+		      <source><address domain='0x0000' bus='0x00' slot='0x${slot%.*}' function='0x0'/></source>
+		    </hostdev>
+		    ${4:-}
+		  </devices>
+		</domain>
+	X
+	virsh define "$tmp/$1.xml" >/dev/null
+}
+
+pid_of() { cat "/run/libvirt/qemu/$1.pid"; }
+memlock() { awk '/^Max locked memory/ {print $4, $5}' "/proc/$1/limits"; }
+# session FILTER: of the only one, once it was read exactly.
+session() { list_exact | jq -c ".[] | $1"; }
+
+# started NAME: it runs, and what it has pinned.
+started() {
+	exits "$1 starts" 0 virsh start "$1"
+	is "$1 runs" "$(virsh domstate "$1")" running
+}
+
+# gone WHAT: nothing is left of any domain.
+gone() {
+	sessions_end
+	is "$1: pages left pinned" "$(pins)" 0
+	is "$1: what the hook remembers" "$(ls /run/pinbroker/libvirt 2>/dev/null || true)" ""
+}
