@@ -130,10 +130,16 @@ static void start(struct bench *bench, char *pinbrokerd, char *bare)
 	server_start(other, (char *[]){bare, other->socket_path, NULL}, log);
 }
 
+static struct grant_client client_of(const struct bench *bench, enum side side)
+{
+	return (struct grant_client){.socket_path = bench->servers[side].socket_path,
+				     .uid = GRANT_UID};
+}
+
 /* More holders, until so many sessions live. */
 static void hold(struct bench *bench, size_t sessions)
 {
-	const char *socket_path = bench->servers[SIDE_BROKER].socket_path;
+	const struct grant_client client = client_of(bench, SIDE_BROKER);
 
 	while (bench->n_sessions < sessions) {
 		size_t n = sessions - bench->n_sessions;
@@ -144,7 +150,7 @@ static void hold(struct bench *bench, size_t sessions)
 			reallocarray(bench->holders, bench->n_holders + 1, sizeof(*bench->holders));
 		if (!bench->holders)
 			err(1, "holders");
-		grant_holder_start(socket_path, bench->n_sessions, n,
+		grant_holder_start(&client, bench->n_sessions, n,
 				   &bench->holders[bench->n_holders++]);
 		bench->n_sessions += n;
 	}
@@ -173,10 +179,11 @@ static void finish(struct bench *bench)
 
 static void measure_block(const struct bench *bench, enum side side, struct side_result *round)
 {
+	const struct grant_client client = client_of(bench, side);
 	struct grant_times times;
 
 	for (size_t i = 0; i < bench->options.grants; i++) {
-		grant_measure(bench->servers[side].socket_path, &times);
+		grant_measure(&client, &times);
 		samples_add(&round->latency_us, (double)times.latency / 1000);
 		samples_add(&round->cycle_us, (double)times.cycle / 1000);
 	}
@@ -211,11 +218,14 @@ static void measure_round(const struct bench *bench, struct level_result *result
 
 static void warm_up(const struct bench *bench)
 {
-	struct grant_times times;
+	for (size_t i = 0; i < 2 * bench->options.grants; i++) {
+		for (size_t side = 0; side < SIDES; side++) {
+			const struct grant_client client = client_of(bench, side);
+			struct grant_times times;
 
-	for (size_t i = 0; i < 2 * bench->options.grants; i++)
-		for (size_t side = 0; side < SIDES; side++)
-			grant_measure(bench->servers[side].socket_path, &times);
+			grant_measure(&client, &times);
+		}
+	}
 }
 
 static void measure_idle(const struct bench *bench, struct level_result *result)

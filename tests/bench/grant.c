@@ -2,6 +2,7 @@
 #include "tests/bench/grant.h"
 
 #include <err.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,28 +90,35 @@ static int grant_ask(const char *socket_path, const struct open_packet *packet)
 	return answer_receive(fd);
 }
 
-/* Root would have to be refused: the kernel charges it nothing. */
-static void become_user(void)
+/* The cgroup while it is still root. */
+static void become_client(const struct grant_client *client)
 {
-	if (setresgid(GRANT_UID, GRANT_UID, GRANT_UID) < 0 ||
-	    setresuid(GRANT_UID, GRANT_UID, GRANT_UID) < 0)
-		err(1, "cannot become uid %d", GRANT_UID);
+	gid_t gid = client->uid;
+
+	if (client->procs_path) {
+		CLEANUP(fd_closep) int fd = open(client->procs_path, O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			err(1, "%s", client->procs_path);
+	}
+	if (setresgid(gid, gid, gid) < 0 || setresuid(client->uid, client->uid, client->uid) < 0)
+		err(1, "cannot become uid %u", client->uid);
 }
 
-static void grant_child(const char *socket_path, uint64_t *shared_latency)
+static void grant_child(const struct grant_client *client, uint64_t *shared_latency)
 {
 	const struct open_packet packet = packet_of("bench");
 	uint64_t began;
 	int fd;
 
-	become_user();
+	become_client(client);
 	began = grant_now_ns();
-	fd = grant_ask(socket_path, &packet);
+	fd = grant_ask(client->socket_path, &packet);
 	*shared_latency = grant_now_ns() - began;
 	_exit(fd < 0);
 }
 
-void grant_measure(const char *socket_path, struct grant_times *ret_times)
+void grant_measure(const struct grant_client *client, struct grant_times *ret_times)
 {
 	static uint64_t *shared_latency;
 	uint64_t began;
@@ -127,23 +135,24 @@ void grant_measure(const char *socket_path, struct grant_times *ret_times)
 	if (pid < 0)
 		err(1, "fork");
 	if (pid == 0)
-		grant_child(socket_path, shared_latency);
+		grant_child(client, shared_latency);
 	if (waitpid(pid, &status, 0) < 0 || status != 0)
 		errx(1, "a client failed, see above");
 	*ret_times = (struct grant_times){*shared_latency, grant_now_ns() - began};
 }
 
-static void holder_child(const char *socket_path, size_t first, size_t n, int ready_fd, int hold_fd)
+static void holder_child(const struct grant_client *client, size_t first, size_t n, int ready_fd,
+			 int hold_fd)
 {
 	char name[32], byte = 0;
 
-	become_user();
+	become_client(client);
 	for (size_t i = 0; i < n; i++) {
 		struct open_packet packet;
 
 		(void)snprintf(name, sizeof(name), "vm-%zu", first + i);
 		packet = packet_of(name);
-		if (grant_ask(socket_path, &packet) < 0)
+		if (grant_ask(client->socket_path, &packet) < 0)
 			_exit(1);
 	}
 	if (write(ready_fd, &byte, 1) != 1)
@@ -152,7 +161,7 @@ static void holder_child(const char *socket_path, size_t first, size_t n, int re
 	_exit(read(hold_fd, &byte, 1) != 0);
 }
 
-void grant_holder_start(const char *socket_path, size_t first, size_t n,
+void grant_holder_start(const struct grant_client *client, size_t first, size_t n,
 			struct grant_holder *ret_holder)
 {
 	int ready[2], hold[2];
@@ -166,7 +175,7 @@ void grant_holder_start(const char *socket_path, size_t first, size_t n,
 	if (ret_holder->pid == 0) {
 		fd_closep(&ready[0]);
 		fd_closep(&hold[1]);
-		holder_child(socket_path, first, n, ready[1], hold[0]);
+		holder_child(client, first, n, ready[1], hold[0]);
 	}
 	fd_closep(&ready[1]);
 	fd_closep(&hold[0]);

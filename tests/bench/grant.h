@@ -10,7 +10,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define GRANT_UID 1000
+#define GRANT_UID 1000 /* whose policy the benchmarks write */
+
+/* Who asks, and whom. */
+struct grant_client {
+	const char *socket_path;
+	uid_t uid; /* root would have to be refused: the kernel charges it nothing */
+	const char *procs_path; /* cgroup.procs of the cgroup it moves to first; NULL: none */
+};
 
 /* Nanoseconds. */
 struct grant_times {
@@ -23,7 +30,7 @@ struct grant_times {
  *
  * Exits when it is refused.
  */
-void grant_measure(const char *socket_path, struct grant_times *ret_times);
+void grant_measure(const struct grant_client *client, struct grant_times *ret_times);
 
 /* A process that holds sessions. */
 struct grant_holder {
@@ -32,7 +39,7 @@ struct grant_holder {
 };
 
 /* Exits when it gets fewer than n. first: of the names, which are all different. */
-void grant_holder_start(const char *socket_path, size_t first, size_t n,
+void grant_holder_start(const struct grant_client *client, size_t first, size_t n,
 			struct grant_holder *ret_holder);
 
 /* Gives the sessions back by ending the process. */

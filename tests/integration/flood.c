@@ -377,6 +377,7 @@ static void flood_end(struct flood *flood)
 /* Milliseconds. */
 static void measure(size_t n_grants, struct samples *ret_latency)
 {
+	const struct grant_client client = {.socket_path = PROTO_SOCKET, .uid = GRANT_UID};
 	uint64_t due_ns = grant_now_ns();
 
 	samples_clear(ret_latency);
@@ -384,7 +385,7 @@ static void measure(size_t n_grants, struct samples *ret_latency)
 		struct grant_times times;
 
 		pace(&due_ns, GRANT_NS);
-		grant_measure(PROTO_SOCKET, &times);
+		grant_measure(&client, &times);
 		samples_add(ret_latency, (double)times.latency / 1e6);
 	}
 }
