@@ -121,10 +121,11 @@ fuzz_record := tests/fuzz/fuzz_record.c $(fuzz_world) $(fuzz_daemon)
 fuzz_seeds := $(addprefix tests/fuzz/,seed.c seeds.c seeds_orders.c seeds_record.c) common/proto.c
 bench := $(addprefix tests/bench/,bench.c grant.c samples.c server.c) common/proto.c
 bare := tests/bench/bare.c common/proto.c
+bench_mirror := $(addprefix tests/bench/,grant.c mirror.c samples.c server.c) $(library)
 bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c script.c) \
 	$(addprefix bpf/,gate.c gate_index.c gate_other.c gate_pool.c gate_purge.c)
 tests := $(sort $(wildcard tests/integration/*.sh))
-scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/run check-all check-docs check-install \
+scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/mirror-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
 	integration/gate.bash integration/lib.bash integration/libvirt.bash integration/prey.bash run soak uapi-check \
 	uapi-check-all vm/chroot vm/job vm/kernel vm/lib.sh vm/qemu10 vm/rootfs vm/selftest \
@@ -211,9 +212,10 @@ $(B)/fuzz_record: LDLIBS += -fsanitize=fuzzer $(DAEMON_LIBS) $(fuzz_wrap)
 $(B)/fuzz_seeds: $(call obj,$(fuzz_seeds))
 $(B)/bench/bench: $(call obj,$(bench))
 $(B)/bench/bare: $(call obj,$(bare))
+$(B)/bench/mirror: $(call obj,$(bench_mirror))
 $(B)/bench/gate: $(call obj,$(bench_gate))
 $(B)/bench/gate: LDLIBS += $(DAEMON_LIBS)
-bench_programs := $(addprefix $(B)/bench/,bench bare gate)
+bench_programs := $(addprefix $(B)/bench/,bench bare gate mirror)
 fuzz_programs := $(addprefix $(B)/fuzz_,domain policy proto record seeds)
 $(fuzz_programs) $(bench_programs):
 	$(Q)mkdir -p $(@D)
@@ -315,6 +317,10 @@ bench: all $(bench_programs)
 bench-gate: $(B)/bench/gate
 	$(Q)B=$(B) tests/bench/gate-run $(BENCH)
 
+# What mirroring costs those who ask.
+bench-mirror: all $(B)/bench/mirror
+	$(Q)B=$(B) tests/bench/mirror-run $(BENCH)
+
 demo:
 	$(Q)tests/demo
 
@@ -333,7 +339,7 @@ vm-shell: all $(test_programs)
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the
 # leak gate is gcc -fanalyzer and the sanitizers.
 sources := $(sort $(fuzz_domain) $(fuzz_policy) $(fuzz_proto) $(fuzz_record) $(fuzz_seeds) \
-	$(bench) $(bare) $(bench_gate) $(daemon) $(command) $(libvirt_hook) $(unit) $(vmm) $(activate) $(attack) $(cgroups) $(client) $(eater) $(flood) \
+	$(bench) $(bare) $(bench_gate) $(bench_mirror) $(daemon) $(command) $(libvirt_hook) $(unit) $(vmm) $(activate) $(attack) $(cgroups) $(client) $(eater) $(flood) \
 	$(gate) $(holder) $(inject) $(killer) $(manager) $(noise) $(pace) $(prey) $(store))
 each = printf '%s\n' $(1) | xargs -P $(shell nproc) -n 1
 lint: $(B)/gate.skel.h
@@ -377,7 +383,7 @@ clean:
 	$(RM) -r build build-san build-clang build-sid build-sid-clang
 
 .PHONY: all tests check unit-run check-headers check-layers check-docs check-install check-library \
-	check-all fuzz bench bench-gate demo soak vm-test \
+	check-all fuzz bench bench-gate bench-mirror demo soak vm-test \
 	vm-shell lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
