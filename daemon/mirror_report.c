@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "accounting/limits.h"
 #include "common/cleanup.h"
 #include "common/proto.h"
 #include "daemon/access.h"
@@ -33,6 +34,17 @@ static enum proto_mirror_by report_by(const struct mirror_group *group)
 	return group->has_unit ? PROTO_MIRROR_BY_SYSTEMD : PROTO_MIRROR_BY_BROKER;
 }
 
+/* Whether a maximum is wanted, more is pinned than memory tells of, and the rest could be huge
+ * pages. */
+static bool report_misses_huge(const struct mirror_view *view)
+{
+	const struct mirror_group *group = view->group;
+
+	return group && group->limits[CGM_MEMORY_MAX].wants && view->mirror->huge_size[0] &&
+	       !group->limits[CGM_HUGE_MAX_FIRST].known && view->pinned != UINT64_MAX &&
+	       view->pinned > limits_add(group->usage.anon, group->usage.shmem);
+}
+
 /* The first thing that is not as it should be. */
 static void report_reason(const struct mirror_view *view, char *ret_text, size_t size)
 {
@@ -52,6 +64,10 @@ static void report_reason(const struct mirror_view *view, char *ret_text, size_t
 	if (!ret_text[0] && view->session->mirror == POLICY_MIRROR_PROTECT &&
 	    view->pinned == UINT64_MAX)
 		(void)snprintf(ret_text, size, "without a gate nothing tells what is pinned");
+	if (!ret_text[0] && report_misses_huge(view))
+		(void)snprintf(ret_text, size,
+			       "more is pinned than anon and shmem have: huge pages have no limit "
+			       "here, as the cgroup is without the hugetlb controller");
 }
 
 /* Those that have a file there: nothing can be wanted of one that is not. */

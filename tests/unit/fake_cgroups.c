@@ -336,7 +336,8 @@ int __wrap_cgm_group_limits(const struct cgm_tree *tree, const struct cgm_name *
 	if (err)
 		return err;
 	for (size_t key = 0; key < CGM_KEYS; key++) {
-		ret_limits->known[key] = key <= CGM_HUGE_MAX_FIRST;
+		ret_limits->known[key] =
+			key < CGM_HUGE_MAX_FIRST || (key == CGM_HUGE_MAX_FIRST && !fake->no_huge);
 		ret_limits->value[key] = group->value[key];
 	}
 	return 0;

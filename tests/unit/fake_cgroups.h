@@ -46,6 +46,7 @@ struct fake_cgroups {
 	uint64_t last_id;
 	size_t n_sets, n_looks; /* calls, also those that fail */
 	bool manager; /* process 1 is systemd */
+	bool no_huge; /* no cgroup has files of huge pages */
 	int set_err; /* of each write; 0: it does not fail */
 	/* A call is to fail with -errno; 0: it is not. NULL: none is. */
 	int (*fails)(enum fake_cgroups_call call, const struct fake_cgroup *group, void *arg);

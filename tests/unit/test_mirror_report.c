@@ -208,6 +208,17 @@ static void make_unknown(struct stage *s)
 	s->m.pinned_each = UINT64_MAX;
 }
 
+static void make_no_huge(struct stage *s)
+{
+	s->m.cgroups.no_huge = true;
+}
+
+static void make_huge(struct stage *s)
+{
+	make_no_huge(s);
+	s->target->usage.anon = 64 * MIB;
+}
+
 static void make_nothing(struct stage *s)
 {
 	(void)s; /* the mode says it */
@@ -230,6 +241,10 @@ static void reasons_are_said(void)
 		 "process 1 is of no session"},
 		{"no gate", make_unknown, POLICY_MIRROR_PROTECT, PROTO_MIRROR_BY_BROKER,
 		 "without a gate nothing tells what is pinned"},
+		{"no hugetlb", make_huge, POLICY_MIRROR_BOTH, PROTO_MIRROR_BY_BROKER,
+		 "huge pages have no limit here"},
+		{"no hugetlb, no huge pages", make_no_huge, POLICY_MIRROR_BOTH,
+		 PROTO_MIRROR_BY_BROKER, NULL},
 		{"track", make_nothing, POLICY_MIRROR_TRACK, PROTO_MIRROR_BY_NOBODY, NULL},
 	};
 
