@@ -3,7 +3,10 @@
 #include "daemon/place.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "accounting/policy.h"
@@ -150,6 +153,15 @@ static void stage_end(struct stage *s)
 	stage_leave(s);
 	check_gone(s);
 	stage_fini(s);
+}
+
+/* That of a session named "vm". */
+static const struct fake_cgroup *last_place(struct stage *s)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "/parent/tenants/%u/vm", (unsigned int)getuid());
+	return fake_cgroups_find(&s->m.cgroups, path);
 }
 
 static void place_comes_and_goes_with_the_session(void)
@@ -336,6 +348,43 @@ static void failure_leaves_nothing(void)
 	stage_fini(&s);
 }
 
+/* No room for one more entry, and none to be had. */
+static void fill_record(struct record *record, int fd, struct rlimit *ret_before)
+{
+	const union record_body body = {.place = {.cgroup = 1 << 20, .session = 1}};
+	struct rlimit limit;
+	struct stat st;
+	uint32_t slot;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	CU_ASSERT_FATAL(getrlimit(RLIMIT_FSIZE, ret_before) == 0 && fstat(fd, &st) == 0);
+	limit = (struct rlimit){.rlim_cur = (rlim_t)st.st_size, .rlim_max = ret_before->rlim_max};
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	while (record_add(record, RECORD_PLACE, &body, &slot) == 0)
+		;
+}
+
+/* What the record has no room for is not left behind, if it is not used. */
+static void full_record_leaves_nothing(void)
+{
+	struct answer answer;
+	struct rlimit before;
+	struct stage s;
+
+	if (!stage_init(&s))
+		return;
+	fill_record(s.m.f.broker->record, s.m.f.record_fd, &before);
+	s.fails_in = LEVELS + 1;
+	s.err = -EACCES;
+	stage_ask(&s, s.session->id, "vm", &answer);
+	CU_ASSERT_STRING_EQUAL(answer_reason(&answer), "kernel");
+	mirror_fixture_settle(&s.m);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &before), 0);
+	CU_ASSERT_PTR_NULL(s.m.f.broker->mirror->removals);
+	CU_ASSERT_PTR_NULL(last_place(&s));
+	stage_fini(&s);
+}
+
 /* By somebody's process; one that is empty is of a broker that was killed. */
 static void name_that_is_taken_is_refused(void)
 {
@@ -476,6 +525,7 @@ static const CU_TestInfo tests[] = {
 	{"who may not be placed is refused", others_are_refused},
 	{"a second request is refused while one is under way", second_request_waits_for_the_first},
 	{"a failure leaves nothing", failure_leaves_nothing},
+	{"a full record leaves nothing", full_record_leaves_nothing},
 	{"a name that is taken is refused", name_that_is_taken_is_refused},
 	{"the peer may hang up meanwhile", peer_may_hang_up},
 	{"the session may end meanwhile", session_may_end_meanwhile},
