@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # A configuration is taken whole or not at all, and only from who may write it.
 # shellcheck source=tests/integration/lib.bash
 . tests/integration/lib.bash

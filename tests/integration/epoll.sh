@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: TMO=900
 # Where io_uring is switched off (a common hardening) the daemon serves on epoll, says so once, and
 # every other test passes as it does on io_uring.

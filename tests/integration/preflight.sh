@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # Whether a guest will fit is known before it starts: by the broker, by a configuration, and by
 # what a session then gets.
 # shellcheck source=tests/integration/lib.bash

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # The client that pinbroker-protocol(7) gives as an example lists what there is.
 # shellcheck source=tests/integration/lib.bash
 . tests/integration/lib.bash
