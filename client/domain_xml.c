@@ -49,6 +49,7 @@ int domain_read(int fd, char **ret_bytes, size_t *ret_len)
 		if (len > DOMAIN_XML_MAX)
 			return -EFBIG;
 	} while (n);
+	bytes[len] = '\0'; /* read(2) was given room for more, or would not have said 0 */
 	*ret_bytes = STEAL(bytes);
 	*ret_len = len;
 	return 0;

@@ -24,7 +24,7 @@ struct domain_fault {
 /**
  * domain_read() - all of a file, as long as it may be a domain
  * @fd: borrowed; read from where it stands
- * @ret_bytes: freed by the caller
+ * @ret_bytes: freed by the caller; a NUL follows them
  *
  * Return: 0; -EFBIG: there is more than DOMAIN_XML_MAX; -ENOMEM; -errno of read(2).
  */

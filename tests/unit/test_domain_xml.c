@@ -332,6 +332,23 @@ static void reading_ends_at_the_limit(void)
 	CHECK("a directory", domain_read(dir_fd, &bytes, &len) == -EISDIR);
 }
 
+/* What comes of the heap has been somebody else's, and qemu.conf is searched as a string. */
+static void what_is_read_ends(void)
+{
+	CLEANUP(fd_closep) int fd = memfd_create("qemu.conf", MFD_CLOEXEC);
+	CLEANUP(freep) char *bytes = NULL;
+	char *before = malloc(64U << 10);
+	size_t len = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(before);
+	memset(before, 'x', 64U << 10);
+	__asm__ volatile("" : : "r"(before) : "memory"); /* it is written, whoever reads it */
+	free(before);
+	CHECK("short", write(fd, "user", 4) == 4 && lseek(fd, 0, SEEK_SET) == 0);
+	CHECK("short", domain_read(fd, &bytes, &len) == 0 && len == 4);
+	CHECK("short", bytes && strnlen(bytes, 64) == 4);
+}
+
 static const CU_TestInfo tests[] = {
 	{"what is no domain is refused with its line", what_is_no_domain_is_refused_with_its_line},
 	{"hostile documents are refused", hostile_documents_are_refused},
@@ -341,6 +358,7 @@ static const CU_TestInfo tests[] = {
 	{"sizes are read as libvirt does", sizes_are_read_as_libvirt_does},
 	{"other encodings are read", other_encodings_are_read},
 	{"reading ends at the limit", reading_ends_at_the_limit},
+	{"what is read ends with a NUL", what_is_read_ends},
 	CU_TEST_INFO_NULL,
 };
 
