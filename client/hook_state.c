@@ -92,7 +92,7 @@ int hook_state_read(const char *dir, const char *uuid, uint64_t *ret_id)
 	if (err)
 		return err;
 	id = strtoull(text, &end, 16);
-	if (end == text || *end != '\n' || !id)
+	if (end == text || strcmp(end, "\n") != 0 || !id)
 		return -EBADMSG;
 	*ret_id = id;
 	return 0;

@@ -81,7 +81,7 @@ static void what_is_no_session_is_none(void)
 	uint64_t id = 7;
 
 	dir_make(dir);
-	for (size_t i = 0; i < ARRAY_SIZE(texts) - 1; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		file_write(dir, UUID, texts[i]);
 		CHECK(texts[i], hook_state_read(dir, UUID, &id) == -EBADMSG);
 	}
