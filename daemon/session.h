@@ -28,10 +28,10 @@ struct session_table;
 
 /*
  * PENDING  share and devices are reserved, nothing was sent. The grant moves it on, or frees it;
- * one for a context that somebody else opens waits for that (daemon/reserve.h). ACTIVE   the
- * descriptors were sent; the owner has RLIMIT_MEMLOCK for it. Ends with the owner. REVOKED  given
- * up or taken away: its owner's RLIMIT_MEMLOCK has nothing for it any more, and it is not changed
- * again. Share and devices stay, as the descriptors may. Ends likewise.
+ *          one for a context that somebody else opens waits for that (daemon/reserve.h).
+ * ACTIVE   the descriptors were sent; the owner has RLIMIT_MEMLOCK for it. Ends with the owner.
+ * REVOKED  given up or taken away: its owner's RLIMIT_MEMLOCK has nothing for it any more, and it
+ *          is not changed again. Share and devices stay, as the descriptors may. Ends likewise.
  *
  * The wire knows more states (enum proto_state); nothing enters them yet.
  */
