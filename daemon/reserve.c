@@ -256,8 +256,11 @@ int reserve_resume(struct broker *broker)
 {
 	if (broker->gate)
 		gate_expect_keep(broker->gate, reserve_keeps, broker);
-	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer)
+	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer) {
+		if (s->owner) /* the daemon before was killed before it said so */
+			reserve_owned(broker, s);
 		if (reserve_waits(s))
 			s->deadline_ms = broker_now_ms() + RESERVE_AGAIN_MS;
+	}
 	return reserve_arm(broker);
 }

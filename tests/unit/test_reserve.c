@@ -9,6 +9,7 @@
 #include "accounting/ledger.h"
 #include "common/cleanup.h"
 #include "daemon/owner.h"
+#include "daemon/record.h"
 #include "tests/unit/captured.h"
 #include "tests/unit/child.h"
 #include "tests/unit/fake_sys.h"
@@ -189,6 +190,38 @@ static void next_daemon_waits_on(void)
 	scene_fini(&s);
 }
 
+/* A daemon that is killed between the owner and the word that it is one: it goes on with that. */
+static void who_owned_it_does_still(void)
+{
+	struct record_session *body;
+	struct session *session;
+	struct child child;
+	struct scene s;
+	uint64_t id;
+
+	if (!scene_init(&s))
+		return;
+	child_start(&child);
+	fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
+	session = reserved(&s);
+	id = session->id;
+	CU_ASSERT_STRING_EQUAL(adopt(&s, id, &child), "granted");
+	body = &record_at(s.m.f.broker->record, session->slot)->session;
+	body->state = SESSION_PENDING;
+	body->reserved = 1;
+	fd_closep(&s.fd);
+	broker_fixture_restart(&s.m.f);
+	CU_ASSERT_EQUAL(reserve_resume(s.m.f.broker), 0);
+	session = session_find(s.m.f.broker->sessions, id);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
+	CU_ASSERT_EQUAL(session->state, SESSION_ACTIVE);
+	CU_ASSERT_FALSE(session->reserved);
+	child_exit(&child);
+	broker_fixture_run(&s.m.f, nothing_is_left, &s);
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	scene_fini(&s);
+}
+
 /* Without a gate nothing else says that it has come. */
 static void who_owns_it_has_come_for_it(void)
 {
@@ -290,6 +323,7 @@ static const CU_TestInfo tests[] = {
 	{"what nobody comes for ends", what_nobody_comes_for_ends},
 	{"what is closed ends at once", what_is_closed_ends_at_once},
 	{"the next daemon waits on", next_daemon_waits_on},
+	{"who owned it does still", who_owned_it_does_still},
 	{"who owns it has come for it", who_owns_it_has_come_for_it},
 	{"who owns it is mirrored", who_owns_it_is_mirrored},
 	{"others open it", others_open_it},
