@@ -217,6 +217,7 @@ struct gate_state gate_state(const struct gate *gate, uint32_t slot)
 	return (struct gate_state){
 		.ended = __atomic_load_n(&s->n_files, __ATOMIC_SEQ_CST) == 0,
 		.poisoned = bits & GATE_POISONED,
+		.revoked = bits & GATE_REVOKED,
 	};
 }
 

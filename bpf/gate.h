@@ -48,6 +48,7 @@ struct gate_figures {
 struct gate_state {
 	bool ended; /* every file of it is released */
 	bool poisoned; /* more was found than was reserved */
+	bool revoked;
 };
 
 enum gate_unmanaged_rule {

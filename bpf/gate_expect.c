@@ -3,15 +3,18 @@
 
 #include <errno.h>
 #include <linux/types.h>
+#include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include "bpf/expect_map.h"
 #include "bpf/gate.h"
 #include "bpf/gate_map.h"
 #include "bpf/gate_private.h"
+#include "common/clock.h"
 #include "common/device.h"
 
-#define GATE_EXPECT_TRIES 1000000 /* looks at one that a program holds for a moment */
+#define GATE_EXPECT_WAIT_NS 20000000 /* for a program that holds one, which is a moment */
 
 _Static_assert(EXPECT_NAME_MAX == DEVICE_NAME_MAX, "names fit");
 
@@ -55,30 +58,50 @@ int gate_expect(struct gate *gate, uint32_t slot, const char *name, uint32_t cde
 	return err;
 }
 
-/* Return: whether it is free now. */
-static bool gate_expect_drop(struct expected *e)
+/*
+ * Whoever holds it may be waiting for this processor. Return: whether it is as it shall be now:
+ * free, or armed; else it was held all the time.
+ */
+static bool gate_expect_leave(struct expected *e, uint32_t state)
 {
-	uint32_t armed = EXPECT_ARMED;
+	const uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + GATE_EXPECT_WAIT_NS;
+	uint32_t armed;
+	bool last;
 
-	for (int i = 0; i < GATE_EXPECT_TRIES; i++, armed = EXPECT_ARMED)
-		if (__atomic_compare_exchange_n(&e->state, &armed, EXPECT_FREE, false,
-						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+	do {
+		last = clock_ns(CLOCK_MONOTONIC) > until_ns;
+		armed = EXPECT_ARMED;
+		if (__atomic_compare_exchange_n(&e->state, &armed, state, false, __ATOMIC_SEQ_CST,
+						__ATOMIC_SEQ_CST) ||
 		    armed == EXPECT_FREE)
 			return true;
+		(void)sched_yield(); /* it cannot fail */
+	} while (!last);
 	return false;
 }
 
-int gate_unexpect(struct gate *gate, uint32_t slot)
+/* Return: 0; -EBUSY: one of the slot's is held. */
+static int gate_expect_leave_all(struct gate *gate, uint32_t slot, uint32_t state)
 {
 	int err = 0;
 
 	for (uint32_t i = 0; i < gate->expected->n; i++) {
 		struct expected *e = &gate->expected->at[i];
 
-		if (!gate_expect_is_free(e) && e->slot == slot && !gate_expect_drop(e))
+		if (!gate_expect_is_free(e) && e->slot == slot && !gate_expect_leave(e, state))
 			err = -EBUSY;
 	}
 	return err;
+}
+
+int gate_expect_settle(struct gate *gate, uint32_t slot)
+{
+	return gate_expect_leave_all(gate, slot, EXPECT_ARMED);
+}
+
+int gate_unexpect(struct gate *gate, uint32_t slot)
+{
+	return gate_expect_leave_all(gate, slot, EXPECT_FREE);
 }
 
 void gate_expect_keep(struct gate *gate, gate_expect_fn fn, void *arg)
@@ -87,6 +110,6 @@ void gate_expect_keep(struct gate *gate, gate_expect_fn fn, void *arg)
 		struct expected *e = &gate->expected->at[i];
 
 		if (!gate_expect_is_free(e) && !fn(e->slot, e->id, arg))
-			(void)gate_expect_drop(e); /* its id is no session's */
+			(void)gate_expect_leave(e, EXPECT_FREE); /* its id is no session's */
 	}
 }

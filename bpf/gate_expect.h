@@ -23,6 +23,12 @@ struct gate;
 int gate_expect(struct gate *gate, uint32_t slot, const char *name, uint32_t cdev_major);
 
 /*
+ * Nobody is on the way any more who has not seen yet that the session in a slot was revoked: what
+ * has not come by now does not come. Return: 0; -EBUSY: somebody is still.
+ */
+int gate_expect_settle(struct gate *gate, uint32_t slot);
+
+/*
  * No more devices of the session in a slot. Return: 0; -EBUSY: one is being bound at this moment,
  * and is expected still.
  */

@@ -93,7 +93,7 @@ static int order_ended(const struct order *order)
 	int err = order_done(order, NULL);
 
 	if (order->session->state == SESSION_PENDING)
-		owner_end_session(order->peer->broker, order->session);
+		reserve_end(order->peer->broker, order->session);
 	return err;
 }
 

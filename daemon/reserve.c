@@ -26,6 +26,7 @@
 #include "daemon/warden.h"
 
 #define RESERVE_AGAIN_MS 60000 /* after a restart, for what was not over by then */
+#define RESERVE_BUSY_MS 100 /* while a device of it is just being bound */
 
 static bool reserve_waits(const struct session *session)
 {
@@ -98,6 +99,25 @@ static int reserve_arm(struct broker *broker)
 			  reserve_timer, broker, &broker->reserve_timer);
 }
 
+/*
+ * Revoked first: who has not bound a device by then is refused. Who has is through, or it is not
+ * over yet. A context that came at the last moment keeps the share, but maps nothing.
+ */
+void reserve_end(struct broker *broker, struct session *session)
+{
+	if (reserve_has_gate(broker, session)) {
+		gate_revoke(broker->gate, session->gate);
+		if (gate_expect_settle(broker->gate, session->gate)) {
+			session->deadline_ms = broker_now_ms() + RESERVE_BUSY_MS;
+			(void)reserve_arm(broker); /* else with the next one that is reserved */
+			return;
+		}
+		if (reserve_bound(broker, session))
+			return;
+	}
+	owner_end_session(broker, session);
+}
+
 static void reserve_timer(void *arg)
 {
 	struct broker *broker = arg;
@@ -110,7 +130,7 @@ static void reserve_timer(void *arg)
 		if (!reserve_waits(s) || s->deadline_ms > now_ms || reserve_bound(broker, s))
 			continue;
 		reserve_tell(broker, s, "ended", "what it was reserved for did not come in time");
-		owner_end_session(broker, s);
+		reserve_end(broker, s);
 	}
 	if (reserve_arm(broker)) /* the next one that is reserved arms it */
 		log_error("no memory to end what is reserved");
@@ -154,7 +174,7 @@ static int reserve_make(struct broker *broker, const struct petition *petition, 
 	if (!err)
 		err = reserve_arm(broker);
 	if (err)
-		owner_end_session(broker, session);
+		reserve_end(broker, session);
 	else
 		*ret_session = session;
 	return err;
@@ -174,7 +194,7 @@ static int reserve_grant(struct peer *peer, const struct proto_header *header,
 				      reserve_strerror(err));
 	err = grant_answer(peer, &answer, session, petition);
 	if (err) {
-		owner_end_session(peer->broker, session);
+		reserve_end(peer->broker, session);
 		return err;
 	}
 	mirror_begin(peer->broker->mirror, session); /* nothing of it is, while it has no process */
@@ -218,6 +238,8 @@ bool reserve_bound(struct broker *broker, struct session *session)
 		return false;
 	session_enter(broker->sessions, session, SESSION_ACTIVE);
 	reserve_tell(broker, session, "bound", "a device of it was bound to its context");
+	if (gate_state(broker->gate, session->gate).revoked) /* when it was just given up */
+		session_enter(broker->sessions, session, SESSION_REVOKED);
 	return true;
 }
 

@@ -24,9 +24,12 @@ int reserve_open(struct peer *peer, const struct proto_header *header, const voi
 
 /*
  * Something became of a session that is pending: from here on it is active, if it was reserved and
- * its context has come. Return: whether it is.
+ * its context has come; or revoked, if it was given up meanwhile. Return: whether it is.
  */
 bool reserve_bound(struct broker *broker, struct session *session);
+
+/* One that is pending is given up: it ends, unless its context has come at this moment. */
+void reserve_end(struct broker *broker, struct session *session);
 
 /**
  * reserve_fault() - why a process may not become the owner of a session

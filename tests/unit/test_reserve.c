@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Sessions for contexts that others open, as far as there is no gate: see reserve.sh for that. */
+/*
+ * Sessions for contexts that others open, as far as there is no gate, or one that is only memory:
+ * see reserve.sh for the kernel's.
+ */
 #include "daemon/reserve.h"
 
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "accounting/ledger.h"
+#include "bpf/expect_map.h"
+#include "bpf/gate_map.h"
+#include "bpf/gate_private.h"
 #include "common/cleanup.h"
 #include "daemon/owner.h"
 #include "daemon/record.h"
@@ -190,6 +198,114 @@ static void next_daemon_waits_on(void)
 	scene_fini(&s);
 }
 
+/* A gate as it is mapped, with one session that is reserved and one device that is expected. */
+struct gated {
+	struct gate_control control;
+	struct gate_session sessions[GATE_FIRST_SESSION + 1];
+	struct expect_table expected;
+	struct gate gate;
+	bool over; /* the daemon has given it up, or has not */
+};
+
+static struct gated *gated_new(struct scene *s, struct session *session)
+{
+	struct gated *gated = calloc(1, sizeof(*gated));
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(gated);
+	gated->gate.control = &gated->control;
+	gated->gate.sessions = gated->sessions;
+	gated->gate.expected = &gated->expected;
+	gated->gate.n_sessions = gated->gate.n_shown = GATE_FIRST_SESSION + 1;
+	gated->gate.level = GATE_LEVEL_EXACT;
+	gated->sessions[GATE_FIRST_SESSION].id = session->id;
+	gated->expected.at[0] = (struct expected){
+		.state = EXPECT_HELD, .slot = GATE_FIRST_SESSION, .id = session->id};
+	gated->expected.n = 1;
+	session->gate = GATE_FIRST_SESSION;
+	s->m.f.broker->gate = &gated->gate;
+	return gated;
+}
+
+/* A program that has seen a session that is not revoked, and enrols its context when it is. */
+static void *gated_enrol(void *arg)
+{
+	struct gated *gated = arg;
+	struct gate_session *session = &gated->sessions[GATE_FIRST_SESSION];
+
+	while (!(__atomic_load_n(&session->bits, __ATOMIC_SEQ_CST) & GATE_REVOKED) &&
+	       !__atomic_load_n(&gated->over, __ATOMIC_SEQ_CST))
+		;
+	__atomic_store_n(&session->n_files, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&gated->expected.at[0].state, EXPECT_ARMED, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static bool has_come(void *arg)
+{
+	const struct session *session = arg;
+
+	return session->state != SESSION_PENDING;
+}
+
+/* Share and devices stay with a context that has come; it is not somebody's without them. */
+static void what_comes_at_the_last_moment_is_revoked(void)
+{
+	CLEANUP(freep) struct gated *gated = NULL;
+	struct proto_close close = {.id = 0};
+	struct session *session;
+	pthread_t program;
+	struct scene s;
+
+	if (!scene_init(&s))
+		return;
+	session = reserved(&s);
+	close.id = session->id;
+	gated = gated_new(&s, session);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&program, NULL, gated_enrol, gated), 0);
+	CU_ASSERT_STRING_EQUAL(ask(&s, PROTO_CLOSE, &close, sizeof(close)), "granted");
+	__atomic_store_n(&gated->over, true, __ATOMIC_SEQ_CST);
+	CU_ASSERT_EQUAL(pthread_join(program, NULL), 0);
+	CU_ASSERT_PTR_EQUAL_FATAL(session_find(s.m.f.broker->sessions, close.id), session);
+	broker_fixture_run(&s.m.f, has_come, session); /* where the thread took its time */
+	CU_ASSERT_EQUAL(session->state, SESSION_REVOKED);
+	CU_ASSERT_EQUAL(ledger_user_sum(s.m.f.broker->ledger, getuid()), LIMIT);
+	CU_ASSERT_TRUE(gated->sessions[GATE_FIRST_SESSION].bits & GATE_REVOKED);
+	CU_ASSERT_EQUAL(gated->expected.at[0].state, EXPECT_ARMED); /* to its own context */
+	gated->sessions[GATE_FIRST_SESSION].n_files = 0;
+	owner_end_session(s.m.f.broker, session);
+	CU_ASSERT_EQUAL(gated->expected.at[0].state, EXPECT_FREE);
+	CU_ASSERT_EQUAL(gated->sessions[GATE_FIRST_SESSION].id, 0);
+	s.m.f.broker->gate = NULL;
+	broker_fixture_check_idle(&s.m.f, "released");
+	scene_fini(&s);
+}
+
+/* Nobody knows yet whether it has come. */
+static void what_is_just_being_bound_ends_later(void)
+{
+	CLEANUP(freep) struct gated *gated = NULL;
+	struct proto_close close = {.id = 0};
+	struct session *session;
+	struct scene s;
+
+	if (!scene_init(&s))
+		return;
+	session = reserved(&s);
+	close.id = session->id;
+	gated = gated_new(&s, session);
+	CU_ASSERT_STRING_EQUAL(ask(&s, PROTO_CLOSE, &close, sizeof(close)), "granted");
+	CU_ASSERT_PTR_EQUAL_FATAL(session_find(s.m.f.broker->sessions, close.id), session);
+	CU_ASSERT_EQUAL(session->state, SESSION_PENDING);
+	CU_ASSERT_TRUE(gated->sessions[GATE_FIRST_SESSION].bits & GATE_REVOKED);
+	gated->expected.at[0].state = EXPECT_ARMED; /* it was refused */
+	broker_fixture_run(&s.m.f, nothing_is_left, &s);
+	CU_ASSERT_EQUAL(gated->expected.at[0].state, EXPECT_FREE);
+	CU_ASSERT_EQUAL(gated->sessions[GATE_FIRST_SESSION].id, 0);
+	s.m.f.broker->gate = NULL;
+	broker_fixture_check_idle(&s.m.f, "refused");
+	scene_fini(&s);
+}
+
 /* A daemon that is killed between the owner and the word that it is one: it goes on with that. */
 static void who_owned_it_does_still(void)
 {
@@ -323,6 +439,8 @@ static const CU_TestInfo tests[] = {
 	{"what nobody comes for ends", what_nobody_comes_for_ends},
 	{"what is closed ends at once", what_is_closed_ends_at_once},
 	{"the next daemon waits on", next_daemon_waits_on},
+	{"what comes at the last moment is revoked", what_comes_at_the_last_moment_is_revoked},
+	{"what is just being bound ends later", what_is_just_being_bound_ends_later},
 	{"who owned it does still", who_owned_it_does_still},
 	{"who owns it has come for it", who_owns_it_has_come_for_it},
 	{"who owns it is mirrored", who_owns_it_is_mirrored},
