@@ -483,6 +483,9 @@ int order_close(struct peer *peer, const struct proto_header *header, const void
 		return request_malformed(peer, header);
 	if (!order_begin(&order, peer, header, request.id, &err))
 		return err;
+	/* Other processes of the user that it is for know nothing of it: it is another's affair. */
+	if (order.session->reserved && order.access != ACCESS_ADMIN)
+		return order_not_admin(&order, "giving up the reserved");
 	order_give_up(&order, false);
 	order_tell(&order, "closed");
 	return order_ended(&order);

@@ -60,6 +60,8 @@ told "without a device" 'failed EINVAL' reserve 1000 uid=1000 domain=db-2 -- vm 
 told "a domain of no policy" 'refused no-policy' reserve 1000 uid=1000 domain=web -- vm 1M 0000:00:07.0
 refused "set" bad-request "$pinbroker" set "$id" limit=1M
 exits "not another user's" 66 as 1001 "$pinbroker" close "$id"
+refused "its user's, before it is that user's" not-permitted as 1000 "$pinbroker" close "$id"
+is "it is there" "$(shown "$id" .state)" '"pending"'
 for device in 0000:00:05.0 0000:00:06.0 0000:00:07.0; do to_vfio "$device"; done
 
 # Somebody else: per user, where it could map what its user's other processes may not; and what is
