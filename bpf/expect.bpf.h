@@ -120,7 +120,8 @@ static __always_inline void expect_release(struct expected *e)
 
 /*
  * The session's context, if it has none yet. What is mapped through it already nobody reserved: the
- * first reading comes before anything else and accuses nobody.
+ * first reading comes before anything else and accuses nobody, but nothing is bound or added until
+ * what it finds is within the limits.
  */
 static __always_inline int expect_context(__u32 slot, struct gate_session *s, struct file *file)
 {
@@ -134,6 +135,7 @@ static __always_inline int expect_context(__u32 slot, struct gate_session *s, st
 	if (has)
 		return has == ctx ? 0 : -EPERM; /* another thread is about to enrol the same */
 	s->read_ns = 0;
+	atomic_or(&s->bits, GATE_BROUGHT);
 	atomic_set(&s->suspect, 1);
 	err = bpf_map_update_elem(&gate_files, &key, &known, BPF_NOEXIST);
 	if (err) {

@@ -43,6 +43,7 @@
 #define GATE_TESTER (1U << 5) /* daemon: the test command passes */
 #define GATE_SLIPPED (1U << 6) /* programs; daemon: cleared when told */
 #define GATE_WATCHED (1U << 7) /* daemon: the next change is to be told; programs: it is */
+#define GATE_BROUGHT (1U << 8) /* programs: what its context came with is not within the limits */
 
 /* A process that has made an ioctl. The programs put it there, the daemon takes it away. */
 struct gate_seen {

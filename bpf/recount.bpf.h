@@ -186,6 +186,11 @@ static __always_inline bool control_kills_slipped(void)
 	return control && READ(control->kill_slipped);
 }
 
+static __always_inline bool is_within(const struct gate_session *s, __u64 used)
+{
+	return GATE_USED_PAGES(used) <= s->max_pages && GATE_USED_MAPPINGS(used) <= s->max_mappings;
+}
+
 /*
  * More is there than was reserved. Where the gate is never skipped that is a racer's. Where it can
  * be, it may be an ioctl that nobody saw: it counts when it is above the limits, and what it counts
@@ -195,10 +200,7 @@ static __always_inline bool control_kills_slipped(void)
 static __always_inline void session_excess(__u32 slot, struct gate_session *s, __u64 used,
 					   bool kill)
 {
-	bool within = GATE_USED_PAGES(used) <= s->max_pages &&
-		      GATE_USED_MAPPINGS(used) <= s->max_mappings;
-
-	if (within && (gate_skippable || READ(s->bits) & GATE_TESTER))
+	if (is_within(s, used) && (gate_skippable || READ(s->bits) & GATE_TESTER))
 		return;
 	if (!gate_skippable || control_kills_slipped())
 		session_poison(slot, s, kill);
@@ -335,6 +337,8 @@ static __always_inline int recount_now(__u32 slot, __u64 besides)
 	may_accuse = reading_may_accuse(slot, s);
 	reading_store(s, w, truth);
 	session_note_less(s, truth);
+	if (READ(s->bits) & GATE_BROUGHT && is_within(s, truth))
+		atomic_and(&s->bits, ~GATE_BROUGHT);
 	if (reading_accuses(w, used) && may_accuse)
 		session_excess(slot, s, truth, false);
 	if (!cdevs_are_ours(s, body))
@@ -435,6 +439,8 @@ __noinline int session_take(__u32 slot, __u64 used, __u32 objects)
 
 	if (!s)
 		return -EPERM;
+	if (READ(s->bits) & GATE_BROUGHT && !is_within(s, READ(s->used)))
+		return GATE_USED_PAGES(READ(s->used)) > s->max_pages ? -ENOMEM : -ENOSPC;
 	if (!used)
 		return take_objects(s, objects);
 	bpf_loop(1024, take_try, &take, 0);

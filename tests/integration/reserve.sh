@@ -123,6 +123,27 @@ child_end
 
 broker_fds_are "after all of that" "$fds"
 
+# Where others map without the gate, what was mapped before the first BIND counts: with more than the
+# limits nothing is bound or added until there is less.
+ulimit -l 1048576 # as libvirt would
+sed -i 's/^unmanaged = .*/unmanaged = "allow"/' "$config"
+kill -HUP "$daemon"
+log_wait ": loaded $config"
+reserve "for one that comes full" 600000 0000:00:05.0
+opens 1 0000:00:05.0 1000 map $((64 * mib)) map 8192 bind 0 attach 0 map 4096 unmap bind 0 attach 0 hold
+child_wait ^ready
+is "with more bytes" "$(sed 's/ [a-z]*=[^ ]*//g' "$tmp/child" | tr '\n' ' ')" \
+	"map 67108864: ok map 8192: ok bind 0: ENOMEM attach 0: ENOMEM map 4096: ENOMEM unmap: ok bind 0: ok attach 0: ok ready "
+is "what counts" "$(shown "$id" '[.state, .mapped_bytes, .mappings, .denied]')" "[\"active\",$((64 * mib)),1,3]"
+child_end
+log_wait "ended: session=$id "
+reserve "for one with many" 600000 0000:00:05.0
+opens 1 0000:00:05.0 1000 map-many 11x4096 bind 0 unmap bind 0 hold
+child_wait ^ready
+is "with more mappings" "$(grep -o 'bind 0: [^ ]*' "$tmp/child" | tr '\n' ' ')" "bind 0: ENOSPC bind 0: ok "
+child_end
+log_wait "ended: session=$id "
+
 # A daemon that is killed: what is reserved waits on, and is taken also while there is none.
 reserve "before a kill" 600000 0000:00:05.0 0000:00:06.0
 kill -9 "$daemon"
@@ -131,7 +152,6 @@ broker_start
 is "it waits for the next daemon" "$(shown "$id" .state)" '"pending"'
 kill -9 "$daemon"
 wait "$daemon" || true
-ulimit -l 1048576 # as libvirt would; the next daemon finds it
 opens 1 0000:00:06.0 1000 bind 0 attach 0 map $((64 * mib)) map 4096 hold
 child_wait ^ready
 like "limits hold without a daemon" "$(<"$tmp/child")" $'map 67108864: ok.*\nmap 4096: ENOMEM'
