@@ -25,10 +25,21 @@ struct inode {
 #define S_IFCHR 0020000
 #define DEVICE_MAJOR(device) ((device) >> 20) /* of i_rdev */
 
+/* Of a file: since Linux 6.13. */
+typedef struct {
+	struct {
+		long long counter;
+	} refcnt;
+} CORE file_ref_t;
+
 struct file {
 	const struct file_operations *f_op;
 	void *private_data;
 	struct inode *f_inode;
+	file_ref_t f_ref; /* below 0: nobody has it any more */
+	struct {
+		long long counter;
+	} f_count; /* before: 0 */
 } CORE;
 
 struct fdtable {

@@ -118,6 +118,16 @@ static __always_inline void expect_release(struct expected *e)
 	atomic_set(&e->state, EXPECT_ARMED);
 }
 
+/* Whether a file that nobody holds for this program is there still, and of this context. */
+static __always_inline bool expect_lives(const struct file *file, __u64 ctx)
+{
+	bool held = bpf_core_field_exists(struct file, f_ref)
+			    ? BPF_CORE_READ(file, f_ref.refcnt.counter) >= 0
+			    : BPF_CORE_READ(file, f_count.counter) > 0;
+
+	return held && (__u64)BPF_CORE_READ(file, private_data) == ctx;
+}
+
 /*
  * The session's context, if it has none yet. What is mapped through it already nobody reserved: the
  * first reading comes before anything else and accuses nobody, but nothing is bound or added until
@@ -137,13 +147,23 @@ static __always_inline int expect_context(__u32 slot, struct gate_session *s, st
 	s->read_ns = 0;
 	atomic_or(&s->bits, GATE_BROUGHT);
 	atomic_set(&s->suspect, 1);
-	err = bpf_map_update_elem(&gate_files, &key, &known, BPF_NOEXIST);
-	if (err) {
-		atomic_set(&s->ctx, 0);
-		return err;
-	}
 	atomic_add(&s->n_files, 1);
-	return 0;
+	err = bpf_map_update_elem(&gate_files, &key, &known, BPF_NOEXIST);
+	/*
+	 * Another thread may have closed it since its descriptor was looked up. Who frees it after
+	 * this look finds it known; who did before has left what is of no file.
+	 */
+	atomic_set(&s->suspect, 1);
+	if (!err && expect_lives(file, ctx))
+		return 0;
+	if (!err) {
+		file_forget(key, &known);
+		return -EPERM;
+	}
+	atomic_set(&s->ctx, 0);
+	if (atomic_add(&s->n_files, -1) == 1)
+		event_send(slot, s, GATE_EVENT_ENDED); /* the daemon may have seen it come */
+	return err;
 }
 
 static __always_inline int expect_cdev(__u32 slot, struct gate_session *s, const struct file *file)

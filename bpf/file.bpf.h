@@ -128,17 +128,18 @@ static __always_inline void slot_give_back(__u32 slot, struct gate_session *s,
 
 static __always_inline void file_forget(__u64 file, const struct gate_file *known)
 {
-	__u32 slot = known->slot;
+	__u32 slot = known->slot, cdev = known->cdev;
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
 
 	if (!s || !body)
 		return;
-	if (known->cdev)
+	if (bpf_map_delete_elem(&gate_files, &file) == -ENOENT)
+		return; /* another did, at this moment */
+	if (cdev)
 		cdev_forget(body, file);
 	else
 		context_forget(s);
-	bpf_map_delete_elem(&gate_files, &file);
 	if (atomic_add(&s->n_files, -1) != 1) {
 		session_changed(slot, s);
 		return;
