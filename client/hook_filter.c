@@ -16,6 +16,8 @@
 #include "common/cleanup.h"
 
 #define QEMU_NS "http://libvirt.org/schemas/domain/qemu/1.0"
+#define GLOBAL "-global"
+#define PROPERTY "vfio-pci.x-migration-max-queued-buffers-size="
 
 static const xmlChar *xml(const char *text)
 {
@@ -40,6 +42,35 @@ static xmlNode *commandline_of(xmlDoc *doc, xmlNode *domain)
 	if (!ns)
 		ns = xmlNewNs(domain, xml(QEMU_NS), xml("qemu"));
 	return ns ? xmlNewChild(domain, ns, xml("commandline"), NULL) : NULL;
+}
+
+/* Whether the value of an element begins so. NULL: there is none. */
+static bool has_value(const xmlNode *arg, const char *begin)
+{
+	xmlChar *value = arg ? xmlGetNoNsProp(arg, xml("value")) : NULL;
+	bool has = value && xmlStrncmp(value, xml(begin), (int)strlen(begin)) == 0;
+
+	xmlFree(value);
+	return has;
+}
+
+/* What this put there for a migration before: libvirt keeps it, and hands it on to the next. */
+static void drop_arguments(xmlNode *commandline)
+{
+	xmlNode *next;
+
+	for (xmlNode *arg = xmlFirstElementChild(commandline); arg; arg = next) {
+		xmlNode *value = xmlNextElementSibling(arg);
+
+		next = value;
+		if (!has_value(arg, GLOBAL) || !has_value(value, PROPERTY))
+			continue;
+		next = xmlNextElementSibling(value);
+		xmlUnlinkNode(arg);
+		xmlFreeNode(arg);
+		xmlUnlinkNode(value);
+		xmlFreeNode(value);
+	}
 }
 
 static int add_argument(xmlNode *commandline, const char *value)
@@ -80,9 +111,9 @@ int hook_filter(const char *bytes, size_t len, uint64_t buffers, FILE *out)
 	commandline = commandline_of(doc, domain);
 	if (!commandline)
 		return -ENOMEM;
-	(void)snprintf(value, sizeof(value),
-		       "vfio-pci.x-migration-max-queued-buffers-size=%" PRIu64, buffers);
-	err = add_argument(commandline, "-global");
+	drop_arguments(commandline);
+	(void)snprintf(value, sizeof(value), PROPERTY "%" PRIu64, buffers);
+	err = add_argument(commandline, GLOBAL);
 	if (!err)
 		err = add_argument(commandline, value);
 	return err ? err : write_doc(doc, out);

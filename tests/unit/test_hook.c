@@ -220,6 +220,17 @@ static void filter_caps_what_is_queued(void)
 		 7,
 		 "<q:arg value=\"-S\"/><q:arg value=\"-global\"/><q:arg value=\""
 		 "vfio-pci.x-migration-max-queued-buffers-size=7\"/></q:commandline></domain>"},
+		/* Of another host, or of this one before: once is enough. */
+		{DOMAIN("vm", "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>"
+			      "<q:arg value='-global'/><q:arg value='"
+			      "vfio-pci.x-migration-max-queued-buffers-size=7'/>"
+			      "<q:arg value='-global'/><q:arg value='vfio-pci.x-no-mmap=on'/>"
+			      "<q:arg value='-global'/><q:arg value='"
+			      "vfio-pci.x-migration-max-queued-buffers-size=8'/></q:commandline>"),
+		 9,
+		 "1.0\"><q:arg value=\"-global\"/><q:arg value=\"vfio-pci.x-no-mmap=on\"/>"
+		 "<q:arg value=\"-global\"/><q:arg value=\""
+		 "vfio-pci.x-migration-max-queued-buffers-size=9\"/></q:commandline></domain>"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
