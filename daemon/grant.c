@@ -173,6 +173,7 @@ int grant_answer(const struct peer *peer, struct peer_answer *answer, const stru
 		.accounting = (uint32_t)session->accounting,
 		.n_devices = (uint32_t)session->n_devices,
 	};
+	int err;
 
 	proto_text_set(body.name, sizeof(body.name), session->name);
 	proto_text_set(body.policy, sizeof(body.policy), session->policy);
@@ -180,7 +181,10 @@ int grant_answer(const struct peer *peer, struct peer_answer *answer, const stru
 	answer->kind = PROTO_REPLY;
 	answer->parts[0] = (struct iovec){.iov_base = &body, .iov_len = sizeof(body)};
 	answer->n_parts = 1;
-	return peer_send(peer, answer);
+	err = peer_send(peer, answer);
+	answer->n_parts = 0; /* which are gone with this function */
+	answer->parts[0] = (struct iovec){.iov_base = NULL};
+	return err;
 }
 
 void grant_audit(const struct peer *peer, const char *event, const struct session *session,
