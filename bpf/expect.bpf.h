@@ -154,8 +154,11 @@ static __always_inline int expect_context(__u32 slot, struct gate_session *s, st
 	 * this look finds it known; who did before has left what is of no file.
 	 */
 	atomic_set(&s->suspect, 1);
-	if (!err && expect_lives(file, ctx))
+	if (!err && expect_lives(file, ctx)) {
+		/* There is room: without it somebody is found later. */
+		bpf_map_update_elem(&gate_files, &ctx, &known, BPF_ANY);
 		return 0;
+	}
 	if (!err) {
 		file_forget(key, &known);
 		return -EPERM;

@@ -319,8 +319,30 @@ static __always_inline void op_see(struct gate_session *s, struct gate_op *op)
 	atomic_add(&s->n_unseen, -1);
 }
 
+/*
+ * A MAP that was inside when its context was brought into a session: nobody reserved for it, and no
+ * ioctl of the session tells that something is new.
+ */
+static __always_inline int map_before(__u64 ctx)
+{
+	const struct gate_file *known = bpf_map_lookup_elem(&gate_files, &ctx);
+	struct gate_session *s;
+	struct gate_body *body;
+
+	if (!known)
+		return 0;
+	s = session_at(known->slot);
+	body = body_at(known->slot);
+	if (!s || !body)
+		return 0;
+	atomic_add(&s->suspect, 1);
+	timer_start(s, body, TIMER_NS);
+	return 0;
+}
+
 /* One firing that knows all of a MAP: its true length, and whether it is there. */
-static __always_inline int map_done(__u64 address, __u64 length, int ret, enum gate_program program)
+static __always_inline int map_done(void *ctx, __u64 address, __u64 length, int ret,
+				    enum gate_program program)
 {
 	__u32 slot = 0;
 	struct gate_op *op = op_to_credit(&slot);
@@ -328,7 +350,9 @@ static __always_inline int map_done(__u64 address, __u64 length, int ret, enum g
 	__u64 pages, reserved;
 	bool odd;
 
-	if (!op || !s || !cmd_maps(op->cmd) || op->seen == OP_SEEN)
+	if (!op)
+		return ret ? 0 : map_before((__u64)ctx);
+	if (!s || !cmd_maps(op->cmd) || op->seen == OP_SEEN)
 		return 0;
 	control_fired(slot, program);
 	pages = pages_of(address, length);
@@ -356,14 +380,14 @@ SEC("fexit/iopt_map_user_pages")
 int BPF_PROG(gate_map, void *ictx, void *iopt, void *iova, unsigned long uptr, unsigned long length,
 	     int prot, unsigned int flags, int ret)
 {
-	return map_done(uptr, length, ret, GATE_PROGRAM_MAP);
+	return map_done(ictx, uptr, length, ret, GATE_PROGRAM_MAP);
 }
 
 SEC("fexit/iopt_map_file_pages")
 int BPF_PROG(gate_map_file, void *ictx, void *iopt, void *iova, int fd, unsigned long start,
 	     unsigned long length, int prot, unsigned int flags, int ret)
 {
-	return map_done(start, length, ret, GATE_PROGRAM_MAP_FILE);
+	return map_done(ictx, start, length, ret, GATE_PROGRAM_MAP_FILE);
 }
 
 /*

@@ -54,7 +54,7 @@ int gate_expect(struct gate *gate, uint32_t slot, const char *name, uint32_t cde
 	if (!err)
 		err = gate_expect_fill(gate, slot, name);
 	if (!err)
-		gate_count_files(gate, slot, gate->sessions[slot].n_enrolled ? 1 : 2);
+		gate_count_files(gate, slot, gate->sessions[slot].n_enrolled ? 1 : 3);
 	return err;
 }
 

@@ -130,7 +130,9 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
-	__type(key, __u64); /* struct file, until the kernel frees it */
+	/* struct file, until the kernel frees it; for as long, of one that others opened, its
+	 * context */
+	__type(key, __u64);
 	__type(value, struct gate_file);
 } gate_files SHARED SEC(".maps");
 

@@ -166,7 +166,7 @@ static int reserve_make(struct broker *broker, const struct petition *petition, 
 		return err;
 	session->deadline_ms = broker_now_ms() + wait_ms;
 	*ret_fault = "the gate has no room for one more session";
-	err = warden_admit(broker, session, 1 + session->n_devices);
+	err = warden_admit(broker, session, 2 + session->n_devices); /* a context counts twice */
 	if (!err) {
 		*ret_fault = "the gate cannot wait for its devices";
 		err = reserve_expect(broker, session);

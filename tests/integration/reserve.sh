@@ -144,6 +144,18 @@ is "with more mappings" "$(grep -o 'bind 0: [^ ]*' "$tmp/child" | tr '\n' ' ')" 
 child_end
 log_wait "ended: session=$id "
 
+# A thread that was inside already maps past the gate: it is found without one more ioctl.
+sysctl -q vm.unprivileged_userfaultfd=1
+reserve "for one that is late" 600000 0000:00:05.0
+opens 1 0000:00:05.0 1000 late $((128 * mib)) bind 0 alloc-ioas hold arrive hold
+child_wait ^ready
+like "what it did" "$(<"$tmp/child")" $'late 134217728: ok\nbind 0: ok.*\nalloc-ioas: ok'
+until [[ $(shown "$id" .exact) = true ]]; do :; done # nobody looks any more
+kill -TERM "$child"
+log_wait "poisoned: session=$id "
+log_wait "ended: session=$id "
+child_end
+
 # A daemon that is killed: what is reserved waits on, and is taken also while there is none.
 reserve "before a kill" 600000 0000:00:05.0 0000:00:06.0
 kill -9 "$daemon"

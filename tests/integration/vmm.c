@@ -7,8 +7,11 @@
  * for a usage error, before anything is done.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -20,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +52,7 @@ struct vmm {
 	struct mapping *mappings; /* owned; newest last */
 	size_t n_mappings;
 	size_t mappings_size;
+	struct late *late; /* owned; since late, until arrive */
 	/* Of the operation at hand: its argument as its kind says, what it has to say beside ok. */
 	size_t device;
 	uint64_t number; /* bytes or a plain number */
@@ -194,6 +199,85 @@ static int op_map(struct vmm *vmm)
 {
 	vmm->count = 1;
 	return op_map_many(vmm);
+}
+
+/* A thread in IOAS_MAP, the argument of which nobody has put there yet. */
+struct late {
+	pthread_t thread;
+	int iommufd; /* borrowed */
+	int uffd; /* owned */
+	void *page; /* the argument's */
+	uint64_t len;
+	int err; /* what came of it */
+};
+
+static void *late_thread(void *arg)
+{
+	struct late *late = arg;
+
+	late->err = call(late->iommufd, UAPI_IOMMU_IOAS_MAP, late->page);
+	return NULL;
+}
+
+/* vm.unprivileged_userfaultfd must be 1. Return: 0: the thread waits for its argument; -errno. */
+static int op_late(struct vmm *vmm)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	struct late *late = calloc(1, sizeof(*late));
+	struct uffd_msg msg;
+	sigset_t set;
+
+	if (!late || vmm->late)
+		return -ENOMEM;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM); /* which is for hold, and not the thread's end */
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	vmm->late = late;
+	late->iommufd = vmm->iommufd;
+	late->len = vmm->number;
+	late->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	late->page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	range.range = (struct uffdio_range){.start = (uintptr_t)late->page, .len = size};
+	if (late->uffd < 0 || late->page == MAP_FAILED || ioctl(late->uffd, UFFDIO_API, &api) < 0 ||
+	    ioctl(late->uffd, UFFDIO_REGISTER, &range) < 0)
+		return -errno;
+	if (pthread_create(&late->thread, NULL, late_thread, late))
+		return -EAGAIN;
+	return read(late->uffd, &msg, sizeof(msg)) == sizeof(msg) ? 0 : -EIO;
+}
+
+/* Here it is: fresh memory for the address space that there is by now. */
+static int op_arrive(struct vmm *vmm)
+{
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	struct late *late = vmm->late;
+	struct uapi_iommu_ioas_map *map = calloc(1, size);
+	struct uffdio_copy copy = {.src = (uintptr_t)map, .len = size};
+	int err;
+
+	if (!late || !map)
+		return -EINVAL;
+	*map = (struct uapi_iommu_ioas_map){
+		.size = sizeof(*map),
+		.flags = UAPI_IOMMU_IOAS_MAP_READABLE | UAPI_IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = vmm->ioas_id,
+		.user_va = (uintptr_t)mmap(NULL, late->len, PROT_READ | PROT_WRITE,
+					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		.length = late->len,
+	};
+	copy.dst = (uintptr_t)late->page;
+	if (ioctl(late->uffd, UFFDIO_COPY, &copy) < 0)
+		return -errno;
+	(void)pthread_join(late->thread, NULL); /* it is there, and nobody else waits for it */
+	err = late->err;
+	(void)close(late->uffd); /* of a test that ends soon, as what follows */
+	free(map);
+	free(late);
+	vmm->late = NULL;
+	return err;
 }
 
 static int op_map_huge(struct vmm *vmm)
@@ -557,6 +641,7 @@ struct op {
 static const struct op ops[] = {
 	{"alloc-hwpt", ARG_DEVICE, op_alloc_hwpt},
 	{"alloc-ioas", ARG_NONE, op_alloc_ioas},
+	{"arrive", ARG_NONE, op_arrive},
 	{"attach", ARG_DEVICE, op_attach},
 	{"bind", ARG_DEVICE, op_bind},
 	{"change-process", ARG_NONE, op_change_process},
@@ -571,6 +656,7 @@ static const struct op ops[] = {
 	{"hold", ARG_NONE, op_hold},
 	{"info", ARG_DEVICE, op_info},
 	{"ioctl", ARG_NUMBER, op_ioctl},
+	{"late", ARG_SIZE, op_late},
 	{"map", ARG_SIZE, op_map},
 	{"map-file", ARG_SIZE, op_map_file},
 	{"map-huge", ARG_SIZE, op_map_huge},
