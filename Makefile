@@ -62,7 +62,7 @@ accounting := accounting/admission.c accounting/glob.c accounting/guest.c accoun
 cgroup := $(addprefix cgroup/,events.c file.c group.c kin.c manager.c place.c place_make.c \
 	processes.c tree.c walk.c)
 # What both programs have of common/, and what each has alone.
-common := common/conffile.c common/device.c common/fdmsg.c common/names.c common/proto.c \
+common := common/conffile.c common/device.c common/features.c common/fdmsg.c common/names.c common/proto.c \
 	common/proto_names.c common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
 	config.c explain.c fdstore.c grant.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
@@ -78,16 +78,16 @@ library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_m
 # libvirt's domains: bytes in, numbers out.
 domain := $(addprefix client/,domain.c domain_rules.c domain_value.c domain_xml.c)
 hook := $(addprefix client/,hook_config.c hook_filter.c hook_request.c hook_state.c)
-command := $(addprefix client/,main.c bars.c cmd.c cmd_attach.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
-	cmd_preflight.c cmd_run.c cmd_status.c cmd_top.c cmd_trace.c cmd_virsh.c decision.c explain_config.c explanation.c launch.c \
-	libvirt.c mirror.c output.c placeholder.c preflight.c preflight_print.c request.c screen.c setting.c subject.c) \
-	$(domain) $(hook) $(accounting) $(common) $(filter-out common/%,$(library))
+command := $(addprefix client/,main.c bars.c cmd.c cmd_attach.c cmd_device.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
+	cmd_preflight.c cmd_run.c cmd_status.c cmd_top.c cmd_trace.c cmd_virsh.c decision.c device_reader.c explain_config.c explanation.c group.c launch.c \
+	libvirt.c mirror.c output.c placeholder.c preflight.c preflight_print.c request.c risk.c screen.c setting.c subject.c) \
+	iommufd/cdev.c iommufd/feature.c $(domain) $(hook) $(accounting) $(common) $(filter-out common/%,$(library))
 libvirt_hook := client/hook.c $(hook) $(domain) client/output.c client/subject.c client/cmd.c $(accounting) \
 	$(common) $(filter-out common/%,$(library))
 # A file in tests/unit/ is a suite or a fixture: all of them belong to it.
 unit := $(sort $(wildcard tests/unit/*.c)) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) $(domain) $(hook) \
-	$(addprefix client/,bars.c cmd.c mirror.c output.c placeholder.c preflight.c screen.c setting.c subject.c)
+	iommufd/feature.c $(addprefix client/,bars.c cmd.c group.c mirror.c output.c placeholder.c preflight.c risk.c screen.c setting.c subject.c)
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c
@@ -107,7 +107,7 @@ noise := tests/integration/noise.c
 pace := tests/integration/pace.c $(library)
 prey := tests/integration/prey.c common/fdmsg.c common/sys.c
 store := tests/integration/store.c
-vmm := tests/integration/vmm.c accounting/size.c common/sys.c
+vmm := tests/integration/vmm.c tests/integration/migration.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
 fuzz_domain := tests/fuzz/fuzz_domain.c $(domain) accounting/guest.c accounting/limits.c accounting/mirror.c \
 	common/device.c

@@ -10,11 +10,10 @@
 #include "common/cleanup.h"
 #include "common/device.h"
 
-#define BARS_MAX 6 /* the file goes on with the ROM and windows of bridges */
 #define RESOURCE_MEMORY 0x200U /* IORESOURCE_MEM of linux/ioport.h */
 
 /* "0x00000000fe000000 0x00000000fe0fffff 0x0000000000040200": the kernel's own words. */
-static void take_line(const char *line, struct bars *bars)
+static void take_line(unsigned int index, const char *line, struct bars *bars)
 {
 	char *rest;
 	uint64_t start = strtoull(line, &rest, 16);
@@ -23,7 +22,7 @@ static void take_line(const char *line, struct bars *bars)
 
 	if (!(flags & RESOURCE_MEMORY) || end <= start)
 		return;
-	bars->n++;
+	bars->bar[bars->n++] = (struct bar){.index = index, .bytes = end - start + 1};
 	bars->bytes += end - start + 1;
 }
 
@@ -46,8 +45,9 @@ int bars_read(int sysfs_fd, const char *name, struct bars *ret_bars)
 		fd_closep(&fd);
 		return -ENOMEM;
 	}
-	for (int i = 0; i < BARS_MAX && fgets(line, sizeof(line), file); i++)
-		take_line(line, &bars);
+	/* The file goes on with the ROM and windows of bridges. */
+	for (unsigned int i = 0; i < BARS_MAX && fgets(line, sizeof(line), file); i++)
+		take_line(i, line, &bars);
 	bars.known = true;
 	*ret_bars = bars;
 	return 0;

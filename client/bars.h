@@ -10,10 +10,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define BARS_MAX 6
+
+struct bar {
+	unsigned int index; /* of the six */
+	uint64_t bytes;
+};
+
 struct bars {
 	bool known; /* false: no such device here; or a mediated one, of which sysfs does not say */
 	size_t n;
 	uint64_t bytes; /* of all */
+	struct bar bar[BARS_MAX]; /* n of them */
 };
 
 /**

@@ -35,6 +35,7 @@ extern const struct cmd cmd_list;
 extern const struct cmd cmd_show;
 extern const struct cmd cmd_explain;
 extern const struct cmd cmd_preflight;
+extern const struct cmd cmd_device;
 extern const struct cmd cmd_set;
 extern const struct cmd cmd_attach;
 extern const struct cmd cmd_adopt;

@@ -24,6 +24,7 @@ _pinbroker_argument()
 {
 	case $1:$2 in
 	set:0 | attach:0 | adopt:0 | close:0 | revoke:0 | show:0) _pinbroker_ids "$3" ;;
+	device:0) _pinbroker_devices ;;
 	set:*) echo 'limit= max-mappings= max-objects= migration-buffers=' ;;
 	attach:*) _pinbroker_devices && echo -- ;; # whose colons make many words of one
 	adopt:1) compgen -G '/proc/[0-9]*' | sed 's:.*/::' ;;
@@ -88,9 +89,10 @@ _pinbroker()
 	esac
 	if ! _pinbroker_value "$prev" "$socket"; then
 		case $command in
-		'') words='run list show explain preflight set attach adopt close revoke status host trace top virsh-start --socket --help --version' ;;
+		'') words='run list show explain preflight device set attach adopt close revoke status host trace top virsh-start --socket --help --version' ;;
 		run) words="--name --cgroup $request --" ;;
 		list | show | status | host) words='--json --help' ;;
+		device) words='--cached --json --help' ;;
 		set | attach | adopt | close) words=--help ;;
 		revoke) words='--kill --help' ;;
 		trace) words='--json --session --help' ;;
@@ -107,7 +109,7 @@ _pinbroker()
 		esac
 		case $command:$prev$cur in
 		set:*=*) words= ;; # a value
-		show:* | set:* | attach:* | adopt:* | close:* | revoke:*)
+		show:* | device:* | set:* | attach:* | adopt:* | close:* | revoke:*)
 			[[ $cur == -* ]] || words=$(_pinbroker_argument "$command" "$args" "$socket")
 			;;
 		esac

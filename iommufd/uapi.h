@@ -39,6 +39,7 @@
 
 /* ioctls of a VFIO cdev; argsz is what size is above. */
 #define UAPI_VFIO_DEVICE_GET_INFO _IO(';', 107)
+#define UAPI_VFIO_DEVICE_FEATURE _IO(';', 117)
 #define UAPI_VFIO_DEVICE_BIND_IOMMUFD _IO(';', 118)
 #define UAPI_VFIO_DEVICE_ATTACH_IOMMUFD_PT _IO(';', 119)
 #define UAPI_VFIO_DEVICE_DETACH_IOMMUFD_PT _IO(';', 120)
@@ -55,6 +56,19 @@
 #define UAPI_IOMMU_IOAS_MAP_FIXED_IOVA 1U
 #define UAPI_IOMMU_IOAS_MAP_WRITEABLE 2U
 #define UAPI_IOMMU_IOAS_MAP_READABLE 4U
+
+/* DEVICE_FEATURE: what is to be done, and with which of them */
+#define UAPI_VFIO_DEVICE_FEATURE_GET 0x10000U
+#define UAPI_VFIO_DEVICE_FEATURE_SET 0x20000U
+#define UAPI_VFIO_DEVICE_FEATURE_PROBE 0x40000U /* whether GET or SET would be taken */
+#define UAPI_VFIO_DEVICE_FEATURE_MIGRATION 1U
+#define UAPI_VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE 2U
+#define UAPI_VFIO_DEVICE_FEATURE_DMA_LOGGING_START 6U
+
+/* Flags of FEATURE_MIGRATION */
+#define UAPI_VFIO_MIGRATION_STOP_COPY 1U
+#define UAPI_VFIO_MIGRATION_P2P 2U
+#define UAPI_VFIO_MIGRATION_PRE_COPY 4U
 
 typedef uint64_t uapi_u64 __attribute__((aligned(8))); /* the kernel's __aligned_u64: i386 */
 
@@ -149,6 +163,21 @@ struct uapi_vfio_device_info {
 	uint32_t num_irqs;
 	uint32_t cap_offset;
 	uint32_t pad;
+};
+
+/* Followed by what the feature has. */
+struct uapi_vfio_device_feature {
+	uint32_t argsz;
+	uint32_t flags;
+};
+
+struct uapi_vfio_device_feature_migration {
+	uapi_u64 flags;
+};
+
+struct uapi_vfio_device_feature_mig_state {
+	uint32_t device_state;
+	int32_t data_fd; /* out: where the state is read from or written to; -1: none */
 };
 
 /* The first form; 7.2 appends a token for SR-IOV VFs behind a flag. */

@@ -30,6 +30,7 @@
 #include "accounting/size.h"
 #include "common/cleanup.h"
 #include "iommufd/uapi.h"
+#include "tests/integration/migration.h"
 #include "tests/integration/mock.h"
 
 #define DEVICES_MAX 8
@@ -53,8 +54,10 @@ struct vmm {
 	size_t n_mappings;
 	size_t mappings_size;
 	struct late *late; /* owned; since late, until arrive */
+	struct migration migration;
 	/* Of the operation at hand: its argument as its kind says, what it has to say beside ok. */
 	size_t device;
+	const char *state;
 	uint64_t number; /* bytes or a plain number */
 	unsigned long count;
 	char note[NOTE_MAX];
@@ -80,14 +83,15 @@ static int call(int fd, unsigned long cmd, void *arg)
 enum arg {
 	ARG_NONE,
 	ARG_DEVICE, /* index among the devices */
+	ARG_STATE, /* DEVICE:STATE */
 	ARG_NUMBER,
 	ARG_SIZE,
 	ARG_TIMES, /* COUNTxSIZE */
 };
 
 static const char *const arg_names[] = {
-	[ARG_NONE] = "",     [ARG_DEVICE] = "DEVICE",    [ARG_NUMBER] = "NUMBER",
-	[ARG_SIZE] = "SIZE", [ARG_TIMES] = "COUNTxSIZE",
+	[ARG_NONE] = "",         [ARG_DEVICE] = "DEVICE", [ARG_STATE] = "DEVICE:STATE",
+	[ARG_NUMBER] = "NUMBER", [ARG_SIZE] = "SIZE",     [ARG_TIMES] = "COUNTxSIZE",
 };
 
 /* Return: 0; -EINVAL, -ERANGE. */
@@ -101,6 +105,10 @@ static int arg_parse(struct vmm *vmm, enum arg kind, const char *text)
 	case ARG_DEVICE:
 		vmm->device = strtoul(text, &end, 10);
 		return *end || vmm->device >= vmm->n_devices ? -EINVAL : 0;
+	case ARG_STATE:
+		vmm->device = strtoul(text, &end, 10);
+		vmm->state = end + 1;
+		return *end != ':' || vmm->device >= vmm->n_devices ? -EINVAL : 0;
 	case ARG_NUMBER:
 		vmm->number = strtoull(text, &end, 0);
 		return *end ? -EINVAL : 0;
@@ -469,6 +477,16 @@ static int op_info(struct vmm *vmm)
 	return err;
 }
 
+/* Of a migration; what a device gives is given to the next one that resumes. */
+static int op_state(struct vmm *vmm)
+{
+	int err = migration_enter(&vmm->migration, vmm->devices[vmm->device], vmm->state);
+	const char *state = migration_state(vmm->devices[vmm->device]);
+
+	note(vmm, " state=%s", state ? state : "-");
+	return err;
+}
+
 static int op_alloc_hwpt(struct vmm *vmm)
 {
 	struct uapi_iommu_hwpt_alloc alloc = {
@@ -663,6 +681,7 @@ static const struct op ops[] = {
 	{"map-many", ARG_TIMES, op_map_many},
 	{"mock", ARG_NONE, op_mock},
 	{"set-mode", ARG_NUMBER, op_set_mode},
+	{"state", ARG_STATE, op_state},
 	{"status", ARG_NONE, op_status},
 	{"unmap", ARG_NONE, op_unmap},
 	{"unmap-all", ARG_NONE, op_unmap_all},
@@ -736,7 +755,7 @@ static int op_run(struct vmm *vmm, char **args, bool dry)
 
 int main(int argc, char **argv)
 {
-	struct vmm vmm = {.iommufd = -1};
+	struct vmm vmm = {.iommufd = -1, .migration = {.data_fd = -1}};
 	int first = argc > 1 ? parse_fds(&vmm, argv + 1) + 1 : 0, n = first, words;
 
 	if (first <= 0)

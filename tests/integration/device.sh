@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# pinbroker device and migration, on the kernel's sample device mtty, whose driver implements it.
+# vm: TMO=600
+# shellcheck source=tests/integration/lib.bash
+. tests/integration/lib.bash
+
+mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
+types=/sys/devices/virtual/mtty/mtty/mdev_supported_types
+[[ -d $types ]] || { echo "no mtty in this kernel"; exit 4; }
+one=4b20d080-1b54-4048-85b3-a6a62d165c01
+two=4b20d080-1b54-4048-85b3-a6a62d165c02
+kept=$socket.devices
+
+mdev_make() { # mdev_make UUID
+	echo "$1" >"$types/mtty-1/create"
+	[[ -d /sys/bus/mdev/devices/$1/vfio-dev ]] || fail "$1 has no VFIO device"
+}
+
+mdev_remove() { echo 1 >"/sys/bus/mdev/devices/$1/remove"; }
+
+device() { "$pinbroker" device --json "$@"; }
+
+cat >"$config" <<EOF2
+max-requests = 0
+policy "p" {
+	users = {"1000"} accounting = "task" limit = "64M"
+	devices = {"$one", "$two", "0000:00:05.0"}
+}
+EOF2
+mdev_make "$one"
+mdev_make "$two"
+
+# Without a broker, and for who may not ask the device.
+exits "a device that nobody has asked" 0 as 1000 "$pinbroker" device "$one"
+like "it" "$out" 'migration: not known: only root may ask it'
+[[ ! -e $kept ]] || fail "an ordinary user has left $kept"
+exits "left alone" 0 "$pinbroker" device --cached "$one"
+like "left alone" "$out" 'migration: not known: it was not asked'
+exits "no device" 64 "$pinbroker" device
+exits "no name of one" 64 "$pinbroker" device /dev/vfio/devices/vfio0
+refused "one that is not there" device-not-found "$pinbroker" device 0000:77:00.0
+
+# Root asks, and others are told what it was told.
+is "what the driver says" \
+	"$(device "$one" | jq -c '[.driver, .migration.stop_copy, .migration.p2p, .migration.pre_copy, .not_read]')" \
+	'["mtty",true,true,true,null]'
+is "of what age" "$(device "$one" | jq .migration.age_seconds)" 0
+is "the file's mode and owner" "$(stat -c '%a %u' "$kept" "$kept/$one" | paste -sd ' ')" "755 0 644 0"
+is "what others are told" \
+	"$(as 1000 "$pinbroker" device --json "$one" | jq -c '[.migration.p2p, .not_read]')" \
+	'[true,"only root may ask it"]'
+exits "for people" 0 "$pinbroker" device "$one"
+like "for people" "$out" 'migration: STOP_COPY P2P PRE_COPY'
+
+# A file that somebody else may have written is not believed.
+chmod o+w "$kept/$one"
+is "a file that others may write" "$(device --cached "$one" | jq .migration)" null
+chmod o-w "$kept/$one"
+chown 1000 "$kept/$one"
+is "somebody's file" "$(device --cached "$one" | jq .migration)" null
+is "once root has asked again" "$(device "$one" | jq .migration.p2p)" true
+is "and after that" "$(device --cached "$one" | jq .migration.p2p)" true
+
+# What was read is of this device, and not of the next one under its name.
+mdev_remove "$one"
+mdev_make "$one"
+is "a device of the same name" "$(device --cached "$one" | jq .migration)" null
+
+# PCI: no migration, but the rest; nothing is left bound.
+to_vfio 0000:00:05.0
+is "a PCI device" \
+	"$(device 0000:00:05.0 | jq -c '[.driver, .vendor_device, .migration.stop_copy, (.bars | length > 0), .not_read]')" \
+	'["vfio-pci","1234:11e8",false,true,null]'
+
+# In a session it is left alone, also before it is bound.
+broker_start
+device "$one" >"$tmp/asked"
+is "with a broker" "$(jq .migration.p2p "$tmp/asked")" true
+fds=$(broker_fds)
+background as 1000 "$pinbroker" run --name vm --device "$one" -- "$vmm" "{iommufd}" "{device:0}" hold bind 0 hold
+child_wait ^ready
+id=$("$pinbroker" list --json | jq -r '.[0].id')
+is "a device in use" "$(device "$one" | jq -c '[.session, .migration.p2p, .not_read]')" \
+	"[\"$id\",true,\"session $id has it, or a device of its group\"]"
+echo >&8
+child_wait '^bind 0: ok'
+is "another user sees no session" \
+	"$(as 1001 "$pinbroker" device --json "$one" | jq -c '[.session, .migration.p2p]')" '[null,true]'
+child_end
+sessions_end
+is "free again" "$(device "$one" | jq -c '[.session, .not_read]')" '[null,null]'
+broker_fds_are "once it was asked" "$fds"
+broker_stop
