@@ -191,20 +191,25 @@ int BPF_PROG(trace_unmap, struct iommufd_ucmd *ucmd, int ret)
 	return command_done(TRACE_UNMAP, ucmd, UNMAP_LENGTH, ret);
 }
 
+static __always_inline void device_name(struct trace_event *event, const struct vfio_device *device)
+{
+	const char *name = BPF_CORE_READ(device, dev, kobj.name);
+
+	if (bpf_probe_read_kernel_str(event->device, sizeof(event->device), name) < 0)
+		event->device[0] = '\0';
+}
+
 static __always_inline int device_done(__u32 kind, const struct vfio_device_file *df, int ret)
 {
 	__u64 number = 0, id = thread_session(&number);
 	struct trace_event *event;
-	const char *name;
 
 	if (!id)
 		return 0;
 	event = event_new(id, kind, ret);
 	if (!event)
 		return 0;
-	name = BPF_CORE_READ(df, device, dev, kobj.name);
-	if (bpf_probe_read_kernel_str(event->device, sizeof(event->device), name) < 0)
-		event->device[0] = '\0';
+	device_name(event, BPF_CORE_READ(df, device));
 	event->took_ns = start_took(number);
 	bpf_ringbuf_submit(event, 0);
 	return 0;
@@ -250,6 +255,31 @@ SEC("fexit/do_update_pinned")
 int BPF_PROG(trace_charge_before, void *pages, unsigned long npages, bool inc, void *user, int ret)
 {
 	return charge_done(npages, inc, ret);
+}
+
+/*
+ * Drivers ask it for the next state on the way to the one that is wanted, and go there: a walk is
+ * as many events as it has steps. A step that the driver then fails at is seen by the next one,
+ * which begins where it was. Whose the device is, its name tells.
+ */
+SEC("fexit/vfio_mig_get_next_state")
+int BPF_PROG(trace_migrate, struct vfio_device *device, int from, int wanted, void *next, int ret)
+{
+	struct trace_event *event = event_new(0, TRACE_MIGRATE, ret);
+	__u32 to = wanted;
+	__u64 at = 0;
+
+	if (!event)
+		return 0;
+	/* 6.12 lets no program touch an argument that points to an enum. */
+	if (!ret && (bpf_get_func_arg(ctx, 3, &at) ||
+		     bpf_probe_read_kernel(&to, sizeof(to), (const void *)at)))
+		to = wanted;
+	device_name(event, device);
+	event->bytes = (__u32)from;
+	event->mappings = to;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
 }
 
 /* --- a context's beginning and end */

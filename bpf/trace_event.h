@@ -18,6 +18,7 @@ enum trace_kind {
 	TRACE_BIND, /* a cdev to the context */
 	TRACE_ATTACH, /* a cdev to an address space */
 	TRACE_RELEASE, /* the context, and all that was mapped through it */
+	TRACE_MIGRATE, /* bytes, mappings: the states a device goes from and to; id: 0 */
 	/* Only the gate itself knows of these. */
 	TRACE_DENY,
 	TRACE_RECOUNT,

@@ -110,6 +110,7 @@ uint32_t tracer_kinds(const struct tracer *tracer)
 				       tracer_has(tracer->skel->progs.trace_charge_before)},
 		{TRACE_BIND, tracer_has(tracer->skel->progs.trace_bind)},
 		{TRACE_ATTACH, tracer_has(tracer->skel->progs.trace_attach)},
+		{TRACE_MIGRATE, tracer_has(tracer->skel->progs.trace_migrate)},
 		{TRACE_RELEASE, tracer_has(tracer->skel->progs.trace_release)},
 	};
 	uint32_t all = BIT(TRACE_DENY) | BIT(TRACE_RECOUNT) | BIT(TRACE_POISON) | BIT(TRACE_KILL);

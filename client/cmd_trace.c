@@ -126,6 +126,10 @@ static int print_event(const struct pinbroker_event *event, void *arg)
 		print_detail(event->what);
 		(void)fputs(detail_unit(event->kind), stdout);
 	}
+	if (event->from[0])
+		printf(" %s", event->from);
+	if (event->to[0])
+		printf(" -> %s", event->to);
 	if (event->mappings != PINBROKER_UNKNOWN)
 		printf(" %" PRIu64 " mappings", event->mappings);
 	if (event->name[0])
@@ -161,6 +165,8 @@ static int json_event(const struct pinbroker_event *event, void *arg)
 		{"took_ns", output_json_figure(event->took_ns)},
 		{"error", output_json_text(event->error ? error_name(event->error, buf) : "")},
 		{"what", output_json_text(event->what)},
+		{"from", output_json_text(event->from)},
+		{"to", output_json_text(event->to)},
 	};
 
 	object = output_json_object(members, ARRAY_SIZE(members));
@@ -195,8 +201,8 @@ static int print_lost(const struct trace *trace, const struct pinbroker_lost *lo
 /* What will never come is better said than waited for. */
 static void say_missing(const struct pinbroker *broker)
 {
-	static const char *const kinds[] = {"open", "map",    "copy",   "unmap",
-					    "bind", "attach", "charge", "release"};
+	static const char *const kinds[] = {"open",   "map",    "copy",    "unmap",  "bind",
+					    "attach", "charge", "release", "migrate"};
 
 	if (!pinbroker_trace_offers(broker, "deny")) {
 		output_error("only the broker's own events are shown: it has no programs in the "

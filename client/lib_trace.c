@@ -33,6 +33,19 @@ bool pinbroker_trace_offers(const struct pinbroker *broker, const char *kind)
 	return false;
 }
 
+/* States come in the place of figures, which a device has none of. */
+static void copy_states(const struct proto_event *from, struct pinbroker_event *to)
+{
+	to->from = to->to = "";
+	if (from->kind != PROTO_EVENT_MIGRATE && from->kind != PROTO_EVENT_DISORDER)
+		return;
+	if (from->bytes != PROTO_UNKNOWN)
+		to->from = proto_migration_name(from->bytes);
+	if (from->mappings != PROTO_UNKNOWN)
+		to->to = proto_migration_name(from->mappings);
+	to->bytes = to->mappings = PINBROKER_UNKNOWN;
+}
+
 static void copy_event(const struct proto_event *from, struct pinbroker_event *to)
 {
 	*to = (struct pinbroker_event){
@@ -49,6 +62,7 @@ static void copy_event(const struct proto_event *from, struct pinbroker_event *t
 	proto_text_set(to->comm, sizeof(to->comm), from->comm);
 	proto_text_set(to->name, sizeof(to->name), from->name);
 	proto_text_set(to->what, sizeof(to->what), from->what);
+	copy_states(from, to);
 }
 
 /* The packet's head, if n records, each well-formed, fill what follows exactly. */

@@ -292,6 +292,8 @@ struct pinbroker_event {
 	char comm[16]; /* this and the next two may be "", and hold bytes to escape */
 	char name[72]; /* of the session */
 	char what[40]; /* of a device, a limit, a reason */
+	const char *from; /* a device's state, "RUNNING"; "": not known, or none; static */
+	const char *to; /* that it goes to; "" likewise */
 };
 
 /* How many events did not arrive. */

@@ -121,7 +121,7 @@ static int features_read(int dir_fd, const char *name, uint64_t *ret_identity,
 	CLEANUP(fd_closep)
 	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	char text[FEATURES_TEXT_MAX];
-	struct stat st;
+	struct stat st = {.st_mtime = 0};
 	ssize_t n;
 	int err = fd < 0 ? -errno : features_check(fd, S_IFREG, &st);
 

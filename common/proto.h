@@ -459,10 +459,27 @@ enum proto_event_kind {
 	PROTO_EVENT_OOM_KILL, /* processes were killed for want of memory; what: how many */
 	PROTO_EVENT_PRESSURE, /* it stalls for want of memory */
 	PROTO_EVENT_MIRROR, /* limits were written; what: the file; bytes: the value */
+	/* Of a device's migration; what: the device. */
+	PROTO_EVENT_MIGRATE, /* bytes: enum proto_migration_state it leaves; mappings: it goes to */
+	PROTO_EVENT_DISORDER, /* another was stopped while this one runs; bytes: its state, as far
+				 as it is known */
 	PROTO_EVENT_KINDS,
 };
 static_assert(PROTO_EVENT_KINDS < 64,
 	      "proto_status.trace_missing has a bit for each, and is known");
+
+/* Of a device; the kernel's numbers (enum vfio_device_mig_state in linux/vfio.h). */
+enum proto_migration_state {
+	PROTO_MIGRATION_ERROR,
+	PROTO_MIGRATION_STOP,
+	PROTO_MIGRATION_RUNNING,
+	PROTO_MIGRATION_STOP_COPY,
+	PROTO_MIGRATION_RESUMING,
+	PROTO_MIGRATION_RUNNING_P2P,
+	PROTO_MIGRATION_PRE_COPY,
+	PROTO_MIGRATION_PRE_COPY_P2P,
+	PROTO_MIGRATION_STATES,
+};
 
 /* From here on there are events. */
 struct proto_traced {
@@ -684,6 +701,7 @@ const char *proto_state_name(uint32_t state);
 const char *proto_gate_name(uint32_t gate);
 const char *proto_holding_name(uint32_t kind);
 const char *proto_event_name(uint32_t kind);
+const char *proto_migration_name(uint64_t state);
 const char *proto_mirror_mode_name(uint32_t mode);
 const char *proto_mirror_by_name(uint32_t by);
 

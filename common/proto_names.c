@@ -51,6 +51,15 @@ static const char *const event_names[PROTO_EVENT_KINDS] = {
 	[PROTO_EVENT_OOM_KILL] = "oom-kill",
 	[PROTO_EVENT_PRESSURE] = "pressure",
 	[PROTO_EVENT_MIRROR] = "mirror",
+	[PROTO_EVENT_MIGRATE] = "migrate",
+	[PROTO_EVENT_DISORDER] = "disorder",
+};
+
+static const char *const migration_names[PROTO_MIGRATION_STATES] = {
+	[PROTO_MIGRATION_ERROR] = "ERROR",       [PROTO_MIGRATION_STOP] = "STOP",
+	[PROTO_MIGRATION_RUNNING] = "RUNNING",   [PROTO_MIGRATION_STOP_COPY] = "STOP_COPY",
+	[PROTO_MIGRATION_RESUMING] = "RESUMING", [PROTO_MIGRATION_RUNNING_P2P] = "RUNNING_P2P",
+	[PROTO_MIGRATION_PRE_COPY] = "PRE_COPY", [PROTO_MIGRATION_PRE_COPY_P2P] = "PRE_COPY_P2P",
 };
 
 static const char *const mirror_mode_names[PROTO_MIRROR_MODES] = {
@@ -83,6 +92,11 @@ const char *proto_holding_name(uint32_t kind)
 const char *proto_event_name(uint32_t kind)
 {
 	return kind < PROTO_EVENT_KINDS ? event_names[kind] : "unknown";
+}
+
+const char *proto_migration_name(uint64_t state)
+{
+	return state < PROTO_MIGRATION_STATES ? migration_names[state] : "unknown";
 }
 
 const char *proto_mirror_mode_name(uint32_t mode)

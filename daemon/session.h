@@ -50,6 +50,8 @@ struct session_claim {
 	uint32_t slot; /* of the record */
 	int group; /* DEVICE_NO_GROUP: the name alone counts */
 	uint32_t nth; /* of the session's, from 0; only the last one is ever taken back */
+	bool migration_known; /* daemon/migration.h */
+	uint32_t migration; /* enum proto_migration_state */
 	char name[DEVICE_NAME_MAX];
 };
 
@@ -61,6 +63,8 @@ struct session_told {
 	uint64_t next_read_ms; /* no reading for an event before that */
 	uint64_t next_payer_ms; /* as next_line_ms, and left_out */
 	uint64_t payers_left_out;
+	uint64_t next_disorder_ms; /* likewise */
+	uint64_t disorders_left_out;
 };
 
 struct session {
@@ -196,6 +200,9 @@ struct session *session_after(const struct session_table *table, uint64_t id);
  */
 const struct session_claim *session_claim_find(const struct session_table *table,
 					       const struct device *device);
+
+/* The claim of a device by its name alone; NULL: it is in no session. */
+struct session_claim *session_claim_named(const struct session_table *table, const char *name);
 
 size_t session_count(const struct session_table *table);
 

@@ -17,6 +17,7 @@
 #include "daemon/access.h"
 #include "daemon/broker.h"
 #include "daemon/loop.h"
+#include "daemon/migration.h"
 #include "daemon/peer.h"
 #include "daemon/procfs.h"
 #include "daemon/request.h"
@@ -176,7 +177,7 @@ static const enum proto_event_kind trace_kinds[] = {
 	[TRACE_BIND] = PROTO_EVENT_BIND,       [TRACE_ATTACH] = PROTO_EVENT_ATTACH,
 	[TRACE_RELEASE] = PROTO_EVENT_RELEASE, [TRACE_DENY] = PROTO_EVENT_DENY,
 	[TRACE_RECOUNT] = PROTO_EVENT_RECOUNT, [TRACE_POISON] = PROTO_EVENT_POISON,
-	[TRACE_KILL] = PROTO_EVENT_KILL,
+	[TRACE_KILL] = PROTO_EVENT_KILL,       [TRACE_MIGRATE] = PROTO_EVENT_MIGRATE,
 };
 static_assert(ARRAY_SIZE(trace_kinds) == TRACE_KINDS, "one for each");
 
@@ -213,6 +214,42 @@ static void trace_set_session(const struct trace *trace, struct proto_event *eve
 	}
 }
 
+static void trace_disorder(struct trace *trace, const struct proto_event *step,
+			   const struct session_claim *stopped, const struct session_claim *other)
+{
+	struct proto_event *event = &trace->batch[trace->n++];
+
+	*event = *step;
+	event->kind = PROTO_EVENT_DISORDER;
+	event->bytes = other->migration_known ? other->migration : PROTO_UNKNOWN;
+	event->mappings = PROTO_UNKNOWN;
+	proto_text_set(event->what, sizeof(event->what), other->name);
+	migration_audit(trace->broker, stopped, other);
+}
+
+/* A device's state changes, or it begins to have one. */
+static void trace_device(struct trace *trace, struct proto_event *event)
+{
+	struct session_claim *claim = session_claim_named(trace->broker->sessions, event->what);
+	const struct session_claim *other = NULL;
+
+	if (!claim)
+		return;
+	if (event->kind == PROTO_EVENT_BIND) {
+		if (!event->error)
+			migration_bound(claim);
+		return;
+	}
+	event->id = claim->session->id;
+	trace_set_session(trace, event);
+	if (event->error)
+		migration_is(claim, (uint32_t)event->bytes); /* and it stays there */
+	else
+		other = migration_step(claim, (uint32_t)event->bytes, (uint32_t)event->mappings);
+	if (other)
+		trace_disorder(trace, event, claim, other);
+}
+
 static void trace_take(const struct trace_event *from, void *arg)
 {
 	struct trace *trace = arg;
@@ -235,6 +272,8 @@ static void trace_take(const struct trace_event *from, void *arg)
 		       from->why ? trace_whys[from->why] : from->device);
 	trace_set_session(trace, event);
 	trace->n++;
+	if (from->kind == TRACE_MIGRATE || from->kind == TRACE_BIND)
+		trace_device(trace, event);
 }
 
 /* What could not be told shall be: each listener hears of it with its next packet, or now. */
@@ -262,7 +301,8 @@ static void trace_count(void *arg)
 static void trace_drain(struct trace *trace)
 {
 	trace->to_realtime = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
-	tracer_dispatch(trace->tracer, TRACE_BATCH_MAX, trace_take, trace);
+	/* Of each may come two. */
+	tracer_dispatch(trace->tracer, TRACE_BATCH_MAX / 2, trace_take, trace);
 	trace_flush(trace);
 }
 
@@ -295,6 +335,8 @@ static uint64_t trace_offers(const struct trace *trace)
 	for (size_t i = 0; i < ARRAY_SIZE(trace_kinds); i++)
 		if (have & BIT(i))
 			kinds |= BIT(trace_kinds[i]);
+	if (have & BIT(TRACE_MIGRATE))
+		kinds |= BIT(PROTO_EVENT_DISORDER);
 	return kinds;
 }
 
@@ -342,6 +384,7 @@ static int trace_watch_ring(struct trace *trace)
 	/* Of those who listened before: nobody wants to know any more. */
 	tracer_dispatch(trace->tracer, SIZE_MAX, trace_ignore, NULL);
 	trace->lost = tracer_lost(trace->tracer);
+	migration_forget(trace->broker->sessions); /* what went on meanwhile was not seen */
 	return loop_watch(trace->broker->loop, tracer_fd(trace->tracer), POLLIN, trace_ready, trace,
 			  &trace->watch);
 }
@@ -599,6 +642,8 @@ uint64_t trace_kinds_missing(uint32_t have)
 	for (size_t i = 0; i < ARRAY_SIZE(trace_kinds); i++)
 		if (!(have & BIT(i)))
 			missing |= 1ULL << trace_kinds[i];
+	if (!(have & BIT(TRACE_MIGRATE)))
+		missing |= 1ULL << PROTO_EVENT_DISORDER;
 	return missing;
 }
 

@@ -91,4 +91,115 @@ child_end
 sessions_end
 is "free again" "$(device "$one" | jq -c '[.session, .not_read]')" '[null,null]'
 broker_fds_are "once it was asked" "$fds"
+
+# States, step by step, while somebody listens.
+gate=$("$pinbroker" status --json | jq -r .gate)
+[[ $gate = exact ]] || { echo "no gate here: $gate"; exit 4; }
+is "events that this kernel cannot give" \
+	"$("$pinbroker" status --json | jq '.trace_missing | any(. == "migrate" or . == "disorder")')" false
+
+# listen FILE: two listeners in the background, one with JSON; their pids are $listener.
+listen() {
+	: >"$1"
+	: >"$1.text"
+	setpriv --reuid 1000 --regid 1000 --clear-groups "$pinbroker" trace --json >"$1" 2>&1 &
+	listener=$!
+	setpriv --reuid 1000 --regid 1000 --clear-groups "$pinbroker" trace >"$1.text" 2>&1 &
+	listener="$listener $!"
+	file_wait "$1.text" '^TIME' || fail "a listener never began"
+	# JSON has no line of headings: the first session that it tells of is its beginning.
+	until grep -q '"grant"' "$1"; do as 1000 "$pinbroker" run --name first -- true; done
+	sessions_end
+}
+
+hang_up() {
+	# shellcheck disable=SC2086 # two of them
+	kill $listener
+	# shellcheck disable=SC2086
+	wait $listener 2>/dev/null || true
+}
+
+walk() { # walk FILE DEVICE: the steps that are told of it
+	jq -r "select(.event == \"migrate\" and .error == null and .what == \"$2\") | .from + \" \" + .to" "$1"
+}
+
+# vmm_states STATE...: a VMM with both devices, that goes there. What it says is in $tmp/child.
+vmms=0
+vmm_states() {
+	local ops=() state
+
+	# mtty stays as the one before left it; others begin in RUNNING.
+	for state in 0:RUNNING 1:RUNNING "$@"; do ops+=(state "$state"); done
+	background as 1000 "$pinbroker" run --name "vm$((++vmms))" --device "$one" --device "$two" -- \
+		"$vmm" "{iommufd}" "{device:0}" "{device:1}" bind 0 bind 1 "${ops[@]}" hold
+	child_wait ^ready
+	child_end
+	sessions_end
+	file_wait "$tmp/events" "\"end\".*\"vm$vmms\"" || fail "no end is told"
+}
+
+listen "$tmp/events"
+
+# Every step that a driver takes; those between are told, too. What two said is written to one.
+vmm_states 1:STOP 0:RUNNING_P2P 0:RUNNING 0:PRE_COPY 0:PRE_COPY_P2P 0:PRE_COPY 0:RUNNING 0:RUNNING_P2P \
+	0:PRE_COPY_P2P 0:RUNNING_P2P 0:STOP 0:RUNNING_P2P 0:PRE_COPY_P2P 0:STOP_COPY 0:STOP \
+	0:STOP_COPY 0:STOP 0:RESUMING 0:STOP 0:RUNNING 0:STOP_COPY 0:RUNNING
+is "each state is reached" "$(grep -c '^state 0:\([A-Z_0-9]*\): ok state=\1$' "$tmp/child")" 22
+walk "$tmp/events" "$one" >"$tmp/steps"
+cat >"$tmp/wanted" <<'EOF2'
+RUNNING RUNNING_P2P
+RUNNING_P2P RUNNING
+RUNNING PRE_COPY
+PRE_COPY PRE_COPY_P2P
+PRE_COPY_P2P PRE_COPY
+PRE_COPY RUNNING
+RUNNING RUNNING_P2P
+RUNNING_P2P PRE_COPY_P2P
+PRE_COPY_P2P RUNNING_P2P
+RUNNING_P2P STOP
+STOP RUNNING_P2P
+RUNNING_P2P PRE_COPY_P2P
+PRE_COPY_P2P STOP_COPY
+STOP_COPY STOP
+STOP STOP_COPY
+STOP_COPY STOP
+STOP RESUMING
+RESUMING STOP
+STOP RUNNING_P2P
+RUNNING_P2P RUNNING
+RUNNING RUNNING_P2P
+RUNNING_P2P STOP
+STOP STOP_COPY
+STOP_COPY STOP
+STOP RUNNING_P2P
+RUNNING_P2P RUNNING
+EOF2
+diff "$tmp/wanted" "$tmp/steps" || fail "steps: < wanted, > told"
+is "whose they are" "$(jq -r 'select(.event == "migrate").name' "$tmp/events" | sort -u)" vm1
+is "figures of a state" \
+	"$(jq -c 'select(.event == "migrate") | [.bytes, .mappings]' "$tmp/events" | sort -u)" '[null,null]'
+# The first stop was one while the other device ran.
+is "disorder of the first stop" "$(jq -r 'select(.event == "disorder") | .what + " " + .from' "$tmp/events")" \
+	"$one RUNNING"
+
+# Both are quiet before the first is stopped: nothing is reported.
+vmm_states 0:RUNNING_P2P 1:RUNNING_P2P 0:STOP 1:STOP 0:STOP_COPY 1:STOP_COPY
+vmm_states 0:PRE_COPY 1:PRE_COPY 0:PRE_COPY_P2P 1:PRE_COPY_P2P 0:STOP_COPY 1:STOP_COPY
+is "disorder where there is none" "$(grep -c '"disorder"' "$tmp/events")" 1
+
+# One is not.
+vmm_states 0:RUNNING_P2P 0:STOP 1:RUNNING_P2P 1:STOP
+is "an order that is none" "$(jq -r 'select(.event == "disorder").what' "$tmp/events" | paste -sd ' ')" "$one $two"
+like "a line in the log" "$(grep "disorder.*vm4" "$log")" \
+	"disorder: session=[0-9a-f]+ name=vm4 .*stopped=$one running=$two"
+
+# A way that no driver knows is told as what it was answered.
+vmm_states 0:PRE_COPY 1:STOP_COPY 1:PRE_COPY
+is "an illegal step" \
+	"$(jq -r 'select(.event == "migrate" and .error != null) | .what + " " + .from + " " + .to + " " + .error' "$tmp/events")" \
+	"$two STOP_COPY PRE_COPY EINVAL"
+hang_up
+like "for people" "$(cat "$tmp/events.text")" \
+	" migrate +[0-9]+ vmm .* $one RUNNING -> RUNNING_P2P vm1"
+
 broker_stop

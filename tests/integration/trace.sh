@@ -74,6 +74,8 @@ missing() {
 		bind vfio_df_ioctl_bind_iommufd
 		attach vfio_df_ioctl_attach_pt
 		release iommufd_fops_release
+		migrate vfio_mig_get_next_state
+		disorder vfio_mig_get_next_state
 	EOF
 }
 is "events that this kernel cannot give" \

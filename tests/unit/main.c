@@ -33,7 +33,7 @@ static const struct suite *const suites[] = {
 	&suite_cgm_tree,     &suite_worker,      &suite_mirror_turn,   &suite_mirror,
 	&suite_mirror_rule,  &suite_place,       &suite_mirror_report, &suite_guest,
 	&suite_domain,       &suite_domain_xml,  &suite_bars,          &suite_preflight,
-	&suite_features,     &suite_risk,        &suite_hook,
+	&suite_features,     &suite_risk,        &suite_migration,     &suite_hook,
 };
 
 static unsigned int n_skipped; /* CUnit has no word for it */

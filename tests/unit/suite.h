@@ -37,6 +37,7 @@ extern const struct suite suite_domain_xml;
 extern const struct suite suite_fdmsg;
 extern const struct suite suite_features;
 extern const struct suite suite_risk;
+extern const struct suite suite_migration;
 extern const struct suite suite_fdstore;
 extern const struct suite suite_gate_index;
 extern const struct suite suite_gate_spare;

@@ -34,6 +34,18 @@ static const struct packet two = {
 		   {.kind = PROTO_EVENT_GRANT, .uid = UINT32_MAX}},
 };
 
+static const struct packet states = {
+	.head = {.n = 2},
+	.events = {{.kind = PROTO_EVENT_MIGRATE,
+		    .bytes = PROTO_MIGRATION_RUNNING,
+		    .mappings = PROTO_MIGRATION_RUNNING_P2P,
+		    .what = "0000:65:00.0"},
+		   {.kind = PROTO_EVENT_DISORDER,
+		    .bytes = 77,
+		    .mappings = PROTO_UNKNOWN,
+		    .what = "0000:66:00.0"}},
+};
+
 static void packet_send(const struct pair *pair, const struct packet *packet, size_t n_records)
 {
 	pair_reply(pair, PROTO_EVENTS, PROTO_TRACE, 1, packet,
@@ -95,6 +107,30 @@ static void events_come_as_they_are(void)
 	CU_ASSERT_EQUAL(seen.n, 3);
 	fd_closep(&pair.fd);
 	CU_ASSERT_EQUAL(pinbroker_trace_next(pair.broker, &lost, see, &seen), -ECONNRESET);
+}
+
+static void states_of_devices_have_names(void)
+{
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct pinbroker_lost lost;
+	struct seen seen = {.n = 0};
+
+	begin(&pair);
+	seen.broker = pair.broker;
+	packet_send(&pair, &states, 2);
+	packet_send(&pair, &two, 2);
+	CU_ASSERT_EQUAL(pinbroker_trace_next(pair.broker, &lost, see, &seen), 0);
+	CU_ASSERT_EQUAL(pinbroker_trace_next(pair.broker, &lost, see, &seen), 0);
+	CU_ASSERT_EQUAL_FATAL(seen.n, 4);
+	CU_ASSERT_STRING_EQUAL(seen.events[0].kind, "migrate");
+	CU_ASSERT_STRING_EQUAL(seen.events[0].from, "RUNNING");
+	CU_ASSERT_STRING_EQUAL(seen.events[0].to, "RUNNING_P2P");
+	CU_ASSERT_EQUAL(seen.events[0].bytes, PINBROKER_UNKNOWN);
+	CU_ASSERT_EQUAL(seen.events[0].mappings, PINBROKER_UNKNOWN);
+	CU_ASSERT_STRING_EQUAL(seen.events[1].kind, "disorder");
+	CU_ASSERT_STRING_EQUAL(seen.events[1].from, "unknown"); /* to this version */
+	CU_ASSERT_STRING_EQUAL(seen.events[1].to, "");
+	CU_ASSERT_STRING_EQUAL(seen.events[2].from, ""); /* 4096 is none */
 }
 
 static void nothing_else_can_be_asked(void)
@@ -165,6 +201,7 @@ static void what_is_no_event_ends_it(void)
 
 static CU_TestInfo tests[] = {
 	{"events come as they are, with what was lost", events_come_as_they_are},
+	{"states of devices have names", states_of_devices_have_names},
 	{"nothing else can be asked on the connection", nothing_else_can_be_asked},
 	{"a bad packet shows nothing", bad_packets_show_nothing},
 	{"what is no event ends the connection", what_is_no_event_ends_it},
