@@ -15,6 +15,8 @@
 struct admission_case {
 	const struct policy_set *set;
 	const struct admission_request *request;
+	const struct admission_device *others; /* that the session has already */
+	size_t n_others;
 	struct admission *out;
 };
 
@@ -140,6 +142,32 @@ static bool check_device_allowed(struct admission_case *c, const struct device *
 	return true;
 }
 
+bool admission_wants_p2p(const struct policy *policy, size_t n_devices)
+{
+	return policy->multi_device == POLICY_MULTI_P2P && n_devices > 1;
+}
+
+static bool check_device_p2p(struct admission_case *c, const struct admission_device *entry)
+{
+	const struct device *device = entry->device;
+	const char *policy = c->out->policy->name;
+
+	if (entry->p2p == ADMISSION_P2P_YES)
+		return true;
+	if (entry->p2p == ADMISSION_P2P_NO)
+		return refuse(
+			c, REFUSAL_DEVICE_NOT_ALLOWED,
+			"device %s cannot be kept from reaching others before it is stopped "
+			"(no RUNNING_P2P), which policy \"%s\" requires of the devices of one "
+			"session (multi-device)",
+			device->name, policy);
+	return refuse(c, REFUSAL_DEVICE_NOT_ALLOWED,
+		      "policy \"%s\" requires RUNNING_P2P of the devices of one session "
+		      "(multi-device), and whether %s has it is not known: root runs 'pinbroker "
+		      "device %s' first, with the device on its VFIO driver",
+		      policy, device->name, device->name);
+}
+
 static bool check_device_found(struct admission_case *c, const struct device *device)
 {
 	const char *policy = c->out->policy->name;
@@ -199,6 +227,26 @@ static bool check_device_free(struct admission_case *c, const struct admission_d
 	return true;
 }
 
+/* Of what is not there, or on no VFIO driver, that is said and nothing else. */
+static bool check_together(struct admission_case *c)
+{
+	const struct admission_request *request = c->request;
+
+	if (!admission_wants_p2p(c->out->policy, request->n_devices + c->n_others))
+		return true;
+	for (size_t i = 0; i < request->n_devices; i++) {
+		const struct device *device = request->devices[i].device;
+
+		if (device->found && (device->cdev[0] || request->unbound) &&
+		    !check_device_p2p(c, &request->devices[i]))
+			return false;
+	}
+	for (size_t i = 0; i < c->n_others; i++)
+		if (!check_device_p2p(c, &c->others[i]))
+			return false;
+	return true;
+}
+
 /* All devices for one reason before any for the next: the order of reasons is the contract. */
 static bool check_devices(struct admission_case *c)
 {
@@ -207,6 +255,8 @@ static bool check_devices(struct admission_case *c)
 	for (size_t i = 0; i < request->n_devices; i++)
 		if (!check_device_allowed(c, request->devices[i].device))
 			return false;
+	if (!check_together(c))
+		return false;
 	for (size_t i = 0; i < request->n_devices; i++)
 		if (!check_device_found(c, request->devices[i].device))
 			return false;
@@ -379,7 +429,11 @@ void admission_attach(const struct policy_set *set, const struct admission_devic
 	const struct admission_request request = {
 		.subject = {.uid = change->uid}, .devices = device, .n_devices = 1};
 	struct admission out = {.policy = change->policy};
-	struct admission_case c = {.set = set, .request = &request, .out = &out};
+	struct admission_case c = {.set = set,
+				   .request = &request,
+				   .others = change->others,
+				   .n_others = change->n_others,
+				   .out = &out};
 
 	if (out.policy)
 		(void)check_devices(&c);

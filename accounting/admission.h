@@ -35,11 +35,19 @@ enum refusal {
 /* "session-limit"; "" for REFUSAL_NONE. */
 const char *refusal_name(enum refusal refusal);
 
+/* Whether a device can be kept from reaching others before it is stopped. */
+enum admission_p2p {
+	ADMISSION_P2P_UNKNOWN, /* nobody has asked it, or nobody has looked */
+	ADMISSION_P2P_NO,
+	ADMISSION_P2P_YES,
+};
+
 struct admission_device {
 	const struct device *device; /* borrowed */
 	uint64_t busy_id; /* session that holds it or a member of its group; 0: none */
 	bool busy_hidden; /* that session is none of the requester's business */
 	const char *busy_peer; /* the group member it holds, when it is another device; borrowed */
+	enum admission_p2p p2p; /* looked at where admission_wants_p2p() */
 };
 
 struct admission_request {
@@ -98,6 +106,9 @@ struct admission {
 void admission_decide(const struct policy_set *set, const struct admission_request *request,
 		      admission_sums_fn sums_of, void *arg, struct admission *ret_admission);
 
+/* Whether it matters of so many devices of a session that each has RUNNING_P2P (multi-device). */
+bool admission_wants_p2p(const struct policy *policy, size_t n_devices);
+
 /* MemTotal without the reserve; POLICY_UNLIMITED: not checked. */
 uint64_t admission_host_limit(const struct policy_set *set, uint64_t mem_total);
 
@@ -106,6 +117,8 @@ struct admission_change {
 	const struct policy *policy; /* by the session's word for it; NULL: it is gone */
 	const char *policy_name;
 	uid_t uid; /* of the session */
+	const struct admission_device *others; /* that it has, for admission_attach() */
+	size_t n_others;
 	enum refusal refusal; /* the answer */
 	char text[608]; /* of a refusal */
 };

@@ -34,6 +34,11 @@ const char *const policy_slip_names[] = {
 	[POLICY_SLIP_KILL] = "kill",
 };
 
+const char *const policy_multi_names[] = {
+	[POLICY_MULTI_ANY] = "any",
+	[POLICY_MULTI_P2P] = "p2p",
+};
+
 const char *const policy_fallback_names[] = {
 	[POLICY_FALLBACK_REFUSE] = "refuse",
 	[POLICY_FALLBACK_ALLOW] = "allow",

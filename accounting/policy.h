@@ -50,6 +50,12 @@ enum policy_fallback {
 	POLICY_FALLBACK_ALLOW,
 };
 
+/* Which devices a session may have together. */
+enum policy_multi {
+	POLICY_MULTI_ANY,
+	POLICY_MULTI_P2P, /* those that are known to have RUNNING_P2P */
+};
+
 /* Inclusive. A name that nobody has is resolved to an empty range: it matches nobody. */
 struct policy_id_range {
 	uint32_t first;
@@ -89,6 +95,7 @@ struct policy {
 	uint64_t max_sessions;
 	uint64_t extra_memlock;
 	bool require_reset;
+	enum policy_multi multi_device;
 	bool allow_test_commands; /* of kernels that are built for tests */
 	enum policy_mirror mirror;
 	char *cgroup_parent; /* "/a/b": cgroups of sessions are made below it; "": none */

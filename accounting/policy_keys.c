@@ -197,6 +197,17 @@ static int convert_unmanaged(struct policy_parser *parser, const struct policy_k
 	return 0;
 }
 
+static int convert_multi(struct policy_parser *parser, const struct policy_key *key,
+			 const char *text, void *base)
+{
+	struct policy *policy = base;
+	int i = word_index(parser, key, text, policy_multi_names, ARRAY_SIZE(policy_multi_names));
+
+	if (i >= 0)
+		policy->multi_device = (enum policy_multi)i;
+	return 0;
+}
+
 static int convert_fallback(struct policy_parser *parser, const struct policy_key *key,
 			    const char *text, void *base)
 {
@@ -487,6 +498,7 @@ const struct policy_key policy_block_keys[] = {
 	{"admins", convert_user, BLOCK(admins), .def = "0", IDS},
 	{"extra-memlock", convert_size, BLOCK(extra_memlock), .def = "0"},
 	{"require-reset", convert_bool, BLOCK(require_reset), .def = "false"},
+	{"multi-device", convert_multi, BLOCK(multi_device), .def = "any"},
 	{"allow-test-commands", convert_bool, BLOCK(allow_test_commands), .def = "false"},
 	{"cgroup-mirror", convert_mirror, BLOCK(mirror), .def = "off"},
 	{"cgroup-parent", convert_cgroup_path, BLOCK(cgroup_parent), .def = "none"},

@@ -128,6 +128,7 @@ extern const char *const policy_accounting_names[POLICY_ACCOUNTING_ANY + 1];
 extern const char *const policy_mirror_names[POLICY_MIRROR_TRACK + 1];
 extern const char *const policy_unmanaged_names[POLICY_UNMANAGED_LIMIT + 1];
 extern const char *const policy_slip_names[POLICY_SLIP_KILL + 1];
+extern const char *const policy_multi_names[POLICY_MULTI_P2P + 1];
 extern const char *const policy_fallback_names[POLICY_FALLBACK_ALLOW + 1];
 
 #endif

@@ -19,6 +19,7 @@
 #include "common/cleanup.h"
 #include "common/conffile.h"
 #include "common/device.h"
+#include "common/features.h"
 #include "common/names.h"
 #include "common/proto.h"
 
@@ -116,6 +117,17 @@ static void no_sums(uid_t uid, const struct policy *policy, struct admission_sum
 	*ret_sums = (struct admission_sums){.mem_total = *mem_total, .gate_exact = true};
 }
 
+/* As the broker that listens where one usually does would see it. */
+static enum admission_p2p p2p_of(int sysfs_fd, const struct device *device)
+{
+	CLEANUP(freep) char *directory = features_directory(PROTO_SOCKET);
+	struct features features;
+
+	if (!directory || features_load(directory, sysfs_fd, device, &features))
+		return ADMISSION_P2P_UNKNOWN;
+	return features.migration & FEATURES_P2P ? ADMISSION_P2P_YES : ADMISSION_P2P_NO;
+}
+
 static int probe_devices(const struct pinbroker_request *request, struct device *devices,
 			 struct admission_device *entries)
 {
@@ -128,7 +140,8 @@ static int probe_devices(const struct pinbroker_request *request, struct device 
 		err = device_probe(sysfs_fd, request->devices[i], &devices[i]);
 		if (err)
 			return err;
-		entries[i] = (struct admission_device){.device = &devices[i]};
+		entries[i] = (struct admission_device){.device = &devices[i],
+						       .p2p = p2p_of(sysfs_fd, &devices[i])};
 	}
 	return 0;
 }
@@ -191,6 +204,7 @@ static void explain_admission(const struct admission *from, struct pinbroker_exp
 	to->headroom = policy->headroom;
 	to->migration_buffers = policy->migration_buffers;
 	to->require_reset = policy->require_reset;
+	to->multi_p2p = policy->multi_device == POLICY_MULTI_P2P;
 }
 
 int explain_config(const char *path, const struct pinbroker_subject *subject,

@@ -82,6 +82,11 @@ static void print_mappings(const struct pinbroker_explanation *e)
 		output_line("max-mappings", "%s, the policy's number", number);
 }
 
+static const char *multi_device(const struct pinbroker_explanation *e)
+{
+	return e->multi_p2p ? "p2p" : "any";
+}
+
 static void print_rest(const struct pinbroker_explanation *e)
 {
 	char number[OUTPUT_TEXT_MAX], size[SIZE_TEXT_MAX];
@@ -94,6 +99,7 @@ static void print_rest(const struct pinbroker_explanation *e)
 	output_line("headroom", "%s, for what is not guest RAM", size_text(e->headroom, size));
 	output_line("migration-buffers", "%s per device", size_text(e->migration_buffers, size));
 	output_line("require-reset", "%s", e->require_reset ? "true" : "false");
+	output_line("multi-device", "%s", multi_device(e));
 }
 
 static void print_policy(const struct pinbroker_explanation *e)
@@ -163,6 +169,7 @@ json_t *explanation_json(const struct pinbroker_explanation *e, const char *assu
 		{"migration_buffers_bytes",
 		 set ? output_json_limit(e->migration_buffers) : json_null()},
 		{"require_reset", set ? json_boolean(e->require_reset) : json_null()},
+		{"multi_device", set ? json_string(multi_device(e)) : json_null()},
 	};
 
 	return output_json_object(members, ARRAY_SIZE(members));

@@ -30,6 +30,7 @@ static void copy_explanation(const struct proto_explanation *from, struct pinbro
 		.headroom = from->headroom,
 		.migration_buffers = from->migration_buffers,
 		.require_reset = from->flags & PROTO_EXPLAIN_REQUIRE_RESET,
+		.multi_p2p = from->flags & PROTO_EXPLAIN_MULTI_P2P,
 	};
 	proto_text_set(to->reason, sizeof(to->reason), from->reason);
 	proto_text_set(to->text, sizeof(to->text), from->text);

@@ -276,6 +276,7 @@ struct pinbroker_explanation {
 	uint64_t headroom;
 	uint64_t migration_buffers; /* PINBROKER_UNLIMITED */
 	bool require_reset;
+	bool multi_p2p; /* several devices must all have RUNNING_P2P */
 };
 
 /* Something that happened. */

@@ -354,6 +354,7 @@ static_assert(sizeof(struct proto_explanation) == 120 + 16 + 72 + 24 + 608 + 512
 #define PROTO_EXPLAIN_LIMIT_AUTO 1U /* the policy says limit = "auto" */
 #define PROTO_EXPLAIN_MAPPINGS_AUTO 2U
 #define PROTO_EXPLAIN_REQUIRE_RESET 4U
+#define PROTO_EXPLAIN_MULTI_P2P 8U /* multi-device = "p2p" */
 
 /* For root. */
 struct proto_host_ask {

@@ -8,6 +8,7 @@
 #include "accounting/admission.h"
 #include "accounting/policy.h"
 #include "common/cleanup.h"
+#include "common/features.h"
 #include "daemon/broker.h"
 #include "daemon/owner.h"
 #include "daemon/peer.h"
@@ -44,6 +45,16 @@ void access_claim(const struct peer *peer, const struct device *device,
 	ret_device->busy_hidden = access_of(peer, claim->session) == ACCESS_NONE;
 	if (strcmp(claim->name, device->name) != 0)
 		ret_device->busy_peer = claim->name;
+}
+
+enum admission_p2p access_p2p(const struct broker *broker, const struct device *device)
+{
+	struct features features;
+
+	if (!broker->features ||
+	    features_load(broker->features, broker->sysfs_fd, device, &features))
+		return ADMISSION_P2P_UNKNOWN;
+	return features.migration & FEATURES_P2P ? ADMISSION_P2P_YES : ADMISSION_P2P_NO;
 }
 
 bool access_may_name(const struct peer *peer)

@@ -31,6 +31,9 @@ enum access access_of(const struct peer *peer, const struct session *session);
 void access_claim(const struct peer *peer, const struct device *device,
 		  struct admission_device *ret_device);
 
+/* Whether a device has RUNNING_P2P, as far as root has asked it (pinbroker device). */
+enum admission_p2p access_p2p(const struct broker *broker, const struct device *device);
+
 /* Whether the peer is root, or an admin of any policy: others name nobody but themselves. */
 bool access_may_name(const struct peer *peer);
 

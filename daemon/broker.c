@@ -19,6 +19,7 @@
 #include "bpf/gate.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/features.h"
 #include "common/log.h"
 #include "common/sys.h"
 #include "daemon/audit.h"
@@ -317,6 +318,7 @@ int broker_new(const char *config_path, const char *socket_path, struct broker *
 	broker->sys = &sys_real;
 	broker->lobby.wait_ms = LOBBY_WAIT_MS;
 	broker->config_path = config_path;
+	broker->features = features_directory(socket_path);
 	broker->journal = audit_to_journal();
 	broker->sysfs_fd = broker->dev_fd = broker->signal_fd = -1;
 	err = broker_init(broker);
@@ -371,6 +373,7 @@ void broker_free(struct broker *broker)
 	fd_closep(&broker->sysfs_fd);
 	fd_closep(&broker->dev_fd);
 	free(broker->petition);
+	free(broker->features);
 	free(broker);
 }
 

@@ -67,6 +67,7 @@ struct broker {
 	int dev_fd; /* owned; /dev */
 	int signal_fd; /* owned */
 	uint64_t signal_watch;
+	char *features; /* owned; where what root has read of devices is; NULL: nowhere */
 	uint64_t mem_total; /* bytes */
 	uid_t overflow_uid; /* what ids without a mapping look like */
 	struct petition *petition; /* owned; of the request in hand */

@@ -35,7 +35,8 @@ static void explain_numbers(const struct admission *admission, struct proto_expl
 	body->migration_buffers = policy->migration_buffers;
 	body->flags = (policy->limit_auto ? PROTO_EXPLAIN_LIMIT_AUTO : 0) |
 		      (policy->max_mappings_auto ? PROTO_EXPLAIN_MAPPINGS_AUTO : 0) |
-		      (policy->require_reset ? PROTO_EXPLAIN_REQUIRE_RESET : 0);
+		      (policy->require_reset ? PROTO_EXPLAIN_REQUIRE_RESET : 0) |
+		      (policy->multi_device == POLICY_MULTI_P2P ? PROTO_EXPLAIN_MULTI_P2P : 0);
 }
 
 /* A request that is no request, or not the requester's to make, has no explanation. */

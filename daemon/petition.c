@@ -218,6 +218,11 @@ static void petition_claims(const struct peer *peer, const struct petition *peti
 {
 	for (size_t i = 0; i < petition->open->n_devices; i++)
 		access_claim(peer, &petition->devices[i], &ret_devices[i]);
+	/* A file for each: only where it matters. */
+	if (!admission_wants_p2p(petition->policy, petition->open->n_devices))
+		return;
+	for (size_t i = 0; i < petition->open->n_devices; i++)
+		ret_devices[i].p2p = access_p2p(peer->broker, &petition->devices[i]);
 }
 
 /* Who is asking for whom, before anything is looked at that only a policy can allow. */

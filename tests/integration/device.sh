@@ -203,3 +203,46 @@ like "for people" "$(cat "$tmp/events.text")" \
 	" migrate +[0-9]+ vmm .* $one RUNNING -> RUNNING_P2P vm1"
 
 broker_stop
+
+# Several devices of one session must be known to have P2P, where the policy says so.
+sed -i 's/limit = "64M"/limit = "64M" multi-device = "p2p"/' "$config"
+rm -r "$kept"
+broker_start
+run() { as 1000 "$pinbroker" run "$@" -- "$vmm" "{iommufd}" "{device:0}" bind 0; }
+exits "a device alone" 0 run --device "$one"
+refused "two that nobody has asked" device-not-allowed run --device "$one" --device "$two"
+like "what is to be done" "$err" "multi-device.*root runs 'pinbroker device $one' first"
+device "$one" >/dev/null
+refused "one of them" device-not-allowed run --device "$one" --device "$two"
+like "the other" "$err" "pinbroker device $two"
+device "$two" >/dev/null
+exits "both" 0 run --device "$one" --device "$two"
+like "both" "$out" '^bind 0: ok'
+exits "as explain says" 0 as 1000 "$pinbroker" explain --device "$one" --device "$two"
+like "as explain says" "$out" 'multi-device: p2p'
+exits "without a daemon" 0 "$pinbroker" explain --config "$config" --uid 1000 --device "$one" --device "$two"
+is "in JSON" "$(as 1000 "$pinbroker" explain --json | jq -r .multi_device)" p2p
+device 0000:00:05.0 >/dev/null
+refused "one without P2P" device-not-allowed run --device "$one" --device 0000:00:05.0
+like "why" "$err" '0000:00:05.0 .*no RUNNING_P2P'
+exits "the same without a daemon" 77 \
+	"$pinbroker" explain --config "$config" --uid 1000 --device "$one" --device 0000:00:05.0
+# One more for a session counts as well.
+background as 1000 "$pinbroker" run --device 0000:00:05.0 -- "$vmm" "{iommufd}" "{device:0}" hold
+child_wait ^ready
+id=$("$pinbroker" list --json | jq -r '.[0].id')
+refused "attach to one without P2P" device-not-allowed "$pinbroker" attach "$id" "$one"
+like "which one has none" "$err" '0000:00:05.0 .*no RUNNING_P2P'
+child_end
+sessions_end
+background as 1000 "$pinbroker" run --device "$one" -- "$vmm" "{iommufd}" "{device:0}" hold
+child_wait ^ready
+id=$("$pinbroker" list --json | jq -r '.[0].id')
+exits "attach of one with P2P" 0 "$pinbroker" attach "$id" "$two"
+child_end
+sessions_end
+# What root knew is of the device as it was bound then.
+mdev_remove "$two"
+mdev_make "$two"
+refused "a device that was made anew" device-not-allowed run --device "$one" --device "$two"
+broker_stop

@@ -530,6 +530,54 @@ static void each_device_is_looked_at(void)
 	}
 }
 
+static void several_devices_must_have_p2p(void)
+{
+	static const struct {
+		const char *name;
+		enum policy_multi multi;
+		enum admission_p2p first, second;
+		size_t n;
+		enum refusal refusal;
+		const char *says;
+	} cases[] = {
+		{"any", POLICY_MULTI_ANY, ADMISSION_P2P_NO, ADMISSION_P2P_UNKNOWN, 2, REFUSAL_NONE,
+		 ""},
+		{"alone", POLICY_MULTI_P2P, ADMISSION_P2P_NO, 0, 1, REFUSAL_NONE, ""},
+		{"both", POLICY_MULTI_P2P, ADMISSION_P2P_YES, ADMISSION_P2P_YES, 2, REFUSAL_NONE,
+		 ""},
+		{"the first not", POLICY_MULTI_P2P, ADMISSION_P2P_NO, ADMISSION_P2P_YES, 2,
+		 REFUSAL_DEVICE_NOT_ALLOWED, "0000:65:00.0 cannot be kept"},
+		{"the second is not known", POLICY_MULTI_P2P, ADMISSION_P2P_YES,
+		 ADMISSION_P2P_UNKNOWN, 2, REFUSAL_DEVICE_NOT_ALLOWED,
+		 "'pinbroker device 0000:65:00.2' first"},
+	};
+	struct admission_change change;
+	struct world w;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		world_init(&w);
+		w.policy.multi_device = cases[i].multi;
+		w.device[TAKEN] = free_device("0000:65:00.2");
+		w.devices[0].p2p = cases[i].first;
+		if (cases[i].n == 2)
+			add_device(&w, TAKEN);
+		w.devices[1].p2p = cases[i].second;
+		CHECK(cases[i].name, world_decide(&w) == cases[i].refusal);
+		CHECK(cases[i].name, strstr(w.admission.text, cases[i].says));
+		/* The same where the session has the first, and is to have the second. */
+		change = (struct admission_change){.policy = &w.policy,
+						   .policy_name = w.name,
+						   .others = w.devices,
+						   .n_others = cases[i].n - 1};
+		admission_attach(&w.set, &w.devices[cases[i].n - 1], &change);
+		CHECK(cases[i].name, change.refusal == cases[i].refusal);
+		CHECK(cases[i].name, strstr(change.text, cases[i].says));
+	}
+	/* What is not there is refused as that. */
+	w.device[TAKEN].found = false;
+	CHECK("absent", world_decide(&w) == REFUSAL_DEVICE_NOT_FOUND);
+}
+
 static void order_of_devices_does_not_matter(void)
 {
 	struct world w;
@@ -614,6 +662,7 @@ static const CU_TestInfo tests[] = {
 	{"what others have pinned is said where it counts", others_are_named_where_they_count},
 	{"accounting is the policy's, or chosen if any", accounting_is_the_policys},
 	{"each device is looked at", each_device_is_looked_at},
+	{"several devices must have P2P where the policy says so", several_devices_must_have_p2p},
 	{"the order of devices does not matter", order_of_devices_does_not_matter},
 	{"an exact gate satisfies require-gate", exact_gate_satisfies_require_gate},
 	{"the numbers are there whatever the verdict", numbers_are_there_whatever_the_verdict},

@@ -70,6 +70,7 @@ static void test_values(void)
 	CU_ASSERT_FALSE(policy_admin(p, 1001));
 	CU_ASSERT_EQUAL(p->extra_memlock, 64 * MIB);
 	CU_ASSERT_TRUE(p->require_reset);
+	CU_ASSERT_EQUAL(p->multi_device, POLICY_MULTI_P2P);
 	CU_ASSERT_TRUE(p->allow_test_commands);
 	CU_ASSERT_EQUAL(p->mirror, POLICY_MIRROR_BOTH);
 	CU_ASSERT_STRING_EQUAL(p->cgroup_parent, "/pinbroker.slice");
@@ -77,7 +78,7 @@ static void test_values(void)
 	CU_ASSERT_EQUAL(p->migration_buffers, 2 * GIB);
 	p = &set->policies[1];
 	CU_ASSERT_STRING_EQUAL(p->name, "auto one");
-	CU_ASSERT_EQUAL(p->line, 30);
+	CU_ASSERT_EQUAL(p->line, 31);
 	CU_ASSERT_EQUAL(p->accounting, POLICY_ACCOUNTING_USER);
 	CU_ASSERT_TRUE(p->limit_auto);
 	CU_ASSERT_EQUAL(p->limit, 0);
@@ -120,6 +121,7 @@ static void test_defaults(void)
 	CU_ASSERT_FALSE(policy_admin(p, 1000));
 	CU_ASSERT_EQUAL(p->extra_memlock, 0);
 	CU_ASSERT_FALSE(p->require_reset);
+	CU_ASSERT_EQUAL(p->multi_device, POLICY_MULTI_ANY);
 	CU_ASSERT_FALSE(p->allow_test_commands);
 	CU_ASSERT_EQUAL(p->mirror, POLICY_MIRROR_OFF);
 	CU_ASSERT_STRING_EQUAL(p->cgroup_parent, "");
