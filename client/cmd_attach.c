@@ -32,7 +32,7 @@ static int attach(const struct cmd_env *env, uint64_t id, const char *device, ch
 	err = pinbroker_attach(broker, id, device, &grant.devices[0]);
 	if (err)
 		return cmd_failed(env, broker, err);
-	status = argv ? launch_exec(&grant, argv) : attach_alone(&grant, device);
+	status = argv ? launch_exec(&grant, NULL, argv) : attach_alone(&grant, device);
 	pinbroker_grant_close(&grant);
 	return status;
 }

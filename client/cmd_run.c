@@ -41,16 +41,39 @@ static int enter_cgroup(const struct cmd_env *env, struct pinbroker *broker, uin
 	return status;
 }
 
+/* Asks the broker only if it matters. Return: 0; the exit status, said on stderr. */
+static int vfio_args(const struct cmd_env *env, struct pinbroker *broker,
+		     const struct pinbroker_request *request, char **argv,
+		     char buf[static LAUNCH_VFIO_ARGS_MAX])
+{
+	const struct pinbroker_subject self = PINBROKER_SUBJECT_INIT;
+	struct pinbroker_explanation explanation;
+	int err;
+
+	buf[0] = '\0';
+	if (!launch_wants_vfio_args(argv))
+		return 0;
+	err = pinbroker_explain(broker, &self, request, &explanation);
+	if (err)
+		return cmd_failed(env, broker, err);
+	if (explanation.policy[0]) /* else nothing will be granted */
+		(void)launch_vfio_args(explanation.migration_buffers, buf);
+	return 0;
+}
+
 /* @cgroup: NULL: stay where we are */
 static int ask_and_exec(const struct cmd_env *env, const struct pinbroker_request *request,
 			const char *cgroup, char **argv)
 {
 	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
+	char args[LAUNCH_VFIO_ARGS_MAX];
 	struct pinbroker_grant grant;
 	int status;
 	int err;
 
 	status = launch_connect(env, &broker);
+	if (!status)
+		status = vfio_args(env, broker, request, argv, args);
 	if (status)
 		return status;
 	err = pinbroker_open(broker, request, &grant);
@@ -58,7 +81,7 @@ static int ask_and_exec(const struct cmd_env *env, const struct pinbroker_reques
 		return cmd_failed(env, broker, err);
 	status = cgroup ? enter_cgroup(env, broker, grant.id, cgroup) : 0;
 	if (!status)
-		status = launch_exec(&grant, argv);
+		status = launch_exec(&grant, args, argv);
 	pinbroker_grant_close(&grant);
 	return status;
 }
@@ -139,7 +162,9 @@ const struct cmd cmd_run = {
 	.summary = "open a session and run a VMM with its descriptors",
 	.help = "Opens a session, then runs CMD with the descriptors inherited. In each ARG\n"
 		"{iommufd}, {device:0}, {device:1}... become their numbers. CMD finds them in its\n"
-		"environment too: PINBROKER_SESSION, PINBROKER_IOMMUFD, PINBROKER_DEVICE_0...\n\n"
+		"environment too: PINBROKER_SESSION, PINBROKER_IOMMUFD, PINBROKER_DEVICE_0...\n"
+		"{vfio-args} becomes what QEMU's vfio-pci is told of migration-buffers, or "
+		"nothing.\n\n"
 		"  --name N           the session's name (default: of CMD)\n"
 		"  --cgroup NAME      run CMD in a cgroup of its own, which the broker makes\n"
 		"  --memory SIZE      of the guest's RAM; K, M, G, T\n"

@@ -28,6 +28,25 @@ int launch_connect(const struct cmd_env *env, struct pinbroker **ret_broker)
 	return cmd_connect(env, ret_broker);
 }
 
+bool launch_wants_vfio_args(char **argv)
+{
+	for (char **arg = argv + 1; *arg; arg++)
+		if (strstr(*arg, PLACEHOLDER_VFIO_ARGS))
+			return true;
+	return false;
+}
+
+/* As the hook has it for libvirt's domains: client/hook_filter.c. */
+const char *launch_vfio_args(uint64_t migration_buffers, char buf[static LAUNCH_VFIO_ARGS_MAX])
+{
+	buf[0] = '\0';
+	if (migration_buffers != PINBROKER_UNLIMITED)
+		(void)snprintf(buf, LAUNCH_VFIO_ARGS_MAX,
+			       ",x-migration-max-queued-buffers-size=%" PRIu64,
+			       migration_buffers); /* it fits */
+	return buf;
+}
+
 /* The command itself is no ARG: no placeholder is looked for in it. */
 int launch_check(const struct cmd_env *env, char **argv, bool has_iommufd, size_t n_devices)
 {
@@ -41,6 +60,8 @@ int launch_check(const struct cmd_env *env, char **argv, bool has_iommufd, size_
 		if (!has_iommufd && strstr(*arg, PLACEHOLDER_IOMMUFD))
 			return cmd_usage(env, "'" PLACEHOLDER_IOMMUFD "' was handed out when the "
 					      "session was opened, and is not again");
+		if (!has_iommufd && strstr(*arg, PLACEHOLDER_VFIO_ARGS))
+			return cmd_usage(env, "'" PLACEHOLDER_VFIO_ARGS "' is known to run alone");
 		if (!placeholder_check(*arg, n_devices, &fault, &at, &len))
 			continue;
 		if (fault == PLACEHOLDER_NO_DEVICE)
@@ -53,11 +74,15 @@ int launch_check(const struct cmd_env *env, char **argv, bool has_iommufd, size_
 }
 
 /* Frees only pointers: the strings go with the process, as those of argv do. */
-static int expand_args(char **argv, const struct pinbroker_grant *grant)
+static int expand_args(char **argv, const struct pinbroker_grant *grant, const char *vfio_args)
 {
+	const struct placeholder_values values = {.iommufd = grant->iommufd,
+						  .devices = grant->devices,
+						  .n_devices = grant->n_devices,
+						  .vfio_args = vfio_args};
+
 	for (char **arg = argv + 1; *arg; arg++) {
-		int err = placeholder_expand(*arg, grant->iommufd, grant->devices, grant->n_devices,
-					     arg);
+		int err = placeholder_expand(*arg, &values, arg);
 
 		if (err)
 			return err;
@@ -108,11 +133,11 @@ static int inherit_fds(const struct pinbroker_grant *grant)
 	return 0;
 }
 
-int launch_exec(const struct pinbroker_grant *grant, char **argv)
+int launch_exec(const struct pinbroker_grant *grant, const char *vfio_args, char **argv)
 {
 	int err;
 
-	err = expand_args(argv, grant);
+	err = expand_args(argv, grant, vfio_args);
 	if (!err)
 		err = set_env(grant);
 	if (!err)

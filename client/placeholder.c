@@ -13,7 +13,8 @@
 struct placeholder {
 	size_t len; /* with its braces; 0: no placeholder begins here */
 	bool malformed;
-	bool device; /* else the iommufd */
+	bool vfio_args;
+	bool device; /* if none of both, the iommufd */
 	size_t index; /* of the device */
 };
 
@@ -40,6 +41,9 @@ static struct placeholder placeholder_at(const char *text)
 
 	if (starts_with(text, PLACEHOLDER_IOMMUFD)) {
 		found.len = strlen(PLACEHOLDER_IOMMUFD);
+	} else if (starts_with(text, PLACEHOLDER_VFIO_ARGS)) {
+		found.vfio_args = true;
+		found.len = strlen(PLACEHOLDER_VFIO_ARGS);
 	} else if (starts_with(text, DEVICE)) {
 		found.device = true;
 		found.malformed = !parse_index(text + strlen(DEVICE), &found.index);
@@ -66,8 +70,18 @@ int placeholder_check(const char *arg, size_t n_devices, enum placeholder_fault 
 	return 0;
 }
 
-int placeholder_expand(const char *arg, int iommufd, const int *devices, size_t n_devices,
-		       char **ret_text)
+static void placeholder_write(const struct placeholder *found,
+			      const struct placeholder_values *values, FILE *out)
+{
+	/* fclose() tells of every failure */
+	if (found->vfio_args)
+		(void)fputs(values->vfio_args ? values->vfio_args : "", out);
+	else
+		(void)fprintf(out, "%d",
+			      found->device ? values->devices[found->index] : values->iommufd);
+}
+
+int placeholder_expand(const char *arg, const struct placeholder_values *values, char **ret_text)
 {
 	enum placeholder_fault fault;
 	struct placeholder found;
@@ -76,7 +90,7 @@ int placeholder_expand(const char *arg, int iommufd, const int *devices, size_t 
 	size_t len;
 	FILE *out;
 
-	if (placeholder_check(arg, n_devices, &fault, &at, &len))
+	if (placeholder_check(arg, values->n_devices, &fault, &at, &len))
 		return -EINVAL;
 	out = open_memstream(&text, &len);
 	if (!out)
@@ -86,7 +100,7 @@ int placeholder_expand(const char *arg, int iommufd, const int *devices, size_t 
 		if (!found.len)
 			(void)fputc(*arg, out); /* fclose() tells of every failure */
 		else
-			(void)fprintf(out, "%d", found.device ? devices[found.index] : iommufd);
+			placeholder_write(&found, values, out);
 	}
 	bool failed = ferror(out);
 

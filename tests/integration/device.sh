@@ -246,3 +246,15 @@ mdev_remove "$two"
 mdev_make "$two"
 refused "a device that was made anew" device-not-allowed run --device "$one" --device "$two"
 broker_stop
+
+# What QEMU is told of the policy's cap on state that is queued at a migration's destination.
+args() { as 1000 "$pinbroker" run -- echo 'vfio-pci,id=hd0{vfio-args}'; }
+broker_start
+is "no cap" "$(args)" vfio-pci,id=hd0
+broker_stop
+sed -i 's/limit = "64M"/limit = "64M" migration-buffers = "2G"/' "$config"
+broker_start
+is "a cap" "$(args)" vfio-pci,id=hd0,x-migration-max-queued-buffers-size=2147483648
+refused "nobody's" no-policy as 2000 "$pinbroker" run -- echo '{vfio-args}'
+exits "attach knows of none" 64 "$pinbroker" attach 1 "$one" -- echo '{vfio-args}'
+broker_stop

@@ -427,10 +427,13 @@ static int do_look(struct manager *manager, char **args, size_t n)
 static void become(const struct manager *manager, uid_t uid, char **argv)
 {
 	const struct pinbroker_grant *grant = &manager->last;
+	const struct placeholder_values values = {.iommufd = grant->iommufd,
+						  .devices = grant->devices,
+						  .n_devices = grant->n_devices};
 
 	(void)signal(SIGCHLD, SIG_DFL); /* cannot fail for a signal that exists */
 	for (char **arg = argv + 1; *arg; arg++) {
-		if (placeholder_expand(*arg, grant->iommufd, grant->devices, grant->n_devices, arg))
+		if (placeholder_expand(*arg, &values, arg))
 			errx(1, "%s: no such descriptor", *arg);
 	}
 	if (grant->iommufd >= 0 && fcntl(grant->iommufd, F_SETFD, 0) < 0)

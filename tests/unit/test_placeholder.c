@@ -11,6 +11,9 @@
 
 static const int fds[N_DEVICES] = {10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
 
+static const struct placeholder_values values = {
+	.iommufd = 9, .devices = fds, .n_devices = N_DEVICES, .vfio_args = ",x=1"};
+
 static void test_expand(void)
 {
 	static const struct {
@@ -36,6 +39,9 @@ static void test_expand(void)
 		{"{IOMMUFD}", "{IOMMUFD}"},
 		{"{device}", "{device}"},
 		{"{devices:0}", "{devices:0}"},
+		{"vfio-pci,fd={device:0}{vfio-args}", "vfio-pci,fd=10,x=1"},
+		{"{vfio-args}{vfio-args}", ",x=1,x=1"},
+		{"{vfio-args", "{vfio-args"},
 		{"gr\xc3\xbc\xff{iommufd}", "gr\xc3\xbc\xff"
 					    "9"},
 	};
@@ -43,9 +49,18 @@ static void test_expand(void)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		CLEANUP(freep) char *text = NULL;
 
-		CU_ASSERT_EQUAL(placeholder_expand(cases[i].arg, 9, fds, N_DEVICES, &text), 0);
+		CU_ASSERT_EQUAL(placeholder_expand(cases[i].arg, &values, &text), 0);
 		CU_ASSERT_TRUE(text && strcmp(text, cases[i].expected) == 0);
 	}
+}
+
+static void what_has_no_value_is_nothing(void)
+{
+	const struct placeholder_values none = {.iommufd = 9};
+	CLEANUP(freep) char *text = NULL;
+
+	CU_ASSERT_EQUAL(placeholder_expand("a{vfio-args}b", &none, &text), 0);
+	CU_ASSERT_TRUE(text && strcmp(text, "ab") == 0);
 }
 
 static void test_faults(void)
@@ -80,13 +95,13 @@ static void test_faults(void)
 		CU_ASSERT_EQUAL(fault, cases[i].fault);
 		CU_ASSERT_EQUAL(len, strlen(cases[i].wrong));
 		CU_ASSERT_EQUAL(strncmp(at, cases[i].wrong, len), 0);
-		CU_ASSERT_EQUAL(placeholder_expand(cases[i].arg, 9, fds, N_DEVICES, &text),
-				-EINVAL);
+		CU_ASSERT_EQUAL(placeholder_expand(cases[i].arg, &values, &text), -EINVAL);
 	}
 }
 
 static const CU_TestInfo tests[] = {
 	{"placeholders become numbers, other text stays", test_expand},
+	{"what has no value is nothing", what_has_no_value_is_nothing},
 	{"a placeholder without its device is refused", test_faults},
 	CU_TEST_INFO_NULL,
 };
