@@ -129,7 +129,7 @@ scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-r
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
 	integration/gate.bash integration/lib.bash integration/libvirt.bash integration/prey.bash run soak uapi-check \
 	uapi-check-all vm/chroot vm/job vm/kernel vm/lib.sh vm/qemu10 vm/rootfs vm/selftest \
-	vm/shell vm/vm) .ci/run
+	vm/shell vm/vm) contrib/qemu/rootless-qemu contrib/qemu/systemd-run-qemu .ci/run
 man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-cgroup.7 pinbroker-libvirt.7 pinbroker-protocol.7 \
 	pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h cgroup/*.h iommufd/*.h daemon/*.h client/*.h) \
