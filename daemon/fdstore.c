@@ -24,8 +24,17 @@ struct fdstore_entry {
 	bool gone; /* the service manager was told to close it */
 };
 
+/* A socket of a session's. */
+struct fdstore_handoff {
+	uint64_t id; /* of the session; 0: the name says none */
+	const char *name; /* borrowed, as above; NULL: of this process's life */
+	int fd; /* owned; -1: it was taken */
+};
+
 struct fdstore {
 	int socket_fd; /* owned; -1: none */
+	struct fdstore_handoff handoffs[FDSTORE_HANDOFFS_MAX]; /* those that are kept */
+	size_t n_handoffs;
 	char **names; /* owned, with what is in it; NULL: none were passed */
 	struct fdstore_entry *entries; /* owned */
 	size_t n_entries;
@@ -41,6 +50,8 @@ void fdstore_free(struct fdstore *store)
 	for (size_t i = 0; i < store->n_entries; i++)
 		fd_closep(&store->entries[i].fd);
 	free(store->entries);
+	for (size_t i = 0; i < store->n_handoffs; i++)
+		fd_closep(&store->handoffs[i].fd);
 	for (char **name = store->names; name && *name; name++)
 		free(*name);
 	free(store->names);
@@ -60,6 +71,28 @@ static bool fdstore_is_ours(const char *name)
 	return strncmp(name, FDSTORE_PREFIX, strlen(FDSTORE_PREFIX)) == 0;
 }
 
+static bool fdstore_is_handoff(const char *name)
+{
+	return strncmp(name, FDSTORE_HANDOFF, strlen(FDSTORE_HANDOFF)) == 0;
+}
+
+/* Hexadecimal, as it was written; 0: it is not. */
+static uint64_t fdstore_handoff_id(const char *name)
+{
+	const char *text = name + strlen(FDSTORE_HANDOFF);
+	size_t len = strspn(text, "0123456789abcdef");
+
+	return len && len <= 16 && !text[len] ? strtoull(text, NULL, 16) : 0;
+}
+
+/* One too many was kept by nobody here. */
+static void fdstore_take_socket_of(struct fdstore *store, int *fd, const char *name)
+{
+	if (store->n_handoffs < FDSTORE_HANDOFFS_MAX)
+		store->handoffs[store->n_handoffs++] = (struct fdstore_handoff){
+			.id = fdstore_handoff_id(name), .name = name, .fd = STEAL_FD(*fd)};
+}
+
 /* Whether it is the socket to listen on is the listener's question: a wrong one is an error. */
 static int fdstore_take_one(struct fdstore *store, int passed_fd, const char *name)
 {
@@ -69,6 +102,10 @@ static int fdstore_take_one(struct fdstore *store, int passed_fd, const char *na
 	if (name && fdstore_is_ours(name)) {
 		store->entries[store->n_entries++] =
 			(struct fdstore_entry){.name = name, .fd = STEAL_FD(fd)};
+		return 0;
+	}
+	if (name && fdstore_is_handoff(name)) {
+		fdstore_take_socket_of(store, &fd, name);
 		return 0;
 	}
 	if (fstat(fd, &st) < 0)
@@ -106,7 +143,7 @@ static int fdstore_take(struct fdstore *store, int n)
 				       store->names ? store->names[i] : NULL);
 		err = err ? err : one; /* all of them are ours to close */
 	}
-	store->n_kept = store->n_entries;
+	store->n_kept = store->n_entries + store->n_handoffs;
 	return err;
 }
 
@@ -301,4 +338,68 @@ void fdstore_fill(struct fdstore *store, const struct gate *gate)
 			"the service manager does not keep the gate (%s): it goes where somebody "
 			"removes its pins",
 			strerror(-err));
+}
+
+/* --- sockets of sessions */
+
+static struct fdstore_handoff *fdstore_find_handoff(struct fdstore *store, uint64_t id)
+{
+	for (size_t i = 0; store && i < store->n_handoffs; i++)
+		if (store->handoffs[i].id == id)
+			return &store->handoffs[i];
+	return NULL;
+}
+
+int fdstore_take_handoff(struct fdstore *store, uint64_t id)
+{
+	struct fdstore_handoff *handoff = fdstore_find_handoff(store, id);
+
+	return handoff ? STEAL_FD(handoff->fd) : -1;
+}
+
+bool fdstore_keep_handoff(struct fdstore *store, uint64_t id, int fd)
+{
+	char message[sizeof(FDSTORE_HANDOFF) + 64];
+
+	if (!store || !getenv("NOTIFY_SOCKET") || store->n_kept >= store->n_room ||
+	    store->n_handoffs == FDSTORE_HANDOFFS_MAX)
+		return false;
+	(void)snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=" FDSTORE_HANDOFF "%llx",
+		       (unsigned long long)id);
+	if (sd_pid_notify_with_fds(0, 0, message, &fd, 1) <= 0)
+		return false;
+	store->handoffs[store->n_handoffs++] = (struct fdstore_handoff){.id = id, .fd = -1};
+	store->n_kept++;
+	return true;
+}
+
+/* What it had for us is closed here first: whoever closes last is the one who waits. */
+static void fdstore_forget_handoff(struct fdstore *store, struct fdstore_handoff *handoff)
+{
+	fd_closep(&handoff->fd);
+	if (handoff->name)
+		(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", handoff->name);
+	else
+		(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=" FDSTORE_HANDOFF "%llx",
+				 (unsigned long long)handoff->id);
+	store->n_kept--;
+	*handoff = store->handoffs[--store->n_handoffs];
+}
+
+void fdstore_drop_handoff(struct fdstore *store, uint64_t id)
+{
+	struct fdstore_handoff *handoff;
+
+	while ((handoff = fdstore_find_handoff(store, id)))
+		fdstore_forget_handoff(store, handoff);
+}
+
+void fdstore_drop_handoffs(struct fdstore *store)
+{
+	for (size_t i = 0; store && i < store->n_handoffs;) {
+		if (store->handoffs[i].fd >= 0)
+			fdstore_forget_handoff(store, &store->handoffs[i]);
+		else
+			i++;
+	}
 }

@@ -39,6 +39,8 @@ static const struct passed {
 	 FDSTORE_PREFIX "1/gate_control:" FDSTORE_PREFIX "1/1/gate_ioctl:pinbrokerd.socket", 0, 5,
 	 0, "34"},
 	{"two sockets", "ss", NULL, "a:b", -EINVAL, -1, 0, ""},
+	{"a socket of a session", "s", NULL, FDSTORE_HANDOFF "1f", 0, -1, 0, "3"},
+	{"likewise, and one to listen on", "ss", NULL, FDSTORE_HANDOFF "1f:x", 0, 4, 0, "3"},
 	{"a stranger", "n", NULL, "stored", 0, -1, 1, ""},
 	{"a stranger and a socket", "ns", NULL, "stored:x", 0, 4, 1, ""},
 	{"a stranger whose name begins like ours", "n", NULL, "pinbroker-gat", 0, -1, 1, ""},
@@ -135,8 +137,9 @@ static void notices(int fd, char *ret_text, size_t size)
 		const char *name;
 
 		text[got] = '\0';
-		name = strstr(text, "FDNAME=" FDSTORE_PREFIX);
-		name = name ? name + strlen("FDNAME=" FDSTORE_PREFIX) : "?";
+		name = strstr(text, "FDNAME=");
+		name = name ? strchr(name, '/') : NULL;
+		name = name ? name + 1 : "?";
 		len += (size_t)snprintf(ret_text + len, size - len, "%c%.*s ",
 					strncmp(text, "FDSTORE=1\n", 10) == 0 ? '+' : '-',
 					(int)strcspn(name, "\n"), name);
@@ -306,8 +309,63 @@ static void what_the_gate_has_is_kept_once(void)
 	}
 }
 
+/* Sockets of sessions: 1f is taken, 20 is nobody's any more, the third says no id. */
+static int keep_handoffs(void *arg)
+{
+	struct fdstore *store = NULL;
+	char text[1024];
+	bool kept = true;
+	int fd;
+
+	(void)arg;
+	if (pass("sss", NULL,
+		 FDSTORE_HANDOFF "1f:" FDSTORE_HANDOFF "20:" FDSTORE_HANDOFF "20/../x"))
+		return 2;
+	fd = notify_socket();
+	if (fd < 0 || fdstore_new(&store))
+		return 3;
+	if (fdstore_take_handoff(store, 0x1f) != FIRST || fdstore_take_handoff(store, 0x1f) != -1 ||
+	    fdstore_take_handoff(store, 0x21) != -1)
+		return 4;
+	fdstore_drop_handoffs(store);
+	if (fcntl(FIRST, F_GETFD) < 0 || fcntl(FIRST + 1, F_GETFD) >= 0 ||
+	    fcntl(FIRST + 2, F_GETFD) >= 0)
+		return 5;
+	notices(fd, text, sizeof(text));
+	if (strcmp(text, "-20 -20/../x ") != 0)
+		return 6;
+	/* There is room for so many, the one that is there included. */
+	for (uint64_t id = 1; id <= FDSTORE_HANDOFFS_MAX; id++) {
+		kept = fdstore_keep_handoff(store, 0x100 + id, FIRST);
+		if (kept != (id < FDSTORE_HANDOFFS_MAX))
+			return 7;
+		notices(fd, text, sizeof(text));
+	}
+	fdstore_drop_handoff(store, 0x1f);
+	fdstore_drop_handoff(store, 0x102);
+	fdstore_drop_handoff(store, 0x102);
+	notices(fd, text, sizeof(text));
+	fdstore_free(store);
+	return strcmp(text, "-1f -102 ") == 0 ? 0 : 8;
+}
+
+static void sockets_of_sessions_are_kept(void)
+{
+	struct child child;
+
+	captured_begin();
+	child_run(&child, keep_handoffs, NULL);
+	CU_ASSERT_EQUAL(child_end(&child), 0);
+	captured_end();
+}
+
 static void without_a_service_manager_nothing_happens(void)
 {
+	CU_ASSERT_FALSE(fdstore_keep_handoff(NULL, 1, 0));
+	CU_ASSERT_EQUAL(fdstore_take_handoff(NULL, 1), -1);
+	fdstore_drop_handoff(NULL, 1);
+	fdstore_drop_handoffs(NULL);
+
 	CU_ASSERT_EQUAL(fdstore_take_socket(NULL), -1);
 	CU_ASSERT_EQUAL(fdstore_restore(NULL, "/nowhere"), 0);
 	fdstore_fill(NULL, NULL);
@@ -319,6 +377,7 @@ static const CU_TestInfo tests[] = {
 	{"without bpffs all stays where it is", without_bpffs_all_stays_where_it_is},
 	{"what the gate has is kept once, and nothing else but what is unseen",
 	 what_the_gate_has_is_kept_once},
+	{"some sockets of sessions are kept", sockets_of_sessions_are_kept},
 	{"without a service manager nothing happens", without_a_service_manager_nothing_happens},
 	CU_TEST_INFO_NULL,
 };
