@@ -65,7 +65,7 @@ cgroup := $(addprefix cgroup/,events.c file.c group.c kin.c manager.c place.c pl
 common := common/conffile.c common/device.c common/features.c common/fdmsg.c common/names.c common/proto.c \
 	common/proto_names.c common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
-	config.c explain.c fdstore.c grant.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
+	config.c explain.c fdstore.c grant.c handoff.c handoff_give.c handoff_listen.c handoff_record.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c migration.c mirror.c mirror_event.c mirror_group.c mirror_plan.c mirror_purge.c \
 	mirror_report.c mirror_turn.c mirror_view.c mirror_work.c order.c owner.c payer.c peer.c petition.c place.c place_work.c process.c procfs.c record.c \
 	report.c request.c reserve.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "common/cleanup.h"
+#include "common/sys.h"
 
 void answer_fini(struct answer *answer)
 {
@@ -88,8 +89,10 @@ static int send_request(struct pinbroker *broker, const struct question *questio
 	};
 	int err;
 
-	do {
-		err = fdmsg_send_cred(broker->fd, iov, ARRAY_SIZE(iov));
+	do { /* beside a descriptor the kernel names us: the broker has asked for that by now */
+		err = question->fd ? fdmsg_send(&sys_real, broker->fd, iov, ARRAY_SIZE(iov),
+						question->fd, 1)
+				   : fdmsg_send_cred(broker->fd, iov, ARRAY_SIZE(iov));
 	} while (err == -EINTR);
 	/* A broker that hung up may have said why before: that is still to be read. */
 	if (err == -EPIPE || err == -ECONNRESET)

@@ -51,6 +51,7 @@ struct question {
 	const void *body;
 	size_t len; /* of the body */
 	size_t max_fds; /* that the answer may carry */
+	const int *fd; /* borrowed; goes with it. NULL: none does */
 };
 
 /* An answer in broker->buf whose header and body size are right. */

@@ -96,6 +96,21 @@ int pinbroker_reserve(struct pinbroker *broker, const struct pinbroker_subject *
 	return err ? err : open_ask(broker, &question, reserve.open.n_devices, ret_grant);
 }
 
+int pinbroker_handoff(struct pinbroker *broker, const struct pinbroker_subject *subject,
+		      const struct pinbroker_request *request, unsigned int wait_ms,
+		      struct pinbroker_grant *ret_grant)
+{
+	struct proto_handoff handoff = {.wait_ms = wait_ms};
+	struct question question = {.op = PROTO_HANDOFF, .body = &handoff, .len = sizeof(handoff)};
+	int err = ask_subject(subject, NULL, &handoff.subject);
+
+	if (!err)
+		err = ask_open(request, &handoff.open);
+	if (!err && !proto_handoff_valid(&handoff))
+		err = -EINVAL;
+	return err ? err : open_ask(broker, &question, handoff.open.n_devices, ret_grant);
+}
+
 void pinbroker_grant_close(struct pinbroker_grant *grant)
 {
 	fd_closep(&grant->iommufd);

@@ -71,6 +71,15 @@ int pinbroker_adopt(struct pinbroker *broker, uint64_t id, int pidfd)
 	return err ? err : order_ask(broker, &question, id, NULL);
 }
 
+int pinbroker_pass(struct pinbroker *broker, uint64_t id, int listen_fd)
+{
+	struct proto_pass pass = {.id = id};
+	struct question question = {
+		.op = PROTO_PASS, .body = &pass, .len = sizeof(pass), .fd = &listen_fd};
+
+	return listen_fd < 0 ? -EBADF : order_ask(broker, &question, id, NULL);
+}
+
 int pinbroker_close(struct pinbroker *broker, uint64_t id)
 {
 	struct proto_close close_body = {.id = id};

@@ -397,6 +397,37 @@ int pinbroker_reserve(struct pinbroker *broker, const struct pinbroker_subject *
 		      const struct pinbroker_request *request, unsigned int wait_ms,
 		      struct pinbroker_grant *ret_grant);
 
+/**
+ * pinbroker_handoff() - a session for who connects to a socket
+ * @subject: a user and a cgroup, and no pidfd; as for pinbroker_open_for()
+ * @request: not exec; the devices need not be on VFIO drivers yet
+ * @wait_ms: 1 to 3,600,000: the session ends if nobody has come by then
+ * @ret_grant: without descriptors: all are -1
+ *
+ * For root. The first process of the user in the cgroup, or below it, that connects to the socket
+ * that pinbroker_pass() brings reads one byte with the iommufd, and answers with one byte. The
+ * session lives with it.
+ *
+ * Return: as pinbroker_open().
+ */
+int pinbroker_handoff(struct pinbroker *broker, const struct pinbroker_subject *subject,
+		      const struct pinbroker_request *request, unsigned int wait_ms,
+		      struct pinbroker_grant *ret_grant);
+
+/**
+ * pinbroker_pass() - the socket for a session of pinbroker_handoff(), and wait until it is over
+ * @id: of the session
+ * @listen_fd: a unix stream socket that listens; the broker has one of its own, made not to block,
+ *             and shuts it down when somebody has come
+ *
+ * The broker goes on without the caller. One that was restarted is passed the socket again, after
+ * any other question: who has just connected cannot pass one (-EPERM).
+ *
+ * Return: 0: somebody has it, and said so; -EACCES with status 66: the session has ended, or was
+ * revoked as who came did not answer; -ECONNRESET: the broker is gone; as pinbroker_open().
+ */
+int pinbroker_pass(struct pinbroker *broker, uint64_t id, int listen_fd);
+
 /* Closes what is left of a grant's descriptors; those that the caller set to -1 are its own. */
 void pinbroker_grant_close(struct pinbroker_grant *grant);
 

@@ -25,6 +25,8 @@ static const size_t request_sizes[PROTO_OPS] = {
 	[PROTO_MIRROR] = sizeof(struct proto_mirror_ask),
 	[PROTO_PLACE] = sizeof(struct proto_place),
 	[PROTO_RESERVE] = sizeof(struct proto_reserve),
+	[PROTO_HANDOFF] = sizeof(struct proto_handoff),
+	[PROTO_PASS] = sizeof(struct proto_pass),
 };
 
 static const size_t reply_sizes[PROTO_OPS] = {
@@ -44,6 +46,8 @@ static const size_t reply_sizes[PROTO_OPS] = {
 	[PROTO_MIRROR] = sizeof(struct proto_mirrors),
 	[PROTO_PLACE] = sizeof(struct proto_placed),
 	[PROTO_RESERVE] = sizeof(struct proto_grant),
+	[PROTO_HANDOFF] = sizeof(struct proto_grant),
+	[PROTO_PASS] = sizeof(struct proto_done),
 };
 
 /* What exit status a refusal may carry; sysexits.h is no part of the wire. */
@@ -248,6 +252,25 @@ bool proto_reserve_valid(const struct proto_reserve *reserve)
 	       !(reserve->open.flags & PROTO_OPEN_EXEC) &&
 	       reserve->open.accounting != PROTO_ACCOUNTING_USER && reserve->wait_ms &&
 	       reserve->wait_ms <= PROTO_RESERVE_WAIT_MAX_MS && !reserve->zero;
+}
+
+/* Everybody is below "/", and nobody below what ends with a slash. */
+static bool handoff_cgroup_valid(const char *cgroup)
+{
+	size_t len = strlen(cgroup);
+
+	return len > 1 && cgroup[len - 1] != '/';
+}
+
+bool proto_handoff_valid(const struct proto_handoff *handoff)
+{
+	const uint32_t needed = PROTO_SUBJECT_UID | PROTO_SUBJECT_CGROUP;
+
+	return proto_subject_valid(&handoff->subject) &&
+	       (handoff->subject.flags & (needed | PROTO_SUBJECT_PROCESS)) == needed &&
+	       handoff_cgroup_valid(handoff->subject.cgroup) && proto_open_valid(&handoff->open) &&
+	       !(handoff->open.flags & PROTO_OPEN_EXEC) && handoff->wait_ms &&
+	       handoff->wait_ms <= PROTO_RESERVE_WAIT_MAX_MS && !handoff->zero;
 }
 
 #define SET_KEYS                                                            \

@@ -51,6 +51,8 @@ enum proto_op {
 	PROTO_MIRROR = 14, /* proto_mirror_ask -> proto_mirrors */
 	PROTO_PLACE = 15, /* proto_place -> proto_placed */
 	PROTO_RESERVE = 20, /* nothing is opened: proto_reserve -> proto_grant */
+	PROTO_HANDOFF = 21, /* for who connects to a socket: proto_handoff -> proto_grant */
+	PROTO_PASS = 22, /* that socket: proto_pass and its fd -> proto_done, when it is over */
 	PROTO_OPS,
 };
 
@@ -218,6 +220,26 @@ struct proto_reserve {
 	uint32_t zero;
 };
 static_assert(sizeof(struct proto_reserve) == 5384, "wire format");
+
+/*
+ * Nothing is opened yet, either: the first process of the uid in the cgroup, or below it, that
+ * connects to the socket that pass brings gets the iommufd and becomes the owner. The session ends
+ * after so long if nobody came. Devices are as for reserve.
+ */
+struct proto_handoff {
+	struct proto_subject subject; /* uid, cgroup but "/"; not PROTO_SUBJECT_PROCESS */
+	struct proto_open open; /* without PROTO_OPEN_EXEC */
+	uint32_t wait_ms; /* 1 to PROTO_RESERVE_WAIT_MAX_MS */
+	uint32_t zero;
+};
+static_assert(sizeof(struct proto_handoff) == 5384, "wire format");
+
+/* The only request that may bring a descriptor: a listening AF_UNIX stream socket. */
+struct proto_pass {
+	uint64_t id; /* of a session that waits for who connects to it */
+	uint64_t zero;
+};
+static_assert(sizeof(struct proto_pass) == 16, "wire format");
 
 #define PROTO_SET_LIMIT 1U
 #define PROTO_SET_MAX_MAPPINGS 2U
@@ -644,6 +666,7 @@ bool proto_open_valid(const struct proto_open *open);
 bool proto_subject_valid(const struct proto_subject *subject);
 bool proto_explain_valid(const struct proto_explain *explain);
 bool proto_reserve_valid(const struct proto_reserve *reserve);
+bool proto_handoff_valid(const struct proto_handoff *handoff);
 bool proto_set_valid(const struct proto_set *set);
 bool proto_adopt_valid(const struct proto_adopt *adopt);
 bool proto_attach_valid(const struct proto_attach *attach);

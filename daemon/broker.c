@@ -27,6 +27,7 @@
 #include "daemon/closer.h"
 #include "daemon/config.h"
 #include "daemon/fdstore.h"
+#include "daemon/handoff.h"
 #include "daemon/listener.h"
 #include "daemon/loop.h"
 #include "daemon/mirror.h"
@@ -334,6 +335,8 @@ int broker_new(const char *config_path, const char *socket_path, struct broker *
 	if (!err)
 		err = warden_resume(broker);
 	if (!err)
+		err = handoff_resume(broker);
+	if (!err)
 		err = reserve_resume(broker);
 	if (!err) {
 		owner_revived(broker->owners);
@@ -344,12 +347,22 @@ int broker_new(const char *config_path, const char *socket_path, struct broker *
 	return err;
 }
 
+/* They use the closer. */
+static void broker_free_handoffs(const struct broker *broker)
+{
+	if (!broker->sessions)
+		return;
+	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer)
+		handoff_free(s->handoff);
+}
+
 void broker_free(struct broker *broker)
 {
 	if (!broker)
 		return;
 	while (broker->peers)
 		peer_free(broker->peers);
+	broker_free_handoffs(broker);
 	hunts_fini(broker);
 	trace_free(broker->trace);
 	mirror_free(broker->mirror);

@@ -292,16 +292,10 @@ static bool closer_drain(int fd)
 	return false;
 }
 
-void closer_close(struct closer *closer, int fd, closer_done_fn done, void *arg)
+static void closer_put(struct closer *closer, int fd, closer_done_fn done, void *arg)
 {
-	struct closer_job *job;
+	struct closer_job *job = calloc(1, sizeof(*job));
 
-	if (closer_drain(fd)) {
-		fd_closep(&fd);
-		closer_done(done, arg);
-		return;
-	}
-	job = calloc(1, sizeof(*job));
 	if (!job) {
 		/* No memory to be careful with: better one descriptor less than a loop that hangs.
 		 */
@@ -319,4 +313,32 @@ void closer_close(struct closer *closer, int fd, closer_done_fn done, void *arg)
 	(void)sem_init(&job->released, 0, 0);
 	closer->jobs = job;
 	closer_start(closer);
+}
+
+void closer_close(struct closer *closer, int fd, closer_done_fn done, void *arg)
+{
+	if (!closer_drain(fd)) {
+		closer_put(closer, fd, done, arg);
+		return;
+	}
+	fd_closep(&fd);
+	closer_done(done, arg);
+}
+
+void closer_close_stream(struct closer *closer, int fd, closer_done_fn done, void *arg)
+{
+	char byte;
+
+	(void)shutdown(fd, SHUT_RDWR); /* the peer may be gone already; nothing comes any more */
+	if (recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0) {
+		closer_put(closer, fd, done, arg);
+		return;
+	}
+	fd_closep(&fd);
+	closer_done(done, arg);
+}
+
+void closer_close_any(struct closer *closer, int fd)
+{
+	closer_put(closer, fd, NULL, NULL);
 }

@@ -30,4 +30,15 @@ void closer_free(struct closer *closer);
  */
 void closer_close(struct closer *closer, int fd, closer_done_fn done, void *arg);
 
+/**
+ * closer_close_stream() - likewise, of a connection on a stream socket
+ *
+ * What is in its queue cannot be looked at packet by packet: a thread closes it unless that is
+ * empty.
+ */
+void closer_close_stream(struct closer *closer, int fd, closer_done_fn done, void *arg);
+
+/* Likewise, of anything, always by a thread; it is not shut down. */
+void closer_close_any(struct closer *closer, int fd);
+
 #endif

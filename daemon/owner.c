@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "daemon/audit.h"
 #include "daemon/broker.h"
+#include "daemon/handoff.h"
 #include "daemon/loop.h"
 #include "daemon/memlock.h"
 #include "daemon/mirror.h"
@@ -262,6 +263,7 @@ void owner_end_session(struct broker *broker, struct session *session)
 	struct owner *owner = session->owner;
 	uid_t uid = session->uid;
 
+	handoff_end(session);
 	if (owner)
 		owner_remove_session(session);
 	payers_leave(broker, session);

@@ -54,6 +54,7 @@ void peer_free(struct peer *peer)
 		if (peer->next)
 			peer->next->prev = peer->prev;
 	}
+	fd_closep(&peer->passed_fd);
 	fd_closep(&peer->pidfd);
 	closer_close(broker->closer, STEAL_FD(peer->fd), peer_closed, peer->account);
 	free(peer->gids);
@@ -124,10 +125,24 @@ static int peer_knock(struct peer *peer)
 	return door == BUDGET_TELL ? peer_refuse_rate(peer) : -EDQUOT;
 }
 
+/* Root may pass a socket (PROTO_PASS). Before, nobody could: who tries to at once is told so. */
+static void peer_unseal(struct peer *peer)
+{
+	const int yes = 1;
+
+	if (peer->cred.uid != 0)
+		return;
+	peer->passes = true;
+	peer->sealed = false;
+	/* Kernels before 6.16 do not know it, and let it pass in any case. */
+	(void)setsockopt(peer->fd, SOL_SOCKET, UAPI_SO_PASSRIGHTS, &yes, sizeof(yes));
+}
+
 static int peer_identify(struct peer *peer)
 {
 	socklen_t size = sizeof(peer->pidfd);
 
+	peer_unseal(peer);
 	/* Close-on-exec by the kernel. -EINVAL on 6.12 when the peer was reaped already. */
 	if (getsockopt(peer->fd, SOL_SOCKET, UAPI_SO_PEERPIDFD, &peer->pidfd, &size) < 0)
 		return -errno;
@@ -153,25 +168,39 @@ int peer_send(const struct peer *peer, const struct peer_answer *answer)
 			  answer->n_fds);
 }
 
+/* From root one descriptor may come along, and whatever it is root has the means to be a nuisance.
+ */
+static int peer_recv(const struct peer *peer, size_t *ret_len, struct fdmsg *ret_msg)
+{
+	struct broker *broker = peer->broker;
+
+	return peer->passes
+		       ? fdmsg_recv(peer->fd, broker->packet.bytes, sizeof(broker->packet.bytes), 1,
+				    MSG_DONTWAIT, ret_len, ret_msg)
+		       : fdmsg_recv_plain(peer->fd, peer->sealed, broker->packet.bytes,
+					  sizeof(broker->packet.bytes), ret_len, ret_msg);
+}
+
 /* One packet; the loop calls again while there are more, after the other peers had their turn. */
 static int peer_serve(struct peer *peer)
 {
 	struct broker *broker = peer->broker;
 	struct fdmsg msg;
 	size_t len;
-	int err = fdmsg_recv_plain(peer->fd, peer->sealed, broker->packet.bytes,
-				   sizeof(broker->packet.bytes), &len, &msg);
+	int err = peer_recv(peer, &len, &msg);
 
 	if (err == -EAGAIN)
 		return 0;
 	if (err)
 		return err;
+	peer->passed_fd = msg.n_fds ? STEAL_FD(msg.fds[0]) : -1;
 	if (len == 0)
 		return -ECONNRESET;
 	err = peer_read_gids(peer);
 	if (!err)
 		err = request_serve(peer, broker->packet.bytes, len,
 				    msg.has_cred ? &msg.cred : NULL);
+	fd_closep(&peer->passed_fd); /* of root's, who was refused */
 	if (!err)
 		lobby_leave(peer);
 	return err;
@@ -292,7 +321,7 @@ static struct peer *peer_alloc(struct broker *broker)
 	if (!peer->account)
 		return NULL;
 	peer->account->broker = peer->broker = broker;
-	peer->fd = peer->pidfd = -1;
+	peer->fd = peer->pidfd = peer->passed_fd = -1;
 	return STEAL(peer);
 }
 

@@ -33,6 +33,8 @@ struct peer {
 	uint64_t number; /* no other peer's, for what is answered later */
 	int fd; /* owned */
 	bool sealed; /* no packet with descriptors can be in its queue: fdmsg_recv_plain() */
+	bool passes; /* root: a packet may bring one */
+	int passed_fd; /* owned; what came with the request in hand; -1: nothing */
 	int pidfd; /* owned; of the process that connected */
 	struct ucred cred; /* SO_PEERCRED: effective ids at connect */
 	gid_t *gids; /* primary first, then supplementary; NULL: no policy has asked yet */

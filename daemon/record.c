@@ -14,7 +14,7 @@
 
 #include "common/cleanup.h"
 
-#define RECORD_MAGIC 0x35636572626e6970ULL /* "pinbrec5": another layout, another number */
+#define RECORD_MAGIC 0x36636572626e6970ULL /* "pinbrec6": another layout, another number */
 #define RECORD_GROW 1024 /* slots */
 #define RECORD_BOOT_ID_MAX 64
 

@@ -34,6 +34,7 @@ enum record_kind {
 	RECORD_LIMIT, /* one of a cgroup that was changed */
 	RECORD_PLACE, /* a cgroup that was made */
 	RECORD_TARGET, /* the cgroup of a session: its processes may be gone at the next start */
+	RECORD_HANDOFF, /* a part of the cgroup that a session is handed off to */
 	RECORD_KINDS,
 };
 
@@ -50,7 +51,7 @@ struct record_session {
 	_Atomic uint8_t which; /* of the numbers; 0 or 1, stored after them */
 	uint8_t mirror; /* enum policy_mirror */
 	uint8_t factor;
-	uint8_t reserved; /* 0 or 1 */
+	uint8_t reserved; /* enum session_reserved */
 	char name[PROTO_NAME_MAX + 1];
 	char policy[POLICY_NAME_MAX + 1];
 };
@@ -99,6 +100,16 @@ struct record_target {
 	uint64_t cgroup; /* likewise */
 };
 
+#define RECORD_HANDOFF_PIECE 224 /* bytes of a path */
+
+struct record_handoff {
+	uint64_t session; /* its id */
+	uint64_t deadline_ms; /* of CLOCK_MONOTONIC */
+	uint32_t at; /* where in the path this is: a multiple of the size of a piece */
+	uint32_t len; /* of the whole path */
+	char text[RECORD_HANDOFF_PIECE]; /* without a NUL, which the last one is filled with */
+};
+
 union record_body {
 	struct record_session session;
 	struct record_device device;
@@ -106,6 +117,7 @@ union record_body {
 	struct record_limit limit;
 	struct record_place place;
 	struct record_target target;
+	struct record_handoff handoff;
 	char bytes[248];
 };
 static_assert(sizeof(union record_body) == 248, "a slot of 256 bytes with its kind");

@@ -14,6 +14,7 @@
 #include "daemon/budget.h"
 #include "daemon/explain.h"
 #include "daemon/grant.h"
+#include "daemon/handoff.h"
 #include "daemon/host_report.h"
 #include "daemon/mirror.h"
 #include "daemon/order.h"
@@ -37,6 +38,7 @@ static const request_fn request_handlers[PROTO_OPS] = {
 	[PROTO_EXPLAIN] = explain_serve, [PROTO_HOST] = host_report,
 	[PROTO_TRACE] = trace_serve,     [PROTO_MIRROR] = mirror_serve,
 	[PROTO_PLACE] = place_serve,     [PROTO_RESERVE] = reserve_open,
+	[PROTO_HANDOFF] = handoff_open,  [PROTO_PASS] = handoff_pass,
 };
 
 static int request_refusal(const struct peer *peer, const struct proto_header *header,
@@ -134,7 +136,7 @@ int request_serve(struct peer *peer, const void *bytes, size_t len, const struct
 	/* Operation 0 is none: not even a refusal could answer it. */
 	if (err && (err != -EOPNOTSUPP || !header.op))
 		return err;
-	if (peer->listener)
+	if (peer->listener || (peer->passed_fd >= 0 && header.op != PROTO_PASS))
 		return -EPROTO;
 	trace_request(peer);
 	if (!budget_request(peer->account->user, broker->policies->max_requests, broker_now_ms()))

@@ -83,8 +83,7 @@ static bool reserve_called(const struct broker *broker, const struct session *se
 
 static void reserve_timer(void *arg);
 
-/* For the one that is due first. Return: 0; -ENOMEM. */
-static int reserve_arm(struct broker *broker)
+int reserve_arm(struct broker *broker)
 {
 	const uint64_t now_ms = broker_now_ms();
 	uint64_t first_ms = UINT64_MAX;
@@ -105,7 +104,8 @@ static int reserve_arm(struct broker *broker)
  */
 void reserve_end(struct broker *broker, struct session *session)
 {
-	if (reserve_has_gate(broker, session)) {
+	/* Of one that is handed off nobody else can have the context. */
+	if (!session->handoff && reserve_has_gate(broker, session)) {
 		gate_revoke(broker->gate, session->gate);
 		if (gate_expect_settle(broker->gate, session->gate)) {
 			session->deadline_ms = broker_now_ms() + RESERVE_BUSY_MS;
@@ -129,7 +129,9 @@ static void reserve_timer(void *arg)
 		newer = s->newer;
 		if (!reserve_waits(s) || s->deadline_ms > now_ms || reserve_bound(broker, s))
 			continue;
-		reserve_tell(broker, s, "ended", "what it was reserved for did not come in time");
+		reserve_tell(broker, s, "ended",
+			     s->handoff ? "nobody came for it in time"
+					: "what it was reserved for did not come in time");
 		reserve_end(broker, s);
 	}
 	if (reserve_arm(broker)) /* the next one that is reserved arms it */
@@ -159,7 +161,7 @@ static int reserve_make(struct broker *broker, const struct petition *petition, 
 	struct session *session;
 	int err;
 
-	plan.reserved = true;
+	plan.reserved = SESSION_RESERVED_OTHERS;
 	*ret_fault = "cannot reserve and record a session";
 	err = session_new(broker->sessions, &plan, &session);
 	if (err)
@@ -246,6 +248,8 @@ bool reserve_bound(struct broker *broker, struct session *session)
 const char *reserve_fault(const struct broker *broker, const struct session *session,
 			  uint64_t inode)
 {
+	if (session->reserved == SESSION_RESERVED_HANDOFF)
+		return "has not come to the socket of the session";
 	if (!session->reserved || reserve_called(broker, session, inode))
 		return NULL;
 	/* Where the gate can be skipped, or there is none, not to have seen it proves nothing. */
@@ -281,7 +285,7 @@ int reserve_resume(struct broker *broker)
 	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer) {
 		if (s->owner) /* the daemon before was killed before it said so */
 			reserve_owned(broker, s);
-		if (reserve_waits(s))
+		if (reserve_waits(s) && !s->handoff)
 			s->deadline_ms = broker_now_ms() + RESERVE_AGAIN_MS;
 	}
 	return reserve_arm(broker);

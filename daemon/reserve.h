@@ -40,10 +40,16 @@ void reserve_end(struct broker *broker, struct session *session);
 const char *reserve_fault(const struct broker *broker, const struct session *session,
 			  uint64_t inode);
 
+/*
+ * Sets the timer by which the first that is pending, reserved or handed off, ends.
+ * Return: 0; -ENOMEM.
+ */
+int reserve_arm(struct broker *broker);
+
 /* A process has become the owner. */
 void reserve_owned(struct broker *broker, struct session *session);
 
-/* At a start, after sessions know their slots. Return: 0; -ENOMEM. */
+/* At a start, after sessions know their slots, and who is handed off. Return: 0; -ENOMEM. */
 int reserve_resume(struct broker *broker);
 
 #endif

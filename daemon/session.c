@@ -235,7 +235,7 @@ static void session_record(const struct session *s, struct record_session *ret_b
 		.accounting = (uint8_t)s->accounting,
 		.mirror = (uint8_t)s->mirror,
 		.factor = (uint8_t)s->factor,
-		.reserved = s->reserved,
+		.reserved = (uint8_t)s->reserved,
 	};
 	memcpy(ret_body->name, s->name, sizeof(s->name));
 	memcpy(ret_body->policy, s->policy, sizeof(s->policy));
@@ -322,7 +322,7 @@ static bool session_record_valid(const struct record_session *body)
 	return body->which < ARRAY_SIZE(body->numbers) &&
 	       body->numbers[body->which].charged >= body->numbers[body->which].limit &&
 	       body->id < UINT64_MAX && /* the next one's is above it */
-	       body->state < SESSION_STATES && body->reserved <= 1 &&
+	       body->state < SESSION_STATES && body->reserved < SESSION_RESERVED_KINDS &&
 	       (body->accounting == POLICY_ACCOUNTING_TASK ||
 		body->accounting == POLICY_ACCOUNTING_USER) &&
 	       body->mirror <= POLICY_MIRROR_TRACK &&
@@ -348,7 +348,7 @@ int session_revive(struct session_table *table, uint32_t slot, struct session **
 	s->id = body->id;
 	s->uid = body->uid;
 	s->state = (enum session_state)body->state;
-	s->reserved = body->reserved;
+	s->reserved = (enum session_reserved)body->reserved;
 	s->accounting = (enum policy_accounting)body->accounting;
 	s->max_mappings = numbers->max_mappings;
 	s->max_objects = numbers->max_objects;
@@ -448,8 +448,8 @@ void session_set_owner(struct session_table *table, struct session *session, str
 
 void session_unreserve(struct session_table *table, struct session *session)
 {
-	session->reserved = false;
-	record_at(table->record, session->slot)->session.reserved = false;
+	session->reserved = SESSION_RESERVED_NOT;
+	record_at(table->record, session->slot)->session.reserved = SESSION_RESERVED_NOT;
 }
 
 struct session_numbers session_numbers(const struct session *session)

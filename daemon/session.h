@@ -19,6 +19,7 @@
 #include "common/device.h"
 #include "common/proto.h"
 
+struct handoff;
 struct mirror_view;
 struct owner;
 struct payer;
@@ -28,7 +29,8 @@ struct session_table;
 
 /*
  * PENDING  share and devices are reserved, nothing was sent. The grant moves it on, or frees it;
- *          one for a context that somebody else opens waits for that (daemon/reserve.h).
+ *          one for a context that somebody else opens waits for that (daemon/reserve.h), and one
+ *          that is handed off for who comes (daemon/handoff.h).
  * ACTIVE   the descriptors were sent; the owner has RLIMIT_MEMLOCK for it. Ends with the owner.
  * REVOKED  given up or taken away: its owner's RLIMIT_MEMLOCK has nothing for it any more, and it
  *          is not changed again. Share and devices stay, as the descriptors may. Ends likewise.
@@ -40,6 +42,14 @@ enum session_state {
 	SESSION_ACTIVE,
 	SESSION_REVOKED,
 	SESSION_STATES,
+};
+
+/* Share and devices are, and nothing else; until a process owns it. */
+enum session_reserved {
+	SESSION_RESERVED_NOT,
+	SESSION_RESERVED_OTHERS, /* somebody else opens its context: daemon/reserve.h */
+	SESSION_RESERVED_HANDOFF, /* who comes for it gets its context: daemon/handoff.h */
+	SESSION_RESERVED_KINDS,
 };
 
 /* A device in a session. */
@@ -88,7 +98,8 @@ struct session {
 	unsigned int factor; /* how often guest RAM is mapped */
 	struct mirror_view *view; /* owned by daemon/mirror.c; NULL: nothing is mirrored */
 	bool placing; /* its owner is being put into a cgroup */
-	bool reserved; /* somebody else opens its context, and no process owns it yet */
+	enum session_reserved reserved;
+	struct handoff *handoff; /* owned by daemon/handoff.c; NULL: it is not, or is over */
 	uint64_t deadline_ms; /* of CLOCK_MONOTONIC; when it ends if it is pending still */
 	unsigned int suffix; /* last one tried for this name; on the session that has it bare */
 	uint32_t slot; /* of the record */
@@ -111,7 +122,7 @@ struct session_plan {
 	unsigned int factor; /* as struct session has it */
 	const struct device *devices;
 	size_t n_devices;
-	bool reserved;
+	enum session_reserved reserved;
 };
 
 int session_table_new(struct ledger *ledger, struct record *record,

@@ -42,9 +42,11 @@ static void check_session(const struct broker *broker, const struct session *s)
 	const struct session_numbers *numbers = &body->numbers[body->which];
 
 	FUZZ_CHECK(s->id && session_find(broker->sessions, s->id) == s);
-	FUZZ_CHECK(s->state == SESSION_ACTIVE || s->state == SESSION_REVOKED);
-	FUZZ_CHECK(s->owner && s->owner->broker == broker && proto_name_valid(s->name));
-	FUZZ_CHECK(body->id == s->id && body->owner == s->owner->inode && body->uid == s->uid);
+	FUZZ_CHECK(s->state == SESSION_PENDING ? s->reserved != SESSION_RESERVED_NOT
+					       : s->owner != NULL);
+	FUZZ_CHECK(!s->owner || (s->owner->broker == broker && body->owner == s->owner->inode));
+	FUZZ_CHECK(!s->handoff || (s->state == SESSION_PENDING && !s->owner));
+	FUZZ_CHECK(body->id == s->id && body->uid == s->uid && proto_name_valid(s->name));
 	FUZZ_CHECK(body->state == s->state && body->accounting == s->accounting);
 	FUZZ_CHECK(numbers->limit == s->share.limit && numbers->charged == s->share.charged);
 	FUZZ_CHECK(numbers->max_mappings == s->max_mappings);
@@ -102,6 +104,8 @@ check_entries(const struct broker *broker, size_t ret_n[static RECORD_KINDS])
 		n_owned += owned(owner);
 	}
 	FUZZ_CHECK(ret_n[RECORD_OWNER] == fuzz_kernel_watches());
+	FOR_EACH_SESSION(s, broker)
+	n_owned += !s->owner;
 	FUZZ_CHECK(n_owned == session_count(broker->sessions));
 }
 

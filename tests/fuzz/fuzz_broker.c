@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "daemon/broker.h"
 #include "daemon/budget.h"
+#include "daemon/handoff.h"
 #include "daemon/loop.h"
 #include "daemon/owner.h"
 #include "daemon/petition.h"
@@ -89,6 +90,8 @@ bool fuzz_broker_admin(uid_t uid, const char *policy)
 /* The order of broker_free(). */
 static void stop(struct broker *broker)
 {
+	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer)
+		handoff_free(s->handoff);
 	owner_table_free(broker->owners);
 	session_table_free(broker->sessions);
 	record_close(broker->record);
@@ -110,6 +113,8 @@ static int start(struct broker *broker)
 	FUZZ_CHECK(session_table_new(broker->ledger, broker->record, &broker->sessions) == 0);
 	FUZZ_CHECK(owner_table_new(broker, &broker->owners) == 0);
 	int err = restore_sessions(broker);
+	if (!err)
+		err = handoff_resume(broker);
 	if (!err)
 		owner_revived(broker->owners);
 	return err;

@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/proto.h"
 #include "daemon/broker.h"
+#include "daemon/owner.h"
 #include "daemon/session.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/fuzz_books.h"
@@ -66,8 +67,16 @@ static void ask(void)
 	fuzz_talk_list_all();
 }
 
+/* Those that wait for somebody end by their time. */
 static void exit_all(void)
 {
+	struct session *newer;
+
+	for (struct session *s = session_after(broker->sessions, 0); s; s = newer) {
+		newer = s->newer;
+		if (s->state == SESSION_PENDING)
+			owner_end_session(broker, s);
+	}
 	for (unsigned int i = 0; i < FUZZ_PROCESSES; i++)
 		fuzz_process_exit(i);
 	fuzz_kernel_ready();

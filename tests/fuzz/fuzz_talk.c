@@ -51,6 +51,8 @@ void fuzz_talk_begin(struct broker *broker)
 			trace_leave(&talk.peers[i]);
 		memcpy(talk.gids[i], fuzz_process_gids(i), sizeof(talk.gids[i]));
 		talk.peers[i] = (struct peer){.broker = broker,
+					      .passes = i == FUZZ_ROOT,
+					      .passed_fd = -1,
 					      .fd = -1,
 					      .gids = talk.gids[i],
 					      .n_gids = FUZZ_GIDS,

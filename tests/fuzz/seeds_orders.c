@@ -189,6 +189,36 @@ static void write_reserve(void)
 	seed_write("reserve-close");
 }
 
+static void add_handoff(uint64_t serial, const char *cgroup)
+{
+	struct proto_handoff body = {.open = seed_open("vm", GIB, FUZZ_DEVICE, NULL),
+				     .subject = {.flags = PROTO_SUBJECT_UID | PROTO_SUBJECT_CGROUP,
+						 .uid = FUZZ_UID_TENANT},
+				     .wait_ms = 5000};
+
+	body.open.flags = 0;
+	proto_text_set(body.subject.cgroup, sizeof(body.subject.cgroup), cgroup);
+	seed_packet(PROTO_REQUEST, PROTO_HANDOFF, serial, &body, sizeof(body));
+}
+
+static void add_pass(uint64_t serial, uint64_t id)
+{
+	struct proto_pass body = {.id = id};
+
+	seed_packet(PROTO_REQUEST, PROTO_PASS, serial, &body, sizeof(body));
+}
+
+static void write_handoff(void)
+{
+	add_handoff(WHO(FUZZ_ROOT), "/user.slice");
+	add_pass(WHO(FUZZ_ROOT), 1); /* and no socket */
+	add_close(WHO(FUZZ_ROOT), 1);
+	add_handoff(WHO(FUZZ_ROOT), "/");
+	add_handoff(WHO(FUZZ_ADMIN), "/user.slice");
+	add_pass(WHO(FUZZ_ADMIN), 1);
+	seed_write("handoff");
+}
+
 static void write_changes(void)
 {
 	add_open(0, NULL, PROTO_ACCOUNTING_TASK);
@@ -324,6 +354,7 @@ void seeds_orders(void)
 	write_trace();
 	write_open_for();
 	write_reserve();
+	write_handoff();
 	write_changes();
 	write_moves();
 	write_ends();

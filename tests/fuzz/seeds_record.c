@@ -85,7 +85,7 @@ static void add_device(uint64_t session, int group, const char *name)
 
 static void add_begin(void)
 {
-	add_header("pinbrec5", FUZZ_BOOT_ID);
+	add_header("pinbrec6", FUZZ_BOOT_ID);
 }
 
 /* What a user has lowered and given up, and an original limit that was stored by half. */
@@ -101,13 +101,44 @@ static void add_unlike(void)
 	add_entry(RECORD_SESSION, &session);
 }
 
+static void add_handoff(uint64_t session, uint32_t at, uint32_t len)
+{
+	union record_body body = {
+		.handoff = {.session = session, .deadline_ms = 5000, .at = at, .len = len}};
+	size_t piece = len - at < RECORD_HANDOFF_PIECE ? len - at : RECORD_HANDOFF_PIECE;
+
+	memset(body.handoff.text, 'a', piece);
+	if (!at)
+		memcpy(body.handoff.text, "/kubepods/", 10);
+	add_entry(RECORD_HANDOFF, &body);
+}
+
+/* Who waits for a receiver: of one whose cgroup is whole, of which a part is gone, or too much. */
+static void add_handoffs(void)
+{
+	for (uint64_t id = 1; id <= 4; id++) {
+		union record_body session = session_of(id, 0, 0, PROTO_ACCOUNTING_TASK);
+
+		session.session.owner = 0;
+		session.session.reserved = SESSION_RESERVED_HANDOFF;
+		session.session.name[2] = (char)('0' + id);
+		add_entry(RECORD_SESSION, &session);
+	}
+	add_handoff(1, RECORD_HANDOFF_PIECE, 300);
+	add_handoff(1, 0, 300);
+	add_handoff(2, 0, 300);
+	add_handoff(3, 0, 20);
+	add_handoff(3, 0, 20);
+	add_handoff(9, 0, 20); /* of no session */
+}
+
 void seeds_record(void)
 {
 	add_begin();
 	seed_write("empty");
 	add_header("pinbrec0", FUZZ_BOOT_ID);
 	seed_write("version");
-	add_header("pinbrec5", "another");
+	add_header("pinbrec6", "another");
 	seed_write("boot");
 	add_begin();
 	add_owner(FUZZ_TENANT, FUZZ_UID_TENANT);
@@ -152,4 +183,7 @@ void seeds_record(void)
 	add_begin();
 	add_unlike();
 	seed_write("unlike");
+	add_begin();
+	add_handoffs();
+	seed_write("handoffs");
 }

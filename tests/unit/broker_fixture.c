@@ -20,6 +20,7 @@
 #include "common/cleanup.h"
 #include "daemon/budget.h"
 #include "daemon/closer.h"
+#include "daemon/handoff.h"
 #include "daemon/loop.h"
 #include "daemon/owner.h"
 #include "daemon/petition.h"
@@ -250,6 +251,8 @@ int broker_fixture_try_restart(struct broker_fixture *f)
 
 	while (broker->peers)
 		peer_free(broker->peers);
+	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer)
+		handoff_free(s->handoff);
 	owner_table_free(broker->owners);
 	session_table_free(broker->sessions);
 	record_close(broker->record);
@@ -409,7 +412,7 @@ struct peer *broker_fixture_peer(const struct broker_fixture *f)
 void broker_fixture_send(int fd, unsigned int op, const void *body, size_t len)
 {
 	struct proto_header header = proto_header(PROTO_REQUEST, op, FIXTURE_SERIAL, len);
-	char packet[sizeof(header) + sizeof(struct proto_reserve)];
+	char packet[sizeof(header) + sizeof(struct proto_handoff)];
 
 	CU_ASSERT_FATAL(sizeof(header) + len <= sizeof(packet));
 	memcpy(packet, &header, sizeof(header));

@@ -34,6 +34,7 @@ static const struct suite *const suites[] = {
 	&suite_mirror_rule,  &suite_place,       &suite_mirror_report, &suite_guest,
 	&suite_domain,       &suite_domain_xml,  &suite_bars,          &suite_preflight,
 	&suite_features,     &suite_risk,        &suite_migration,     &suite_hook,
+	&suite_handoff,
 };
 
 static unsigned int n_skipped; /* CUnit has no word for it */

@@ -46,6 +46,7 @@ extern const struct suite suite_glob;
 extern const struct suite suite_grant;
 extern const struct suite suite_guest;
 extern const struct suite suite_hook;
+extern const struct suite suite_handoff;
 extern const struct suite suite_host;
 extern const struct suite suite_iommu;
 extern const struct suite suite_ledger;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "common/cleanup.h"
 #include "common/fdmsg.h"
@@ -144,6 +145,73 @@ static void poisoned_queue_is_closed_elsewhere(void)
 	broker_fixture_fini(&f); /* counts descriptors */
 }
 
+/* A connection on a stream socket: with anything unread it is, whatever that brings. */
+static void stream_is_closed_elsewhere_if_need_be(void)
+{
+	static const struct {
+		const char *name;
+		bool sends, poisons;
+	} cases[] = {{"nothing", false, false}, {"bytes", true, false}, {"poison", true, true}};
+	struct broker_fixture f;
+
+	if (!broker_fixture_init(&f))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int pair[2], reader = -1;
+		bool done = false;
+
+		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		if (cases[i].sends)
+			send_with(pair[1], "x", 1, NULL, 0);
+		if (cases[i].poisons)
+			send_poison(pair[1], &reader);
+		closer_close_stream(f.broker->closer, pair[0], set_true, &done);
+		CHECK(cases[i].name, done == !cases[i].sends);
+		fd_closep(&reader);
+		broker_fixture_run(&f, is_true, &done);
+		fd_closep(&pair[1]);
+	}
+	broker_fixture_fini(&f);
+}
+
+struct left {
+	int n_fds;
+};
+
+static bool are_left(void *arg)
+{
+	const struct left *left = arg;
+
+	return suite_count_fds() == left->n_fds + 1; /* the run's own */
+}
+
+/* A connection that nobody has taken waits in what listens, with what was sent on it. */
+static void listener_is_closed_elsewhere(void)
+{
+	const struct sockaddr_un any = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
+	struct broker_fixture f;
+	socklen_t size = sizeof(address);
+	int ours, theirs, reader;
+	struct left left;
+
+	if (!broker_fixture_init(&f))
+		return;
+	left.n_fds = suite_count_fds();
+	ours = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	theirs = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CU_ASSERT_EQUAL_FATAL(bind(ours, (const struct sockaddr *)&any, sizeof(sa_family_t)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(ours, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(getsockname(ours, (struct sockaddr *)&address, &size), 0);
+	CU_ASSERT_EQUAL_FATAL(connect(theirs, (struct sockaddr *)&address, size), 0);
+	send_poison(theirs, &reader);
+	closer_close_any(f.broker->closer, ours); /* returns */
+	fd_closep(&theirs);
+	fd_closep(&reader);
+	broker_fixture_run(&f, are_left, &left);
+	broker_fixture_fini(&f);
+}
+
 /* The broker ends while a close is under way: it waits for nobody. */
 static void end_does_not_wait(void)
 {
@@ -169,6 +237,8 @@ static const CU_TestInfo tests[] = {
 	{"an empty queue is closed at once", empty_queue_is_closed_at_once},
 	{"plain packets are closed at once, but for many", plain_packets_are_closed_at_once},
 	{"what a peer poisoned is closed elsewhere", poisoned_queue_is_closed_elsewhere},
+	{"so is a stream with anything unread", stream_is_closed_elsewhere_if_need_be},
+	{"so is what listens", listener_is_closed_elsewhere},
 	{"the broker's end does not wait for it", end_does_not_wait},
 	CU_TEST_INFO_NULL,
 };

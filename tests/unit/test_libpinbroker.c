@@ -506,6 +506,42 @@ static void reserve_brings_no_descriptors(void)
 	CU_ASSERT_EQUAL(pinbroker_reserve(pair.broker, &subject, &wanted, 5, &grant), -EPROTO);
 }
 
+static void handoff_brings_and_takes(void)
+{
+	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
+	struct pinbroker_subject subject = PINBROKER_SUBJECT_INIT;
+	const struct proto_done done = {.id = 7, .state = PROTO_STATE_ACTIVE};
+	struct pinbroker_request wanted = request;
+	struct pinbroker_grant grant;
+	struct proto_handoff asked;
+	struct fdmsg msg;
+	char packet[sizeof(struct proto_header) + sizeof(struct proto_pass)];
+	size_t len;
+
+	pair_init(&pair);
+	subject.cgroup = "/kubepods";
+	wanted.exec = false;
+	CU_ASSERT_EQUAL(pinbroker_handoff(pair.broker, &subject, &wanted, 5, &grant), -EINVAL);
+	subject.uid = 107;
+	CU_ASSERT_EQUAL(pinbroker_handoff(pair.broker, &subject, &request, 5, &grant), -EINVAL);
+	CU_ASSERT_EQUAL(pinbroker_handoff(pair.broker, &subject, &wanted, 0, &grant), -EINVAL);
+	CU_ASSERT_EQUAL(pinbroker_pass(pair.broker, 7, -1), -EBADF);
+	pair_expect_nothing(&pair);
+	pair_reply_fds(&pair, PROTO_HANDOFF, 1, &good_grant, sizeof(good_grant), 0);
+	CU_ASSERT_EQUAL_FATAL(pinbroker_handoff(pair.broker, &subject, &wanted, 5, &grant), 0);
+	CU_ASSERT_EQUAL(grant.iommufd, -1);
+	pair_expect(&pair, PROTO_HANDOFF, &asked, sizeof(asked));
+	CU_ASSERT_TRUE(proto_handoff_valid(&asked));
+	CU_ASSERT_EQUAL(asked.wait_ms, 5);
+	pair_reply_fds(&pair, PROTO_PASS, 2, &done, sizeof(done), 0);
+	CU_ASSERT_EQUAL(pinbroker_pass(pair.broker, 7, pair.fd), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		fdmsg_recv(pair.fd, packet, sizeof(packet), 1, MSG_DONTWAIT, &len, &msg), 0);
+	CU_ASSERT_EQUAL(len, sizeof(packet));
+	CU_ASSERT_EQUAL(msg.n_fds, 1);
+	fdmsg_close(&msg);
+}
+
 static void closed_pidfd_is_noticed(void)
 {
 	CLEANUP(pair_fini) struct pair pair = {.fd = -1};
@@ -542,6 +578,7 @@ static const CU_TestInfo tests[] = {
 	{"what is not given or cannot be sent of a subject", subject_is_checked},
 	{"open for another sends the subject and its process", open_for_sends_its_subject},
 	{"reserve brings no descriptors", reserve_brings_no_descriptors},
+	{"handoff brings none, and pass takes one along", handoff_brings_and_takes},
 	{"a pidfd that is none sends nothing", closed_pidfd_is_noticed},
 	CU_TEST_INFO_NULL,
 };

@@ -32,6 +32,10 @@ static void test_body_size(void)
 		{PROTO_REQUEST, PROTO_ADOPT, sizeof(struct proto_adopt)},
 		{PROTO_REQUEST, PROTO_RESERVE, sizeof(struct proto_reserve)},
 		{PROTO_REPLY, PROTO_RESERVE, sizeof(struct proto_grant)},
+		{PROTO_REQUEST, PROTO_HANDOFF, sizeof(struct proto_handoff)},
+		{PROTO_REPLY, PROTO_HANDOFF, sizeof(struct proto_grant)},
+		{PROTO_REQUEST, PROTO_PASS, sizeof(struct proto_pass)},
+		{PROTO_REPLY, PROTO_PASS, sizeof(struct proto_done)},
 		{PROTO_REQUEST, PROTO_CLOSE, sizeof(struct proto_close)},
 		{PROTO_REQUEST, PROTO_REVOKE, sizeof(struct proto_revoke)},
 		{PROTO_REQUEST, PROTO_STATUS, sizeof(struct proto_status_ask)},
@@ -429,6 +433,36 @@ static void test_reserve(void)
 		CHECK("reserve", !proto_reserve_valid(&bad[i]));
 }
 
+static void test_handoff(void)
+{
+	const struct proto_handoff good = {
+		.subject = {.flags = PROTO_SUBJECT_UID | PROTO_SUBJECT_CGROUP,
+			    .uid = 107,
+			    .cgroup = "/kubepods"},
+		.wait_ms = PROTO_RESERVE_WAIT_MAX_MS,
+	};
+	struct proto_handoff bad[11];
+
+	CU_ASSERT_TRUE(proto_handoff_valid(&good));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		bad[i] = good;
+	bad[0].subject = (struct proto_subject){.flags = PROTO_SUBJECT_UID, .uid = 107};
+	bad[1].subject = (struct proto_subject){.flags = PROTO_SUBJECT_CGROUP, .cgroup = "/a"};
+	bad[2].subject.flags |= PROTO_SUBJECT_PROCESS;
+	bad[2].subject.process = (struct proto_process){.inode = 5, .pid = 1};
+	bad[3].subject.cgroup[1] = '\0';
+	memset(bad[3].subject.cgroup + 1, 0, sizeof(bad[3].subject.cgroup) - 1);
+	bad[4].subject.cgroup[strlen("/kubepods")] = '/';
+	bad[5].open.flags = PROTO_OPEN_EXEC;
+	bad[6].open.zero = 1;
+	bad[7].wait_ms = 0;
+	bad[8].wait_ms++;
+	bad[9].zero = 1;
+	bad[10].subject.cgroup[0] = 'k';
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK("handoff", !proto_handoff_valid(&bad[i]));
+}
+
 static void test_event(void)
 {
 	struct proto_event event = {.kind = PROTO_EVENT_KILL, .uid = UINT32_MAX};
@@ -723,6 +757,7 @@ static const CU_TestInfo tests[] = {
 	{"set has what its keys say", test_set},
 	{"attach and revoke are within their rules", test_small_requests},
 	{"reserve", test_reserve},
+	{"handoff", test_handoff},
 	{"status, its records, and what was done", test_status},
 	{"events have a kind and text that ends", test_event},
 	{"explain", test_explain},
