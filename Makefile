@@ -78,7 +78,7 @@ library := $(addprefix client/,ask.c connection.c lib_explain.c lib_host.c lib_m
 # libvirt's domains: bytes in, numbers out.
 domain := $(addprefix client/,domain.c domain_rules.c domain_value.c domain_xml.c)
 hook := $(addprefix client/,hook_config.c hook_filter.c hook_request.c hook_state.c)
-command := $(addprefix client/,main.c bars.c cmd.c cmd_attach.c cmd_device.c cmd_explain.c cmd_host.c cmd_list.c cmd_order.c \
+command := $(addprefix client/,main.c bars.c cmd.c cmd_attach.c cmd_device.c cmd_explain.c cmd_handoff.c cmd_host.c cmd_list.c cmd_order.c \
 	cmd_preflight.c cmd_run.c cmd_status.c cmd_top.c cmd_trace.c cmd_virsh.c decision.c device_reader.c explain_config.c explanation.c group.c launch.c \
 	libvirt.c mirror.c output.c placeholder.c preflight.c preflight_print.c request.c risk.c screen.c setting.c subject.c) \
 	iommufd/cdev.c iommufd/feature.c $(domain) $(hook) $(accounting) $(common) $(filter-out common/%,$(library))
@@ -130,7 +130,7 @@ scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-r
 	integration/gate.bash integration/lib.bash integration/libvirt.bash integration/prey.bash run soak uapi-check \
 	uapi-check-all vm/chroot vm/job vm/kernel vm/lib.sh vm/qemu10 vm/rootfs vm/selftest \
 	vm/shell vm/vm) contrib/qemu/rootless-qemu contrib/qemu/systemd-run-qemu .ci/run
-man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-cgroup.7 pinbroker-libvirt.7 pinbroker-protocol.7 \
+man := libpinbroker.3 pinbroker.1 pinbroker-bpf.7 pinbroker-cgroup.7 pinbroker-kubevirt.7 pinbroker-libvirt.7 pinbroker-protocol.7 \
 	pinbroker.conf.5 pinbrokerd.8
 headers := $(wildcard common/*.h accounting/*.h cgroup/*.h iommufd/*.h daemon/*.h client/*.h) \
 	$(filter-out bpf/core_types.h %.bpf.h,$(wildcard bpf/*.h))
@@ -182,6 +182,15 @@ $(B)/pinbrokerd $(B)/pinbroker $(B)/50-pinbroker $(B)/unit $(test_programs):
 	$(Q)mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(link) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The standard library alone, and nothing from or to anywhere else: no module, no cache of the user's.
+GO ?= go
+lab_programs := $(B)/tests/receiver
+$(B)/tests/receiver: tests/integration/receiver.go
+	$(Q)mkdir -p $(@D)
+	$(call say,GO)
+	$(Q)GO111MODULE=off GOPROXY=off GOFLAGS= CGO_ENABLED=0 GOCACHE=$(abspath $(B))/go-cache \
+		GOPATH=$(abspath $(B))/go $(GO) build -trimpath -o $@ $<
 
 # The same daemon with another object, as a newer version's is: tests/integration/gate_restart.sh
 next := $(patsubst $(B)/bpf/%,$(B)/next/bpf/%,$(call obj,$(daemon)))
@@ -325,15 +334,15 @@ demo:
 	$(Q)tests/demo
 
 # The big numbers; takes hours. K=6.12 for one kernel.
-soak: all $(test_programs)
+soak: all $(test_programs) $(lab_programs)
 	$(Q)tests/soak $(addprefix -k ,$(K))
 
 # The lab: its tests (make vm-test T=tests/integration/run.sh K=6.12), and a prompt in it.
 T ?= $(tests)
-vm-test: all $(test_programs)
+vm-test: all $(test_programs) $(lab_programs)
 	$(Q)tests/run $(addprefix -k ,$(K)) $(T)
 
-vm-shell: all $(test_programs)
+vm-shell: all $(test_programs) $(lab_programs)
 	$(Q)tests/vm/shell
 
 # unix.Malloc, misc-include-cleaner and cppcheck's memleak do not know the cleanup attribute: the

@@ -46,6 +46,7 @@ extern const struct cmd cmd_host;
 extern const struct cmd cmd_trace;
 extern const struct cmd cmd_top;
 extern const struct cmd cmd_virsh_start;
+extern const struct cmd cmd_handoff;
 
 /* Prints the help of a command. Return: exit status. */
 int cmd_help(const struct cmd_env *env);

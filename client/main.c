@@ -14,7 +14,7 @@
 static const struct cmd *const commands[] = {
 	&cmd_run,  &cmd_list,   &cmd_show,  &cmd_explain,     &cmd_preflight, &cmd_device,
 	&cmd_set,  &cmd_attach, &cmd_adopt, &cmd_close,       &cmd_revoke,    &cmd_status,
-	&cmd_host, &cmd_trace,  &cmd_top,   &cmd_virsh_start,
+	&cmd_host, &cmd_trace,  &cmd_top,   &cmd_virsh_start, &cmd_handoff,
 };
 
 static char program[] = "pinbroker";

@@ -41,7 +41,7 @@ _pinbroker_value()
 	--gid) words=$(compgen -g) ;;
 	--sort) words='pinned peak mapped mappings limit denied uid id name' ;;
 	--session) words=$(_pinbroker_ids "$2") ;;
-	--memory | --name | --cgroup | --domain | --count | --delay) words= ;; # and explain's --cgroup, see below
+	--memory | --name | --cgroup | --domain | --count | --delay | --mode | --wait) words= ;; # and explain's --cgroup, see below
 	*) return 1 ;;
 	esac
 	return 0
@@ -61,7 +61,7 @@ _pinbroker()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--socket | --name | --memory | --device | --accounting | --config | --uid | --gid | --cgroup | \
-			--domain | --session | --sort | --count | --delay)
+			--domain | --session | --sort | --count | --delay | --listen | --mode | --wait)
 			[[ ${COMP_WORDS[i]} != --socket ]] || socket=${COMP_WORDS[i + 1]-}
 			((i++))
 			;;
@@ -82,14 +82,14 @@ _pinbroker()
 		esac
 	done
 	case $command:$prev in
-	*:--socket | *:--config | explain:--cgroup)
+	*:--socket | *:--config | *:--listen | explain:--cgroup)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
 	esac
 	if ! _pinbroker_value "$prev" "$socket"; then
 		case $command in
-		'') words='run list show explain preflight device set attach adopt close revoke status host trace top virsh-start --socket --help --version' ;;
+		'') words='run list show explain preflight device set attach adopt close revoke status host trace top virsh-start handoff --socket --help --version' ;;
 		run) words="--name --cgroup $request --" ;;
 		list | show | status | host) words='--json --help' ;;
 		device) words='--cached --json --help' ;;
@@ -98,6 +98,7 @@ _pinbroker()
 		trace) words='--json --session --help' ;;
 		top) words='--batch --count --delay --reverse --sort --help' ;;
 		virsh-start) words='--connect --help' ;;
+		handoff) words="--listen --uid --gid --cgroup --mode --wait --name $request" ;;
 		explain) words="--config --uid --gid --cgroup $request --json" ;;
 		preflight)
 			words="--config --uid --gid --cgroup --domain $request --json"
