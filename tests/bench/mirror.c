@@ -136,11 +136,11 @@ static struct grant_client client_of(const struct bench *bench, enum side side)
 static uint64_t limit_read(const char *path)
 {
 	CLEANUP(file_closep) FILE *file = fopen(path, "re");
-	uint64_t value = 0;
+	char line[32];
 
-	if (!file || fscanf(file, "%" SCNu64, &value) != 1) /* "max" is none of ours */
+	if (!file || !fgets(line, sizeof(line), file))
 		return 0;
-	return value;
+	return strtoull(line, NULL, 10); /* "max" is none of ours: 0 */
 }
 
 /* Until the last write of a turn is there. */

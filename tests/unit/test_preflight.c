@@ -75,7 +75,7 @@ static const struct judged cases[] = {
 	 "65536 mappings, max-mappings of policy \"p\" is 65535: 1 too many"},
 	{"BARs are mappings",
 	 {FITS, .guest.n_blocks = 65535 - 512, .guest.n_virtio_mem = 1, .n_devices = 1,
-	  .devices = {{"0000:65:00.0", {true, 2, GIB}}}},
+	  .devices = {{"0000:65:00.0", {.known = true, .n = 2, .bytes = GIB}}}},
 	 true,
 	 "session-limit",
 	 "3 BARs"},
