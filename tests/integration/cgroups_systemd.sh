@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: SYSTEMD=1 TMO=1200
 # Where systemd owns cgroups it is asked: over the bus, and where there is none, directly.
 # shellcheck source=tests/integration/lib.bash

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: TMO=1200
 # Somebody removes the gate's pins while no daemon runs. Without a service manager that keeps
 # descriptors its limits are gone with them; with one they hold, and the next daemon has the pins,

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: SMP=1
 # vm: ICOUNT=1
 # A thousand silent connections and a hundred clients that attack in every way they can: what an

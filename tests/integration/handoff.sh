@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: TMO=900
 # Sessions that are handed off at a socket, to receivers in Go that do what KubeVirt's does: the right
 # one gets a context that works, and nobody else anything; what nobody comes for ends; and neither a

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # Attacks of unprivileged local users on the daemon and on the limits. Each one worked before it
 # was stopped.
 # shellcheck source=tests/integration/lib.bash

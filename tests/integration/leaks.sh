@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: TMO=900
 # A thousand grants and a thousand refusals in a row leave descriptors, sessions and memory of the
 # daemon as they were.

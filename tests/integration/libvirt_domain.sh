@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: ROOT=sid
 # vm: SYSTEMD=1
 # vm: TMO=1800

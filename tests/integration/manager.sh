@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # Sessions for other processes: a manager opens, a guest adopts, devices are added, limits change
 # while it runs; and nobody may do any of it to a session that is none of his business.
 # shellcheck source=tests/integration/lib.bash

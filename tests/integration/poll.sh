@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # The library in a poll loop against the daemon: the same calls, none of which waits; a list of
 # several pages; a call that is given up leaves no descriptor behind.
 # shellcheck source=tests/integration/lib.bash

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # The record beside the socket: sessions stay as they are over any end of the daemon, a record that
 # is not this boot's, not this version's or not ours is told, a full file system loses nothing, and
 # many sessions are taken over quickly. What happens between two steps: killed.sh.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # Every way to be told no: the reason, the exit status, one line, and nothing left behind.
 # shellcheck source=tests/integration/lib.bash
 . tests/integration/lib.bash

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: SYSTEMD=1
 # What "make install" installs, under systemd: started by its socket the daemon serves, is confined
 # from outside too, writes to the journal, and what it keeps outlives it.
