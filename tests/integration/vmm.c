@@ -25,6 +25,7 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "accounting/size.h"
@@ -135,6 +136,14 @@ static int mapping_add(struct vmm *vmm, const struct mapping *mapping)
 	}
 	vmm->mappings[vmm->n_mappings++] = *mapping;
 	return 0;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static int op_alloc_ioas(struct vmm *vmm)
@@ -345,25 +354,58 @@ static int op_copy(struct vmm *vmm)
 }
 
 /* The newest mapping. */
+/* *length: what was unmapped. */
+static int unmap_range(struct vmm *vmm, uint32_t ioas_id, uint64_t iova, uint64_t *length)
+{
+	struct uapi_iommu_ioas_unmap unmap = {
+		.size = sizeof(unmap),
+		.ioas_id = ioas_id,
+		.iova = iova,
+		.length = *length,
+	};
+	int err = call(vmm->iommufd, UAPI_IOMMU_IOAS_UNMAP, &unmap);
+
+	*length = unmap.length;
+	return err;
+}
+
+/* Maps and unmaps the same memory, vmm->count times. */
+static int op_churn(struct vmm *vmm)
+{
+	uint64_t len = vmm->number, iova, began = now_ms();
+	void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int err;
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	err = ioas_ensure(vmm);
+	for (unsigned long n = 0; !err && n < vmm->count; n++) {
+		err = map_memory(vmm, memory, len, &iova);
+		if (!err)
+			err = unmap_range(vmm, vmm->ioas_id, iova, &len);
+	}
+	(void)munmap(memory, vmm->number);
+	note(vmm, " ms=%" PRIu64, now_ms() - began);
+	return err;
+}
+
 static int op_unmap(struct vmm *vmm)
 {
-	struct uapi_iommu_ioas_unmap unmap = {.size = sizeof(unmap)};
 	const struct mapping *mapping;
+	uint64_t length;
 	int err;
 
 	if (!vmm->n_mappings)
 		return -ENOENT;
 	mapping = &vmm->mappings[vmm->n_mappings - 1];
-	unmap.ioas_id = mapping->ioas_id;
-	unmap.iova = mapping->iova;
-	unmap.length = mapping->len;
-	err = call(vmm->iommufd, UAPI_IOMMU_IOAS_UNMAP, &unmap);
+	length = mapping->len;
+	err = unmap_range(vmm, mapping->ioas_id, mapping->iova, &length);
 	if (err)
 		return err;
 	if (mapping->memory)
 		(void)munmap(mapping->memory, mapping->len); /* ours alone now */
 	vmm->n_mappings--;
-	note(vmm, " bytes=%" PRIu64, (uint64_t)unmap.length);
+	note(vmm, " bytes=%" PRIu64, length);
 	return 0;
 }
 
@@ -663,6 +705,7 @@ static const struct op ops[] = {
 	{"attach", ARG_DEVICE, op_attach},
 	{"bind", ARG_DEVICE, op_bind},
 	{"change-process", ARG_NONE, op_change_process},
+	{"churn", ARG_TIMES, op_churn},
 	{"close-device", ARG_DEVICE, op_close_device},
 	{"close-iommufd", ARG_NONE, op_close_iommufd},
 	{"copy", ARG_NONE, op_copy},
