@@ -325,10 +325,23 @@ void closer_close(struct closer *closer, int fd, closer_done_fn done, void *arg)
 	closer_done(done, arg);
 }
 
+/*
+ * A byte that is sent urgently (MSG_OOB) waits in the queue, too, with descriptors, and is passed
+ * over when others are read: unless it is one of them.
+ */
+void closer_show_urgent(int fd)
+{
+	const int yes = 1;
+
+	/* A kernel without urgent data has nothing to show. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes));
+}
+
 void closer_close_stream(struct closer *closer, int fd, closer_done_fn done, void *arg)
 {
 	char byte;
 
+	closer_show_urgent(fd);
 	(void)shutdown(fd, SHUT_RDWR); /* the peer may be gone already; nothing comes any more */
 	if (recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0) {
 		closer_put(closer, fd, done, arg);

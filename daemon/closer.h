@@ -38,6 +38,9 @@ void closer_close(struct closer *closer, int fd, closer_done_fn done, void *arg)
  */
 void closer_close_stream(struct closer *closer, int fd, closer_done_fn done, void *arg);
 
+/* Urgent bytes of a connection on a stream socket are read like all others from here on. */
+void closer_show_urgent(int fd);
+
 /* Likewise, of anything, always by a thread; it is not shut down. */
 void closer_close_any(struct closer *closer, int fd);
 

@@ -11,6 +11,7 @@
 #include "common/fdmsg.h"
 #include "common/log.h"
 #include "daemon/broker.h"
+#include "daemon/closer.h"
 #include "daemon/handoff_private.h"
 #include "daemon/loop.h"
 #include "daemon/memlock.h"
@@ -87,6 +88,7 @@ static int handoff_await(struct handoff *handoff, int *conn_fd)
 	struct loop *loop = handoff->broker->loop;
 	int err = loop_after(loop, HANDOFF_ACK_MS, handoff_silent, handoff, &handoff->timer);
 
+	closer_show_urgent(*conn_fd); /* else one that is urgent wakes the loop, and is not there */
 	if (!err)
 		err = loop_watch(loop, *conn_fd, POLLIN, handoff_acknowledged, handoff,
 				 &handoff->watch);

@@ -119,7 +119,7 @@ static const struct sandbox_call sandbox_calls[] = {
 	PASS("recvmsg", SERVE),
 	PASS("sendmsg", SERVE "; " JOURNAL),
 	PASS("sendto", SERVE ": notices to systemd; " NSS),
-	PASS("setsockopt", SERVE ": SO_PASSCRED of an early connection; " JOURNAL),
+	PASS("setsockopt", SERVE ": SO_PASSCRED of an early connection, SO_OOBINLINE; " JOURNAL),
 	PASS("shutdown", SERVE ": closer.c; " NSS),
 	PASS("socket", SERVE ": notices to systemd; " JOURNAL "; " NSS, IF_IS(0, AF_UNIX)),
 	PASS("statx", SERVE ": stat() where it is made of it"),

@@ -70,6 +70,30 @@ static void send_poison(int theirs, int *ret_reader)
 	fd_closep(&fd);
 }
 
+/* The same by a byte that a reader of others does not see. */
+static void send_urgent_poison(int theirs, int *ret_reader)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {.bytes = {0}};
+	char byte = 'x';
+	struct iovec iov = {.iov_base = &byte, .iov_len = sizeof(byte)};
+	struct msghdr hdr = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&hdr);
+	int fd = poison(ret_reader);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	CU_ASSERT_EQUAL_FATAL(sendmsg(theirs, &hdr, MSG_OOB), 1);
+	fd_closep(&fd);
+}
+
 static void set_true(void *arg)
 {
 	*(bool *)arg = true;
@@ -150,8 +174,11 @@ static void stream_is_closed_elsewhere_if_need_be(void)
 {
 	static const struct {
 		const char *name;
-		bool sends, poisons;
-	} cases[] = {{"nothing", false, false}, {"bytes", true, false}, {"poison", true, true}};
+		bool sends, poisons, urgent;
+	} cases[] = {{"nothing", false, false, false},
+		     {"bytes", true, false, false},
+		     {"poison", true, true, false},
+		     {"urgent poison", true, true, true}};
 	struct broker_fixture f;
 
 	if (!broker_fixture_init(&f))
@@ -161,9 +188,11 @@ static void stream_is_closed_elsewhere_if_need_be(void)
 		bool done = false;
 
 		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-		if (cases[i].sends)
+		if (cases[i].sends && !cases[i].urgent)
 			send_with(pair[1], "x", 1, NULL, 0);
-		if (cases[i].poisons)
+		if (cases[i].urgent)
+			send_urgent_poison(pair[1], &reader);
+		else if (cases[i].poisons)
 			send_poison(pair[1], &reader);
 		closer_close_stream(f.broker->closer, pair[0], set_true, &done);
 		CHECK(cases[i].name, done == !cases[i].sends);

@@ -163,6 +163,7 @@ static void pass_socket(struct scene *s, uint64_t id)
 struct receiver {
 	const struct scene *scene;
 	bool silent; /* it hangs up instead of its byte */
+	bool urgent; /* it sends that as one that readers of others do not see */
 	struct child child;
 };
 
@@ -186,7 +187,8 @@ static int receive(void *arg)
 		fd_closep(&fd);
 		return pause() < 0 ? 3 : 4; /* until it is killed */
 	}
-	return write(fd, "k", 1) == 1 && read(fd, bytes, 1) == 0 ? 0 : 2;
+	return send(fd, "k", 1, receiver->urgent ? MSG_OOB : 0) == 1 && read(fd, bytes, 1) == 0 ? 0
+												: 2;
 }
 
 static void receiver_start(struct scene *s, struct receiver *receiver, struct fake_cgroup *group)
@@ -369,6 +371,23 @@ static void who_hangs_up_has_a_session_that_is_revoked(void)
 	broker_fixture_run(&s.f, nothing_is_left, &s);
 	CU_ASSERT_EQUAL(captured_count("unacknowledged: "), 1);
 	broker_fixture_check_idle(&s.f, "hung up");
+	scene_fini(&s);
+}
+
+/* The loop would be told of it all the time, and find nothing. */
+static void urgent_byte_is_one(void)
+{
+	struct receiver receiver = {.urgent = true};
+	struct scene s;
+
+	if (!scene_init(&s))
+		return;
+	pass_socket(&s, handed_off(&s)->id);
+	receiver_start(&s, &receiver, s.pod);
+	CU_ASSERT_STRING_EQUAL(answered(&s), "granted");
+	CU_ASSERT_EQUAL(receiver_end(&s, &receiver), 0);
+	CU_ASSERT_EQUAL(captured_count("picked-up: "), 1);
+	broker_fixture_run(&s.f, nothing_is_left, &s);
 	scene_fini(&s);
 }
 
@@ -603,6 +622,7 @@ static const CU_TestInfo tests[] = {
 	{"a crowd does not keep the right one out", a_crowd_is_looked_at_slowly},
 	{"when nobody comes it ends", nobody_comes},
 	{"who hangs up has a session that is revoked", who_hangs_up_has_a_session_that_is_revoked},
+	{"an urgent byte is one", urgent_byte_is_one},
 	{"the next daemon waits on", next_daemon_waits_on},
 	{"the record has the cgroup", record_has_the_cgroup},
 	{"only sockets that listen are taken", only_sockets_that_listen_are_taken},
