@@ -92,12 +92,17 @@ void handoff_tell(const struct handoff *handoff, const char *event, pid_t receiv
 
 int handoff_new(struct broker *broker, struct session *session)
 {
-	struct handoff *handoff = calloc(1, sizeof(*handoff));
+	CLEANUP(freep) struct handoff_crowd *crowd = calloc(1, sizeof(*crowd));
+	struct handoff *handoff = crowd ? calloc(1, sizeof(*handoff)) : NULL;
 
 	if (!handoff)
 		return -ENOMEM;
-	*handoff = (struct handoff){
-		.broker = broker, .session = session, .listen_fd = -1, .conn_fd = -1};
+	crowd->broker = broker;
+	*handoff = (struct handoff){.broker = broker,
+				    .session = session,
+				    .listen_fd = -1,
+				    .conn_fd = -1,
+				    .crowd = STEAL(crowd)};
 	session->handoff = handoff;
 	return 0;
 }
@@ -128,6 +133,9 @@ void handoff_free(struct handoff *handoff)
 		closer_close_stream(handoff->broker->closer, STEAL_FD(handoff->conn_fd), NULL,
 				    NULL);
 	handoff->session->handoff = NULL;
+	handoff->crowd->left = true;
+	if (!handoff->crowd->n)
+		free(handoff->crowd);
 	free(handoff);
 }
 

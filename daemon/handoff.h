@@ -10,7 +10,8 @@
  * is opened when somebody has come for it.
  *
  * Who connects may be anybody, and what they send is never taken: one connection in a round, and
- * not more than some in a second. Others than the right one are closed, and cost nothing else.
+ * not more than some in a second. Others than the right one are closed, and cost nothing else; who
+ * makes that take long keeps others from this socket, and from no other.
  */
 #ifndef DAEMON_HANDOFF_H
 #define DAEMON_HANDOFF_H

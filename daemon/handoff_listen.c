@@ -17,6 +17,11 @@
 
 #define HANDOFF_RATE 100 /* connections in a second that are looked at, and as many at once */
 #define HANDOFF_PAUSE_MS 100 /* when there were more, or there is no descriptor */
+/*
+ * Connections whose close takes its time, by what was sent on them. Each counts among those of the
+ * broker: without this one socket would keep everybody out.
+ */
+#define HANDOFF_CROWD 16
 
 /* At most once a second: anybody may connect. */
 static void handoff_tell_turned_away(struct handoff *handoff, pid_t pid, const char *fault)
@@ -37,25 +42,30 @@ static void handoff_tell_turned_away(struct handoff *handoff, pid_t pid, const c
 
 static void handoff_closed(void *arg)
 {
-	struct broker *broker = arg;
+	struct handoff_crowd *crowd = arg;
 
-	broker->n_connections--;
+	crowd->broker->n_connections--;
+	crowd->n--;
+	if (crowd->left && !crowd->n)
+		free(crowd);
 }
 
 static void handoff_arrived(struct handoff *handoff, int fd)
 {
-	struct broker *broker = handoff->broker;
+	struct handoff_crowd *crowd = handoff->crowd; /* the hand-off may end by this */
+	struct closer *closer = handoff->broker->closer;
 	char fault[HANDOFF_FAULT_MAX];
 	int conn_fd = fd;
 	pid_t pid = 0;
 
-	broker->n_connections++; /* until it is closed: what is in it may take its time */
+	crowd->n++; /* until it is closed */
+	crowd->broker->n_connections++;
 	if (!handoff_try(handoff, &conn_fd, &pid, fault))
 		handoff_tell_turned_away(handoff, pid, fault);
 	if (conn_fd >= 0)
-		closer_close_stream(broker->closer, conn_fd, handoff_closed, broker);
+		closer_close_stream(closer, conn_fd, handoff_closed, crowd);
 	else
-		broker->n_connections--; /* the hand-off's, which ends soon */
+		handoff_closed(crowd); /* the hand-off's, which ends soon */
 }
 
 static void handoff_resumed(void *arg)
@@ -101,7 +111,7 @@ static void handoff_ready(uint32_t events, void *arg)
 	int fd;
 
 	(void)events; /* an error of the socket is accept4()'s too */
-	if (broker->n_connections > broker->max_connections ||
+	if (broker->n_connections > broker->max_connections || handoff->crowd->n >= HANDOFF_CROWD ||
 	    !bucket_take(&handoff->arrivals, HANDOFF_RATE, HANDOFF_RATE, broker_now_ms())) {
 		handoff_pause(handoff);
 		return;

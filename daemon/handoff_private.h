@@ -15,6 +15,13 @@ struct session;
 
 #define HANDOFF_FAULT_MAX 256
 
+/* Its connections that are being closed, however long that takes: it may be over before. */
+struct handoff_crowd {
+	struct broker *broker; /* borrowed */
+	unsigned int n;
+	bool left; /* the hand-off is over: the last one frees this */
+};
+
 struct handoff {
 	struct broker *broker; /* borrowed */
 	struct session *session; /* whose it is */
@@ -24,6 +31,7 @@ struct handoff {
 	uint64_t timer; /* ends a pause, or the time for that byte */
 	uint64_t peer; /* who waits for the end of it (struct peer::number); 0: nobody */
 	struct proto_header asked; /* by that one */
+	struct handoff_crowd *crowd; /* owned; left to those that are being closed */
 	struct bucket arrivals;
 	struct bucket lines; /* of the log */
 	char cgroup[PROTO_CGROUP_MAX]; /* of the receiver, or above it */

@@ -16,6 +16,7 @@
 #include "accounting/ledger.h"
 #include "common/cleanup.h"
 #include "common/sys.h"
+#include "daemon/handoff_private.h"
 #include "daemon/owner.h"
 #include "daemon/process.h"
 #include "daemon/record.h"
@@ -25,6 +26,7 @@
 #include "tests/unit/child.h"
 #include "tests/unit/fake_cgroups.h"
 #include "tests/unit/fake_sys.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/record_fixture.h"
 #include "tests/unit/suite.h"
 
@@ -335,6 +337,94 @@ static void a_crowd_is_looked_at_slowly(void)
 	scene_fini(&s);
 }
 
+static bool is_paused(void *arg)
+{
+	const struct pending *pending = arg;
+
+	return pending->session->handoff->timer;
+}
+
+static bool is_closed(void *arg)
+{
+	const struct scene *s = arg;
+
+	return s->f.broker->n_connections == 1;
+}
+
+static bool are_being_closed(void *arg)
+{
+	const struct scene *s = arg;
+
+	return s->f.broker->n_connections == 1 + 16;
+}
+
+/* What is never closed without a wait: of those the broker has only some, and they are not it. */
+static void a_poisonous_crowd_is_small(void)
+{
+	struct receiver right = {.silent = false};
+	int crowd[19], reader, fd;
+	struct pending pending;
+	struct iovec iov = {.iov_base = (char[]){"x"}, .iov_len = 1};
+	struct scene s;
+
+	if (!scene_init(&s))
+		return;
+	fake_cgroups_put(&s.cgroups, getpid(), s.other);
+	pending.session = handed_off(&s);
+	pass_socket(&s, pending.session->id);
+	fd = poison(&reader);
+	CU_ASSERT_EQUAL(s.f.broker->n_connections, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(crowd); i++) {
+		crowd[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		CU_ASSERT_EQUAL(connect(crowd[i], (struct sockaddr *)&s.address, sizeof(s.address)),
+				0);
+		CU_ASSERT_EQUAL(fdmsg_send(&sys_real, crowd[i], &iov, 1, &fd, 1), 0);
+		if (i == 15)
+			broker_fixture_run(&s.f, are_being_closed, &s);
+	}
+	fd_closep(&fd);
+	broker_fixture_run(&s.f, is_paused, &pending);
+	CU_ASSERT_EQUAL(s.f.broker->n_connections, 1 + 16);
+	for (size_t i = 0; i < ARRAY_SIZE(crowd); i++)
+		fd_closep(&crowd[i]);
+	fd_closep(&reader); /* the attacker gives in */
+	broker_fixture_run(&s.f, is_closed, &s);
+	receiver_start(&s, &right, s.pod);
+	CU_ASSERT_STRING_EQUAL(answered(&s), "granted");
+	CU_ASSERT_EQUAL(receiver_end(&s, &right), 0);
+	broker_fixture_run(&s.f, nothing_is_left, &s);
+	scene_fini(&s);
+}
+
+/* The session ends before they are closed. */
+static void a_crowd_outlives_it(void)
+{
+	int guest, reader, fd;
+	struct pollfd end = {.events = POLLIN};
+	struct iovec iov = {.iov_base = (char[]){"x"}, .iov_len = 1};
+	struct scene s;
+
+	if (!scene_init(&s))
+		return;
+	fake_cgroups_put(&s.cgroups, getpid(), s.other);
+	pass_socket(&s, handed_off(&s)->id);
+	fd = poison(&reader);
+	guest = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CU_ASSERT_EQUAL(connect(guest, (struct sockaddr *)&s.address, sizeof(s.address)), 0);
+	CU_ASSERT_EQUAL(fdmsg_send(&sys_real, guest, &iov, 1, &fd, 1), 0);
+	fd_closep(&fd);
+	end.fd = guest;
+	broker_fixture_run(&s.f, has_hung_up, &end);
+	CU_ASSERT_EQUAL(s.f.broker->n_connections, 2);
+	owner_end_session(s.f.broker, session_after(s.f.broker->sessions, 0));
+	CU_ASSERT_STRING_EQUAL(answered(&s), "failed");
+	CU_ASSERT_EQUAL(s.f.broker->n_connections, 2);
+	fd_closep(&guest);
+	fd_closep(&reader);
+	broker_fixture_run(&s.f, is_closed, &s);
+	scene_fini(&s);
+}
+
 static void nobody_comes(void)
 {
 	struct scene s;
@@ -620,6 +710,8 @@ static const CU_TestInfo tests[] = {
 	{"others get nothing", others_get_nothing},
 	{"another user gets nothing", another_user_gets_nothing},
 	{"a crowd does not keep the right one out", a_crowd_is_looked_at_slowly},
+	{"nor one whose close takes long, and the broker has room", a_poisonous_crowd_is_small},
+	{"that may outlive it", a_crowd_outlives_it},
 	{"when nobody comes it ends", nobody_comes},
 	{"who hangs up has a session that is revoked", who_hangs_up_has_a_session_that_is_revoked},
 	{"an urgent byte is one", urgent_byte_is_one},
