@@ -182,9 +182,14 @@ static bool handoff_below(const char *cgroup, const char *above)
 	return strncmp(cgroup, above, len) == 0 && (cgroup[len] == '\0' || cgroup[len] == '/');
 }
 
-/* Return: whether the process may have it; if not, the reason is in fault. */
+/*
+ * Who the process is now, and who it was when it connected: others may have the connection, too,
+ * and one that becomes the session's user by a new program has not asked in that one's name.
+ *
+ * Return: whether the process may have it; if not, the reason is in fault.
+ */
 static bool handoff_may_have(const struct handoff *handoff, const struct process *process,
-			     char fault[static HANDOFF_FAULT_MAX])
+			     uid_t connected_uid, char fault[static HANDOFF_FAULT_MAX])
 {
 	char cgroup[PROCFS_CGROUP_MAX] UNINITIALIZED;
 	int err = process_cgroup(process, cgroup);
@@ -199,6 +204,12 @@ static bool handoff_may_have(const struct handoff *handoff, const struct process
 			       process->uid, handoff->session->uid);
 		return false;
 	}
+	if (!err && connected_uid != handoff->session->uid) {
+		(void)snprintf(fault, HANDOFF_FAULT_MAX,
+			       "it was uid %u when it connected, and not uid %u", connected_uid,
+			       handoff->session->uid);
+		return false;
+	}
 	if (!err)
 		err = process_capable(process, &capable);
 	if (!err && !capable)
@@ -211,25 +222,23 @@ static bool handoff_may_have(const struct handoff *handoff, const struct process
 }
 
 /* By the kernel's word, as a peer is. Return: 0; -errno of process_open(). */
-static int handoff_identify(int conn_fd, struct process *ret_process, pid_t *ret_pid)
+static int handoff_identify(int conn_fd, struct process *ret_process, struct ucred *ret_cred)
 {
 	CLEANUP(fd_closep) int pidfd = -1;
 	struct proto_process named;
-	struct ucred cred = {.pid = 0};
-	socklen_t cred_size = sizeof(cred), pidfd_size = sizeof(pidfd);
+	socklen_t cred_size = sizeof(*ret_cred), pidfd_size = sizeof(pidfd);
 	struct stat st;
 
-	if (getsockopt(conn_fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_size) < 0)
+	if (getsockopt(conn_fd, SOL_SOCKET, SO_PEERCRED, ret_cred, &cred_size) < 0)
 		return -errno;
-	*ret_pid = cred.pid;
-	if (cred.pid <= 0) /* in a pid namespace that this process cannot see */
+	if (ret_cred->pid <= 0) /* in a pid namespace that this process cannot see */
 		return -ESRCH;
 	/* -EINVAL on 6.12 when it was reaped already. */
 	if (getsockopt(conn_fd, SOL_SOCKET, UAPI_SO_PEERPIDFD, &pidfd, &pidfd_size) < 0)
 		return errno == EINVAL ? -ESRCH : -errno;
 	if (fstat(pidfd, &st) < 0)
 		return -errno;
-	named = (struct proto_process){.inode = st.st_ino, .pid = (uint32_t)cred.pid};
+	named = (struct proto_process){.inode = st.st_ino, .pid = (uint32_t)ret_cred->pid};
 	return process_open(&named, ret_process);
 }
 
@@ -248,14 +257,16 @@ bool handoff_try(struct handoff *handoff, int *conn_fd, pid_t *ret_pid,
 	CLEANUP(fd_closep) int iommufd = -1;
 	struct broker *broker = handoff->broker;
 	bool task = handoff->session->accounting == POLICY_ACCOUNTING_TASK;
-	int err = handoff_identify(*conn_fd, &process, ret_pid);
+	struct ucred cred = {.pid = 0};
+	int err = handoff_identify(*conn_fd, &process, &cred);
 
+	*ret_pid = cred.pid;
 	if (err) {
 		(void)snprintf(fault, HANDOFF_FAULT_MAX, "it is not known: %s",
 			       process_strerror(err));
 		return false;
 	}
-	if (!handoff_may_have(handoff, &process, fault))
+	if (!handoff_may_have(handoff, &process, cred.uid, fault))
 		return false;
 	if (handoff_hung_up(*conn_fd)) {
 		(void)snprintf(fault, HANDOFF_FAULT_MAX, "it has hung up");

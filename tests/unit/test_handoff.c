@@ -33,6 +33,7 @@
 #define WAIT_MS 600000
 #define LIMIT (UINT64_C(2) << 30) /* "auto" of what broker_fixture_open() asks for */
 #define POD "/kubepods/pod1"
+#define CHANGELING 65534
 
 /* One that this process asks for in its own name, as root may. */
 struct scene {
@@ -301,6 +302,63 @@ static void another_user_gets_nothing(void)
 	session->uid--;
 	owner_end_session(s.f.broker, session);
 	CU_ASSERT_STRING_EQUAL(answered(&s), "failed");
+	scene_fini(&s);
+}
+
+/* One that connects as another user, and goes on as the session's, as a program with set-uid does.
+ */
+struct changeling {
+	const struct scene *scene;
+	int told_fd; /* it has changed */
+};
+
+static int change(void *arg)
+{
+	const struct changeling *changeling = arg;
+	const struct sockaddr_un *address = &changeling->scene->address;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char byte = 0;
+
+	if (seteuid(CHANGELING) < 0 ||
+	    connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 || seteuid(0) < 0 ||
+	    write(changeling->told_fd, &byte, 1) != 1)
+		return 2;
+	return read(fd, &byte, 1) == 0 ? 1 : 0;
+}
+
+static void who_was_another_gets_nothing(void)
+{
+	struct changeling changeling;
+	struct receiver right = {.silent = false};
+	struct child child;
+	struct scene s;
+	int told[2];
+	char byte;
+
+	if (geteuid() != 0) {
+		suite_skip("not root");
+		return;
+	}
+	if (!scene_init(&s))
+		return;
+	CU_ASSERT_EQUAL_FATAL(pipe(told), 0);
+	CU_ASSERT_EQUAL(chmod(s.f.path, 0755), 0);
+	CU_ASSERT_EQUAL(chmod(s.address.sun_path, 0666), 0);
+	pass_socket(&s, handed_off(&s)->id);
+	changeling = (struct changeling){.scene = &s, .told_fd = told[1]};
+	child_run(&child, change, &changeling);
+	fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
+	fake_cgroups_put(&s.cgroups, child.pid, s.pod);
+	CU_ASSERT_EQUAL_FATAL(read(told[0], &byte, 1), 1);
+	fd_closep(&told[0]);
+	fd_closep(&told[1]);
+	right.child = child;
+	CU_ASSERT_EQUAL(receiver_end(&s, &right), 1);
+	CU_ASSERT_EQUAL(captured_count("when it connected"), 1);
+	receiver_start(&s, &right, s.pod);
+	CU_ASSERT_STRING_EQUAL(answered(&s), "granted");
+	CU_ASSERT_EQUAL(receiver_end(&s, &right), 0);
+	broker_fixture_run(&s.f, nothing_is_left, &s);
 	scene_fini(&s);
 }
 
@@ -655,6 +713,7 @@ static void no_adoption_of_what_waits(void)
 	if (!scene_init(&s))
 		return;
 	child_start(&child);
+	fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
 	fake_cgroups_put(&s.cgroups, child.pid, s.pod);
 	CU_ASSERT_EQUAL_FATAL(fstat(child.pidfd, &st), 0);
 
@@ -709,6 +768,7 @@ static const CU_TestInfo tests[] = {
 	{"who comes has it", who_comes_has_it},
 	{"others get nothing", others_get_nothing},
 	{"another user gets nothing", another_user_gets_nothing},
+	{"who was another when it connected gets nothing", who_was_another_gets_nothing},
 	{"a crowd does not keep the right one out", a_crowd_is_looked_at_slowly},
 	{"nor one whose close takes long, and the broker has room", a_poisonous_crowd_is_small},
 	{"that may outlive it", a_crowd_outlives_it},
