@@ -32,6 +32,7 @@ struct facts {
 	struct bars bars;
 	char reset[GROUP_RESET_MAX];
 	uint64_t session; /* that has it or a member of its group; 0: none that is known */
+	bool sessions_unknown; /* there may be some */
 	struct features features;
 	bool known; /* the features are */
 	char why[256]; /* they are not, or were not read now; "" */
@@ -67,14 +68,32 @@ static int find_session(const struct pinbroker_session *session, void *arg)
 	return 0;
 }
 
-/* Without a broker there is no session. Return: 0; the exit status, said on stderr. */
+/*
+ * Sessions outlive a broker: where there has been one, only the next one knows them, by the record
+ * beside the socket.
+ */
+static bool was_broker(const char *socket)
+{
+	CLEANUP(freep) char *record = NULL;
+
+	if (asprintf(&record, "%s.record", socket) < 0) {
+		record = NULL;
+		return true;
+	}
+	return access(record, F_OK) == 0 || errno != ENOENT;
+}
+
+/* Where there never was a broker there is no session. Return: 0; the exit status, said on stderr.
+ */
 static int ask_broker(const struct cmd_env *env, struct facts *facts)
 {
 	CLEANUP(cmd_disconnectp) struct pinbroker *broker = NULL;
 	int err = pinbroker_connect(env->socket, &broker);
 
-	if (err == -ENOENT || err == -ECONNREFUSED)
+	if (err == -ENOENT || err == -ECONNREFUSED) {
+		facts->sessions_unknown = was_broker(env->socket);
 		return 0;
+	}
 	if (err)
 		return cmd_connect(env, &broker); /* which says why */
 	err = pinbroker_list(broker, find_session, facts);
@@ -118,6 +137,8 @@ static bool may_ask(const struct command *command, struct facts *facts)
 	else if (facts->session)
 		not_read(facts, "session %" PRIx64 " has it, or a device of its group",
 			 facts->session);
+	else if (facts->sessions_unknown)
+		not_read(facts, "no broker says whether a session of before has it");
 	else if (command->cached)
 		not_read(facts, "it was not asked (--cached)");
 	else if (geteuid() != 0)

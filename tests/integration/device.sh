@@ -203,6 +203,9 @@ like "for people" "$(cat "$tmp/events.text")" \
 	" migrate +[0-9]+ vmm .* $one RUNNING -> RUNNING_P2P vm1"
 
 broker_stop
+# A session of before may have it, and nobody says so.
+is "where a broker was" "$(device "$one" | jq -c '[.not_read, .migration.p2p]')" \
+	'["no broker says whether a session of before has it",true]'
 
 # Several devices of one session must be known to have P2P, where the policy says so.
 sed -i 's/limit = "64M"/limit = "64M" multi-device = "p2p"/' "$config"
