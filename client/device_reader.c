@@ -41,12 +41,21 @@ static int ask(int sysfs_fd, const struct device *device, struct features *ret_f
 	return feature_read(&sys_real, iommu_fd, cdev_fd, ret_features);
 }
 
+/* It may stay for ever, and whoever reads what the command prints waits for all who can write. */
+static void let_go(int sysfs_fd, int out)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fd != sysfs_fd && fd != out)
+			(void)close(fd); /* it may have been closed before */
+}
+
 /* The device is free again before it is told of. */
 static void child(int sysfs_fd, const struct device *device, int out)
 {
 	struct word word = {.err = 0};
 	ssize_t n;
 
+	let_go(sysfs_fd, out);
 	word.err = ask(sysfs_fd, device, &word.features);
 	n = write(out, &word, sizeof(word)); /* if nobody reads it, nobody wants it */
 	_exit(n == (ssize_t)sizeof(word) ? 0 : 1);
