@@ -47,7 +47,7 @@ struct handoff {
 	uint64_t until_ms; /* of CLOCK_MONOTONIC; the broker ends the session before */
 	struct pinbroker *broker; /* owned; NULL: it is gone */
 	struct pinbroker_grant grant; /* without descriptors; id 0: not yet */
-	bool waits; /* the session does, still */
+	bool waits, revoked; /* the session is; of neither, somebody has it */
 };
 
 static void handoff_fini(struct handoff *handoff)
@@ -227,15 +227,16 @@ static int step_pass(struct handoff *handoff)
 
 static int note_state(const struct pinbroker_session *session, void *arg)
 {
-	bool *waits = arg;
+	struct handoff *handoff = arg;
 
-	*waits = strcmp(session->state, "pending") == 0;
+	handoff->waits = strcmp(session->state, "pending") == 0;
+	handoff->revoked = strcmp(session->state, "revoked") == 0;
 	return 0;
 }
 
 static int step_look(struct handoff *handoff)
 {
-	return pinbroker_show(handoff->broker, handoff->grant.id, note_state, &handoff->waits);
+	return pinbroker_show(handoff->broker, handoff->grant.id, note_state, handoff);
 }
 
 /* Another broker knows the session, or it has ended. Return: as take_step(). */
@@ -243,9 +244,15 @@ static int pass_again(struct handoff *handoff, int *ret_status)
 {
 	int err = take_step(handoff, step_look, ret_status);
 
-	if (err || !handoff->waits)
-		return err; /* somebody had come before */
-	return take_step(handoff, step_pass, ret_status);
+	if (err)
+		return err;
+	if (handoff->waits)
+		return take_step(handoff, step_pass, ret_status);
+	if (!handoff->revoked)
+		return 0; /* somebody had come before */
+	output_error("session %llx is revoked", (unsigned long long)handoff->grant.id);
+	*ret_status = EX_NOINPUT;
+	return -ECANCELED;
 }
 
 /* Return: exit status. */

@@ -140,6 +140,22 @@ broker_start
 is "picked up before a kill" "$(shown "$id" '[.pid, .state]')" "[$child,\"active\"]"
 child_end
 sessions_end
+
+# The client does not take a session that was revoked meanwhile for one that is picked up.
+offer
+pod_begin /pods/pod1 silent 4096
+child_wait ^ready
+kill -STOP "$offer"
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null || true
+broker_start
+is "nobody waits for its byte" "$(shown "$id" '[.pid, .state]')" "[$child,\"active\"]"
+exits "revoked meanwhile" 0 "$pinbroker" revoke "$id"
+kill -CONT "$offer"
+offer_ends "revoked meanwhile" 66 "^pinbroker: session $id is revoked\$"
+child_end
+sessions_end
+
 broker_settle
 fds=$(broker_fds) # of this daemon
 
