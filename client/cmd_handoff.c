@@ -41,7 +41,7 @@ struct handoff {
 	unsigned int wait_s;
 	bool help;
 	struct pinbroker_subject who; /* the receiver; borrows from subject */
-	int listen_fd; /* owned */
+	int listen_fd; /* owned; never closed */
 	struct stat made; /* the socket's file */
 	int signal_fd; /* owned; somebody wants an end of this */
 	uint64_t until_ms; /* of CLOCK_MONOTONIC; the broker ends the session before */
@@ -58,7 +58,11 @@ static void handoff_fini(struct handoff *handoff)
 	if (handoff->listen_fd >= 0 && lstat(handoff->path, &st) == 0 &&
 	    st.st_dev == handoff->made.st_dev && st.st_ino == handoff->made.st_ino)
 		(void)unlink(handoff->path); /* somebody else did: just as well */
-	fd_closep(&handoff->listen_fd);
+	/*
+	 * listen_fd goes with the process: connections that nobody took are closed with it, and
+	 * what was sent on them. A TCP socket lingers there as long as its owner likes, unless the
+	 * process exits.
+	 */
 	fd_closep(&handoff->signal_fd);
 	pinbroker_free(handoff->broker);
 	subject_fini(&handoff->subject);
