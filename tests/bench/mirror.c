@@ -135,11 +135,14 @@ static struct grant_client client_of(const struct bench *bench, enum side side)
 
 static uint64_t limit_read(const char *path)
 {
-	CLEANUP(file_closep) FILE *file = fopen(path, "re");
-	char line[32];
+	FILE *file = fopen(path, "re");
+	char line[32] = "";
 
-	if (!file || !fgets(line, sizeof(line), file))
+	if (!file)
 		return 0;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	(void)fclose(file); /* it was read */
 	return strtoull(line, NULL, 10); /* "max" is none of ours: 0 */
 }
 
