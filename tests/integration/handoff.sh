@@ -173,7 +173,11 @@ except BlockingIOError:
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(sys.argv[1])
 rights = array.array("i", [poison.fileno()])
-connection.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], socket.MSG_OOB)
+message = [b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+try:
+    connection.sendmsg(*message, socket.MSG_OOB)
+except OSError:  # a kernel without CONFIG_AF_UNIX_OOB
+    connection.sendmsg(*message)
 poison.close()
 print("ready", flush=True)
 signal.pause()
