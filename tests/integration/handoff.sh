@@ -156,66 +156,6 @@ offer_ends "revoked meanwhile" 66 "^pinbroker: session $id is revoked\$"
 child_end
 sessions_end
 
-# Who may connect and not have it sends what is closed only when he lets it, urgently: it stops
-# neither the broker, nor the client where it is still in the socket at the end.
-cat >"$tmp/poison.py" <<'P'
-import array, signal, socket, struct, sys
-listener = socket.create_server(("127.0.0.1", 0))
-poison = socket.create_connection(listener.getsockname())
-reader, _ = listener.accept()
-poison.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 100000))
-poison.setblocking(False)
-try:
-    while True:
-        poison.send(bytes(65536))
-except BlockingIOError:
-    pass
-connection = socket.socket(socket.AF_UNIX)
-connection.connect(sys.argv[1])
-rights = array.array("i", [poison.fileno()])
-message = [b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-try:
-    connection.sendmsg(*message, socket.MSG_OOB)
-except OSError:  # a kernel without CONFIG_AF_UNIX_OOB
-    connection.sendmsg(*message)
-poison.close()
-print("ready", flush=True)
-signal.pause()
-P
-poison_begin() {
-	"${pod[@]}" /pods/pod10 1000 python3 "$tmp/poison.py" "$at" >"$tmp/poison" 2>&1 \
-		</dev/null 7>&- 8>&- 9>&- &
-	poison=$!
-	file_wait "$tmp/poison" ^ready || fail "nothing was sent: $(cat "$tmp/poison")"
-}
-poison_end() {
-	kill "$poison"
-	wait "$poison" 2>/dev/null || true
-}
-offer
-poison_begin
-log_wait "turned-away: session=$id "
-exits "the broker, then" 0 timeout 10 "$pinbroker" list
-pod_begin /pods/pod1 ack 4096
-child_wait ^ready
-is "the right one, then" "$(says)" "$got"
-offer_ends "picked up, then" 0
-child_end
-poison_end
-sessions_end
-offer
-kill -STOP "$daemon"
-pod_begin /pods/pod1 ack 4096
-child_wait ^connect
-poison_begin # behind it
-kill -CONT "$daemon"
-child_wait ^ready
-is "the first one" "$(says)" "$got"
-offer_ends "picked up, and one is left" 0
-child_end
-poison_end
-sessions_end
-
 broker_settle
 fds=$(broker_fds) # of this daemon
 
