@@ -589,6 +589,7 @@ static int prepare(const void *arg)
 	    setenv("NOTIFY_SOCKET", "y", 1) < 0 || setenv("RES_OPTIONS", "z", 1) < 0 ||
 	    dup2(STDERR_FILENO, 20) < 0)
 		return 255;
+	(void)prctl(PR_SET_DUMPABLE, 1); /* a suite before may have been another user for a while */
 	if (sandbox_prepare())
 		return 1;
 	if (getenv("LD_PRELOAD") || getenv("RES_OPTIONS") || !getenv("PINBROKER_DEBUG") ||
