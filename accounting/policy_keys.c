@@ -143,13 +143,13 @@ static int convert_bool(struct policy_parser *parser, const struct policy_key *k
 }
 
 /* The word's index, or -1 after a report that lists the right ones. */
-static int word_index(struct policy_parser *parser, const struct policy_key *key, const char *text,
-		      const char *const *words, size_t n)
+static int word_index(struct policy_parser *parser, const struct policy_key *key, const char *text)
 {
+	const char *const *words = key->words;
 	char list[128] = "";
 	size_t i;
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < key->n_words; i++) {
 		if (!words[i])
 			continue;
 		if (!strcmp(words[i], text))
@@ -162,72 +162,23 @@ static int word_index(struct policy_parser *parser, const struct policy_key *key
 	return -1;
 }
 
-static int convert_accounting(struct policy_parser *parser, const struct policy_key *key,
-			      const char *text, void *base)
-{
-	struct policy *policy = base;
-	int i = word_index(parser, key, text, policy_accounting_names,
-			   ARRAY_SIZE(policy_accounting_names));
+/* Into an enum, whose values count the key's words. */
+_Static_assert(sizeof(enum policy_accounting) == sizeof(unsigned int) &&
+		       sizeof(enum policy_mirror) == sizeof(unsigned int) &&
+		       sizeof(enum policy_unmanaged) == sizeof(unsigned int) &&
+		       sizeof(enum policy_slip) == sizeof(unsigned int) &&
+		       sizeof(enum policy_multi) == sizeof(unsigned int) &&
+		       sizeof(enum policy_fallback) == sizeof(unsigned int),
+	       "each is written as a number");
 
-	if (i >= 0)
-		policy->accounting = (enum policy_accounting)i;
-	return 0;
-}
-
-static int convert_mirror(struct policy_parser *parser, const struct policy_key *key,
-			  const char *text, void *base)
-{
-	struct policy *policy = base;
-	int i = word_index(parser, key, text, policy_mirror_names, ARRAY_SIZE(policy_mirror_names));
-
-	if (i >= 0)
-		policy->mirror = (enum policy_mirror)i;
-	return 0;
-}
-
-static int convert_unmanaged(struct policy_parser *parser, const struct policy_key *key,
-			     const char *text, void *base)
-{
-	struct policy_set *set = base;
-	int i = word_index(parser, key, text, policy_unmanaged_names,
-			   ARRAY_SIZE(policy_unmanaged_names));
-
-	if (i >= 0)
-		set->unmanaged = (enum policy_unmanaged)i;
-	return 0;
-}
-
-static int convert_multi(struct policy_parser *parser, const struct policy_key *key,
-			 const char *text, void *base)
-{
-	struct policy *policy = base;
-	int i = word_index(parser, key, text, policy_multi_names, ARRAY_SIZE(policy_multi_names));
-
-	if (i >= 0)
-		policy->multi_device = (enum policy_multi)i;
-	return 0;
-}
-
-static int convert_fallback(struct policy_parser *parser, const struct policy_key *key,
-			    const char *text, void *base)
-{
-	struct policy_set *set = base;
-	int i = word_index(parser, key, text, policy_fallback_names,
-			   ARRAY_SIZE(policy_fallback_names));
-
-	if (i >= 0)
-		set->hook_fallback = (enum policy_fallback)i;
-	return 0;
-}
-
-static int convert_slip(struct policy_parser *parser, const struct policy_key *key,
+static int convert_word(struct policy_parser *parser, const struct policy_key *key,
 			const char *text, void *base)
 {
-	struct policy_set *set = base;
-	int i = word_index(parser, key, text, policy_slip_names, ARRAY_SIZE(policy_slip_names));
+	unsigned int *value = field(key, base);
+	int i = word_index(parser, key, text);
 
 	if (i >= 0)
-		set->slip = (enum policy_slip)i;
+		*value = (unsigned int)i;
 	return 0;
 }
 
@@ -465,6 +416,7 @@ static void clear_patterns(void *patterns)
 
 #define SET(member) .offset = offsetof(struct policy_set, member)
 #define BLOCK(member) .offset = offsetof(struct policy, member)
+#define WORDS(names) .words = (names), .n_words = ARRAY_SIZE(names)
 #define IDS .clear = clear_ids, .flags = POLICY_KEY_LIST
 #define PATTERNS .clear = clear_patterns, .flags = POLICY_KEY_LIST
 
@@ -474,12 +426,14 @@ const struct policy_key policy_set_keys[] = {
 	{"host-reserve", convert_reserve, SET(host_reserve), .def = "0"},
 	{"max-requests", convert_uint, SET(max_requests), .def = "200"},
 	{"max-connections", convert_uint, SET(max_connections), .def = "64", .min = 1},
-	{"unmanaged", convert_unmanaged, SET(unmanaged), .def = "allow"},
+	{"unmanaged", convert_word, SET(unmanaged), .def = "allow",
+	 WORDS(policy_unmanaged_names)},
 	{"unmanaged-limit", convert_size, SET(unmanaged_limit), .def = "0"},
 	{"require-gate", convert_bool, SET(require_gate), .def = "false"},
-	{"slip", convert_slip, SET(slip), .def = "report"},
+	{"slip", convert_word, SET(slip), .def = "report", WORDS(policy_slip_names)},
 	{"top-cgroup", convert_cgroup_path, SET(top_cgroup), .def = "none"},
-	{"hook-fallback", convert_fallback, SET(hook_fallback), .def = "refuse"},
+	{"hook-fallback", convert_word, SET(hook_fallback), .def = "refuse",
+	 WORDS(policy_fallback_names)},
 };
 
 const struct policy_key policy_block_keys[] = {
@@ -487,7 +441,8 @@ const struct policy_key policy_block_keys[] = {
 	{"groups", convert_group, BLOCK(groups), IDS},
 	{"cgroups", convert_cgroup, BLOCK(cgroups), PATTERNS},
 	{"domains", convert_domain, BLOCK(domains), PATTERNS},
-	{"accounting", convert_accounting, BLOCK(accounting), .flags = POLICY_KEY_REQUIRED},
+	{"accounting", convert_word, BLOCK(accounting), .flags = POLICY_KEY_REQUIRED,
+	 WORDS(policy_accounting_names)},
 	{"limit", convert_limit, BLOCK(limit), .min = 1, .flags = POLICY_KEY_REQUIRED},
 	{"user-limit", convert_size_or_unlimited, BLOCK(user_limit), .def = "unlimited", .min = 1},
 	{"max-mappings", convert_mappings, BLOCK(max_mappings), .def = "auto", .min = 1},
@@ -498,9 +453,11 @@ const struct policy_key policy_block_keys[] = {
 	{"admins", convert_user, BLOCK(admins), .def = "0", IDS},
 	{"extra-memlock", convert_size, BLOCK(extra_memlock), .def = "0"},
 	{"require-reset", convert_bool, BLOCK(require_reset), .def = "false"},
-	{"multi-device", convert_multi, BLOCK(multi_device), .def = "any"},
+	{"multi-device", convert_word, BLOCK(multi_device), .def = "any",
+	 WORDS(policy_multi_names)},
 	{"allow-test-commands", convert_bool, BLOCK(allow_test_commands), .def = "false"},
-	{"cgroup-mirror", convert_mirror, BLOCK(mirror), .def = "off"},
+	{"cgroup-mirror", convert_word, BLOCK(mirror), .def = "off",
+	 WORDS(policy_mirror_names)},
 	{"cgroup-parent", convert_cgroup_path, BLOCK(cgroup_parent), .def = "none"},
 	{"headroom", convert_size, BLOCK(headroom), .def = "512M"},
 	{"migration-buffers", convert_size_or_unlimited, BLOCK(migration_buffers),

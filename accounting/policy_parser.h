@@ -74,6 +74,8 @@ struct policy_key {
 	void (*clear)(void *field);
 	const char *def; /* goes through convert(); NULL: zero bytes are the default, or required */
 	uint64_t min; /* what a number must be at least */
+	const char *const *words; /* of an enum, by its values; NULL: a value without one */
+	size_t n_words;
 	unsigned int flags;
 };
 
