@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct conffile_set;
+
 #define POLICY_UNLIMITED UINT64_MAX
 #define POLICY_NAME_MAX 64
 
@@ -166,6 +168,14 @@ struct policy_file {
  */
 int policy_parse(const struct policy_file *files, size_t n_files, const struct policy_env *env,
 		 struct policy_set **ret_set);
+
+/**
+ * policy_parse_read() - the same of a configuration that was read
+ *
+ * Return: as policy_parse().
+ */
+int policy_parse_read(const struct conffile_set *read, const struct policy_env *env,
+		      struct policy_set **ret_set);
 
 struct policy_set *policy_ref(struct policy_set *set);
 

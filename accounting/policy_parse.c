@@ -14,6 +14,7 @@
 #include "accounting/policy.h"
 #include "accounting/policy_parser.h"
 #include "common/cleanup.h"
+#include "common/conffile.h"
 
 #define REPORT_MAX 512
 #define POLICY_BLOCK "policy" /* the keyword */
@@ -391,4 +392,18 @@ int policy_parse(const struct policy_file *files, size_t n_files, const struct p
 		return -EINVAL;
 	*ret_set = STEAL(set);
 	return 0;
+}
+
+int policy_parse_read(const struct conffile_set *read, const struct policy_env *env,
+		      struct policy_set **ret_set)
+{
+	CLEANUP(freep) struct policy_file *files = calloc(read->n, sizeof(*files));
+
+	if (!files)
+		return -ENOMEM;
+	for (size_t i = 0; i < read->n; i++)
+		files[i] = (struct policy_file){.name = read->files[i].name,
+						.bytes = read->files[i].bytes,
+						.len = read->files[i].len};
+	return policy_parse(files, read->n, env, ret_set);
 }

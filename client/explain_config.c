@@ -69,38 +69,19 @@ static int read_mem_total(uint64_t *ret_bytes)
 	return -EIO;
 }
 
-static int parse_files(const struct conffile_set *files, uint64_t mem_total,
-		       struct policy_set **ret_set)
+static int load_policy(const char *path, uint64_t mem_total, struct policy_set **ret_set)
 {
-	CLEANUP(freep) struct policy_file *views = calloc(files->n, sizeof(*views));
+	CLEANUP(conffile_free) struct conffile_set files = {.n = 0};
 	const struct policy_env env = {
 		.uid_of = names_uid,
 		.gid_of = names_gid,
 		.report = report_policy,
 		.mem_total = mem_total,
 	};
+	int err = conffile_read(path, getuid(), report_file, NULL, &files);
 
-	if (!views)
-		return -ENOMEM;
-	for (size_t i = 0; i < files->n; i++) {
-		views[i] = (struct policy_file){
-			.name = files->files[i].name,
-			.bytes = files->files[i].bytes,
-			.len = files->files[i].len,
-		};
-	}
-	return policy_parse(views, files->n, &env, ret_set);
-}
-
-static int load_policy(const char *path, uint64_t mem_total, struct policy_set **ret_set)
-{
-	CLEANUP(conffile_free) struct conffile_set files = {.n = 0};
-	int err;
-
-	err = conffile_read(path, getuid(), report_file, NULL, &files);
-	if (err)
-		return err == -ENOMEM ? cmd_internal(err) : EX_CONFIG;
-	err = parse_files(&files, mem_total, ret_set);
+	if (!err)
+		err = policy_parse_read(&files, &env, ret_set);
 	if (err)
 		return err == -ENOMEM ? cmd_internal(err) : EX_CONFIG;
 	return 0;

@@ -36,16 +36,10 @@ static void say_nothing_of_file(const char *file, const char *text, void *arg)
 	say_nothing(POLICY_ERROR, file, 0, text, arg);
 }
 
-static void free_files(struct policy_file **files)
-{
-	free(*files);
-}
-
 bool hook_fallback_allows(void)
 {
 	CLEANUP(conffile_free) struct conffile_set read = {.n = 0};
 	CLEANUP(policy_unrefp) struct policy_set *set = NULL;
-	CLEANUP(free_files) struct policy_file *files = NULL;
 	const struct policy_env env = {
 		.uid_of = no_name,
 		.gid_of = no_name,
@@ -53,17 +47,9 @@ bool hook_fallback_allows(void)
 		.mem_total = UINT64_MAX,
 	};
 
-	if (conffile_read(PINBROKER_SYSCONFDIR "/pinbroker/pinbroker.conf", 0, say_nothing_of_file,
-			  NULL, &read))
-		return false;
-	files = calloc(read.n, sizeof(*files));
-	if (!files)
-		return false;
-	for (size_t i = 0; i < read.n; i++)
-		files[i] = (struct policy_file){.name = read.files[i].name,
-						.bytes = read.files[i].bytes,
-						.len = read.files[i].len};
-	return policy_parse(files, read.n, &env, &set) == 0 &&
+	return conffile_read(PINBROKER_SYSCONFDIR "/pinbroker/pinbroker.conf", 0,
+			     say_nothing_of_file, NULL, &read) == 0 &&
+	       policy_parse_read(&read, &env, &set) == 0 &&
 	       set->hook_fallback == POLICY_FALLBACK_ALLOW;
 }
 

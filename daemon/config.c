@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/config.h"
 
-#include <errno.h>
 #include <stddef.h>
 
 #include "accounting/policy.h"
@@ -29,15 +28,9 @@ static void config_report(enum policy_severity severity, const char *file, unsig
 		log_line(level, "%s: %s%s", file, kind, text);
 }
 
-static void config_free_files(struct policy_file **files)
-{
-	free(*files);
-}
-
 int config_load(const char *path, uid_t owner, uint64_t mem_total, struct policy_set **ret_set)
 {
 	CLEANUP(conffile_free) struct conffile_set read = {.n = 0};
-	CLEANUP(config_free_files) struct policy_file *files = NULL;
 	const struct policy_env env = {
 		.uid_of = names_uid,
 		.gid_of = names_gid,
@@ -46,14 +39,5 @@ int config_load(const char *path, uid_t owner, uint64_t mem_total, struct policy
 	};
 	int err = conffile_read(path, owner, config_report_file, NULL, &read);
 
-	if (err)
-		return err;
-	files = calloc(read.n, sizeof(*files));
-	if (!files)
-		return -ENOMEM;
-	for (size_t i = 0; i < read.n; i++)
-		files[i] = (struct policy_file){.name = read.files[i].name,
-						.bytes = read.files[i].bytes,
-						.len = read.files[i].len};
-	return policy_parse(files, read.n, &env, ret_set);
+	return err ? err : policy_parse_read(&read, &env, ret_set);
 }
