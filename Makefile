@@ -63,7 +63,7 @@ cgroup := $(addprefix cgroup/,events.c file.c group.c kin.c manager.c place.c pl
 	processes.c tree.c walk.c)
 # What both programs have of common/, and what each has alone.
 common := common/conffile.c common/device.c common/features.c common/fdmsg.c common/names.c common/proto.c \
-	common/proto_names.c common/stdfds.c common/sys.c
+	common/proto_names.c common/sockfile.c common/stdfds.c common/sys.c
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
 	config.c explain.c fdstore.c grant.c handoff.c handoff_give.c handoff_listen.c handoff_record.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c migration.c mirror.c mirror_event.c mirror_group.c mirror_plan.c mirror_purge.c \

@@ -13,7 +13,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +25,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/proto.h"
+#include "common/sockfile.h"
 
 #define HANDOFF_BACKLOG 16
 #define HANDOFF_WAIT_S 900 /* as long as KubeVirt's own plugin waits */
@@ -75,25 +75,6 @@ static uint64_t now_ms(void)
 
 /* --- the socket */
 
-/* A socket file that nobody answers is a leftover. Return: 0; -errno. */
-static int clear_path(const struct sockaddr_un *address)
-{
-	CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-
-	if (fd < 0)
-		return -errno;
-	if (lstat(address->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-		return -EADDRINUSE;
-	if (errno != ECONNREFUSED)
-		return -errno;
-	return unlink(address->sun_path) < 0 ? -errno : 0;
-}
-
 /* The receiver's, and nothing else than the socket that was just made. */
 static int give_path(struct handoff *handoff)
 {
@@ -108,24 +89,12 @@ static int give_path(struct handoff *handoff)
 
 static int listen_at(struct handoff *handoff)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	CLEANUP(fd_closep) int fd = -1;
-	mode_t mask;
+	CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int err;
 
-	if (strlen(handoff->path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	proto_text_set(address.sun_path, sizeof(address.sun_path), handoff->path);
-	err = clear_path(&address);
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* The file gets the socket's mode, less the mask. */
-	if (fd < 0 || fchmod(fd, handoff->mode) < 0)
+	if (fd < 0)
 		return -errno;
-	mask = umask(0);
-	err = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-	(void)umask(mask); /* cannot fail */
+	err = sockfile_bind(fd, SOCK_STREAM, handoff->path, handoff->mode);
 	if (err)
 		return err;
 	handoff->listen_fd = STEAL_FD(fd); /* from here on the file goes with it */

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/sockfile.h"
 #include "daemon/broker.h"
 #include "daemon/bucket.h"
 #include "daemon/closer.h"
@@ -214,53 +214,18 @@ static void listener_accepted(int fd, void *arg)
 	}
 }
 
-/* A socket file that nobody answers is a leftover. */
-static int listener_clear_path(const struct sockaddr_un *address)
-{
-	CLEANUP(fd_closep)
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-
-	if (fd < 0)
-		return -errno;
-	if (lstat(address->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	/* -EAGAIN: somebody listens, and is busy. */
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-		return -EADDRINUSE;
-	if (errno != ECONNREFUSED)
-		return -errno;
-	return unlink(address->sun_path) < 0 ? -errno : 0;
-}
-
 /* The options come first: there is no connection without them. */
 static int listener_bind(const char *path, bool *ret_sealed, int *ret_fd)
 {
-	CLEANUP(fd_closep) int fd = -1;
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	mode_t mask;
+	CLEANUP(fd_closep)
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int err;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	err = listener_clear_path(&address);
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* The file gets the socket's mode, less the mask: no path is followed a second time. */
-	if (fchmod(fd, 0666) < 0)
-		return -errno;
 	err = listener_set_options(fd, ret_sealed);
-	if (err)
-		return err;
-	mask = umask(0);
-	err = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-	(void)umask(mask); /* cannot fail */
+	if (!err)
+		err = sockfile_bind(fd, SOCK_SEQPACKET, path, 0666);
 	if (err)
 		return err;
 	if (listen(fd, LISTENER_BACKLOG) < 0) {
