@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -14,6 +12,7 @@
 #include "common/sys.h"
 #include "daemon/closer.h"
 #include "tests/unit/broker_fixture.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/suite.h"
 
 /* A socket as the broker has one, and its peer's end. */
@@ -26,32 +25,6 @@ static void pair_of(int *ret_ours, int *ret_theirs)
 	CU_ASSERT_EQUAL(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), 0);
 	*ret_ours = pair[0];
 	*ret_theirs = pair[1];
-}
-
-/*
- * A TCP socket whose last close takes until its other end reads or goes: its queue is full, and it
- * lingers. The attack of the review: sent to the broker, it stopped the loop.
- */
-static int poison(int *ret_reader)
-{
-	const struct linger linger = {.l_onoff = 1, .l_linger = 100000};
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	CLEANUP(fd_closep) int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	socklen_t size = sizeof(address);
-	static const char junk[65536];
-
-	CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&address, size), 0);
-	CU_ASSERT_EQUAL_FATAL(listen(listener, 1), 0);
-	CU_ASSERT_EQUAL_FATAL(getsockname(listener, (struct sockaddr *)&address, &size), 0);
-	CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&address, size), 0);
-	*ret_reader = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	CU_ASSERT_FATAL(*ret_reader >= 0);
-	CU_ASSERT_EQUAL(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	while (send(fd, junk, sizeof(junk), MSG_DONTWAIT) > 0)
-		;
-	return fd;
 }
 
 static void send_with(int fd, const char *bytes, size_t len, const int *fds, size_t n_fds)
@@ -67,6 +40,30 @@ static void send_poison(int theirs, int *ret_reader)
 	int fd = poison(ret_reader);
 
 	send_with(theirs, "x", 1, &fd, 1);
+	fd_closep(&fd);
+}
+
+/* The same by a byte that a reader of others does not see. */
+static void send_urgent_poison(int theirs, int *ret_reader)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {.bytes = {0}};
+	char byte = 'x';
+	struct iovec iov = {.iov_base = &byte, .iov_len = sizeof(byte)};
+	struct msghdr hdr = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&hdr);
+	int fd = poison(ret_reader);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	CU_ASSERT_EQUAL_FATAL(sendmsg(theirs, &hdr, MSG_OOB), 1);
 	fd_closep(&fd);
 }
 
@@ -150,8 +147,11 @@ static void stream_is_closed_elsewhere_if_need_be(void)
 {
 	static const struct {
 		const char *name;
-		bool sends, poisons;
-	} cases[] = {{"nothing", false, false}, {"bytes", true, false}, {"poison", true, true}};
+		bool sends, poisons, urgent;
+	} cases[] = {{"nothing", false, false, false},
+		     {"bytes", true, false, false},
+		     {"poison", true, true, false},
+		     {"urgent poison", true, true, true}};
 	struct broker_fixture f;
 
 	if (!broker_fixture_init(&f))
@@ -161,9 +161,11 @@ static void stream_is_closed_elsewhere_if_need_be(void)
 		bool done = false;
 
 		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-		if (cases[i].sends)
+		if (cases[i].sends && !cases[i].urgent)
 			send_with(pair[1], "x", 1, NULL, 0);
-		if (cases[i].poisons)
+		if (cases[i].urgent)
+			send_urgent_poison(pair[1], &reader);
+		else if (cases[i].poisons)
 			send_poison(pair[1], &reader);
 		closer_close_stream(f.broker->closer, pair[0], set_true, &done);
 		CHECK(cases[i].name, done == !cases[i].sends);

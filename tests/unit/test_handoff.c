@@ -16,6 +16,7 @@
 #include "accounting/ledger.h"
 #include "common/cleanup.h"
 #include "common/sys.h"
+#include "daemon/handoff_private.h"
 #include "daemon/owner.h"
 #include "daemon/process.h"
 #include "daemon/record.h"
@@ -25,12 +26,14 @@
 #include "tests/unit/child.h"
 #include "tests/unit/fake_cgroups.h"
 #include "tests/unit/fake_sys.h"
+#include "tests/unit/poison.h"
 #include "tests/unit/record_fixture.h"
 #include "tests/unit/suite.h"
 
 #define WAIT_MS 600000
 #define LIMIT (UINT64_C(2) << 30) /* "auto" of what broker_fixture_open() asks for */
 #define POD "/kubepods/pod1"
+#define CHANGELING 65534
 
 /* One that this process asks for in its own name, as root may. */
 struct scene {
@@ -163,6 +166,7 @@ static void pass_socket(struct scene *s, uint64_t id)
 struct receiver {
 	const struct scene *scene;
 	bool silent; /* it hangs up instead of its byte */
+	bool urgent; /* it sends that as one that readers of others do not see */
 	struct child child;
 };
 
@@ -186,7 +190,8 @@ static int receive(void *arg)
 		fd_closep(&fd);
 		return pause() < 0 ? 3 : 4; /* until it is killed */
 	}
-	return write(fd, "k", 1) == 1 && read(fd, bytes, 1) == 0 ? 0 : 2;
+	return send(fd, "k", 1, receiver->urgent ? MSG_OOB : 0) == 1 && read(fd, bytes, 1) == 0 ? 0
+												: 2;
 }
 
 static void receiver_start(struct scene *s, struct receiver *receiver, struct fake_cgroup *group)
@@ -300,6 +305,63 @@ static void another_user_gets_nothing(void)
 	scene_fini(&s);
 }
 
+/* One that connects as another user, and goes on as the session's, as a program with set-uid does.
+ */
+struct changeling {
+	const struct scene *scene;
+	int told_fd; /* it has changed */
+};
+
+static int change(void *arg)
+{
+	const struct changeling *changeling = arg;
+	const struct sockaddr_un *address = &changeling->scene->address;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char byte = 0;
+
+	if (seteuid(CHANGELING) < 0 ||
+	    connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 || seteuid(0) < 0 ||
+	    write(changeling->told_fd, &byte, 1) != 1)
+		return 2;
+	return read(fd, &byte, 1) == 0 ? 1 : 0;
+}
+
+static void who_was_another_gets_nothing(void)
+{
+	struct changeling changeling;
+	struct receiver right = {.silent = false};
+	struct child child;
+	struct scene s;
+	int told[2];
+	char byte;
+
+	if (geteuid() != 0) {
+		suite_skip("not root");
+		return;
+	}
+	if (!scene_init(&s))
+		return;
+	CU_ASSERT_EQUAL_FATAL(pipe(told), 0);
+	CU_ASSERT_EQUAL(chmod(s.f.path, 0755), 0);
+	CU_ASSERT_EQUAL(chmod(s.address.sun_path, 0666), 0);
+	pass_socket(&s, handed_off(&s)->id);
+	changeling = (struct changeling){.scene = &s, .told_fd = told[1]};
+	child_run(&child, change, &changeling);
+	fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
+	fake_cgroups_put(&s.cgroups, child.pid, s.pod);
+	CU_ASSERT_EQUAL_FATAL(read(told[0], &byte, 1), 1);
+	fd_closep(&told[0]);
+	fd_closep(&told[1]);
+	right.child = child;
+	CU_ASSERT_EQUAL(receiver_end(&s, &right), 1);
+	CU_ASSERT_EQUAL(captured_count("when it connected"), 1);
+	receiver_start(&s, &right, s.pod);
+	CU_ASSERT_STRING_EQUAL(answered(&s), "granted");
+	CU_ASSERT_EQUAL(receiver_end(&s, &right), 0);
+	broker_fixture_run(&s.f, nothing_is_left, &s);
+	scene_fini(&s);
+}
+
 static void a_crowd_is_looked_at_slowly(void)
 {
 	struct receiver right = {.silent = false};
@@ -330,6 +392,96 @@ static void a_crowd_is_looked_at_slowly(void)
 	CU_ASSERT_STRING_EQUAL(answered(&s), "granted");
 	CU_ASSERT_EQUAL(receiver_end(&s, &right), 0);
 	broker_fixture_run(&s.f, nothing_is_left, &s);
+	scene_fini(&s);
+}
+
+static bool is_paused(void *arg)
+{
+	const struct pending *pending = arg;
+
+	return pending->session->handoff->timer;
+}
+
+static bool is_closed(void *arg)
+{
+	const struct scene *s = arg;
+
+	return s->f.broker->n_connections == 1;
+}
+
+static bool are_being_closed(void *arg)
+{
+	const struct scene *s = arg;
+
+	return s->f.broker->n_connections == 1 + 16;
+}
+
+/* What is never closed without a wait: of those the broker has only some, and they are not it. */
+static void a_poisonous_crowd_is_small(void)
+{
+	struct receiver right = {.silent = false};
+	int crowd[19], readers[19];
+	struct pending pending;
+	struct iovec iov = {.iov_base = (char[]){"x"}, .iov_len = 1};
+	struct scene s;
+
+	if (!scene_init(&s))
+		return;
+	fake_cgroups_put(&s.cgroups, getpid(), s.other);
+	pending.session = handed_off(&s);
+	pass_socket(&s, pending.session->id);
+	CU_ASSERT_EQUAL(s.f.broker->n_connections, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(crowd); i++) {
+		/* One each: it is the last close of a socket that waits. */
+		CLEANUP(fd_closep) int fd = poison(&readers[i]);
+
+		crowd[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		CU_ASSERT_EQUAL(connect(crowd[i], (struct sockaddr *)&s.address, sizeof(s.address)),
+				0);
+		CU_ASSERT_EQUAL(fdmsg_send(&sys_real, crowd[i], &iov, 1, &fd, 1), 0);
+		if (i == 15)
+			broker_fixture_run(&s.f, are_being_closed, &s);
+	}
+	broker_fixture_run(&s.f, is_paused, &pending);
+	CU_ASSERT_EQUAL(s.f.broker->n_connections, 1 + 16);
+	for (size_t i = 0; i < ARRAY_SIZE(crowd); i++) {
+		fd_closep(&crowd[i]);
+		fd_closep(&readers[i]); /* the attacker gives in */
+	}
+	broker_fixture_run(&s.f, is_closed, &s);
+	receiver_start(&s, &right, s.pod);
+	CU_ASSERT_STRING_EQUAL(answered(&s), "granted");
+	CU_ASSERT_EQUAL(receiver_end(&s, &right), 0);
+	broker_fixture_run(&s.f, nothing_is_left, &s);
+	scene_fini(&s);
+}
+
+/* The session ends before they are closed. */
+static void a_crowd_outlives_it(void)
+{
+	int guest, reader, fd;
+	struct pollfd end = {.events = POLLIN};
+	struct iovec iov = {.iov_base = (char[]){"x"}, .iov_len = 1};
+	struct scene s;
+
+	if (!scene_init(&s))
+		return;
+	fake_cgroups_put(&s.cgroups, getpid(), s.other);
+	pass_socket(&s, handed_off(&s)->id);
+	fd = poison(&reader);
+	guest = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CU_ASSERT_EQUAL(connect(guest, (struct sockaddr *)&s.address, sizeof(s.address)), 0);
+	CU_ASSERT_EQUAL(fdmsg_send(&sys_real, guest, &iov, 1, &fd, 1), 0);
+	fd_closep(&fd);
+	end.fd = guest;
+	broker_fixture_run(&s.f, has_hung_up, &end);
+	CU_ASSERT_EQUAL(s.f.broker->n_connections, 2);
+	owner_end_session(s.f.broker, session_after(s.f.broker->sessions, 0));
+	CU_ASSERT_STRING_EQUAL(answered(&s), "failed");
+	CU_ASSERT_EQUAL(s.f.broker->n_connections, 2);
+	fd_closep(&guest);
+	fd_closep(&reader);
+	broker_fixture_run(&s.f, is_closed, &s);
 	scene_fini(&s);
 }
 
@@ -369,6 +521,23 @@ static void who_hangs_up_has_a_session_that_is_revoked(void)
 	broker_fixture_run(&s.f, nothing_is_left, &s);
 	CU_ASSERT_EQUAL(captured_count("unacknowledged: "), 1);
 	broker_fixture_check_idle(&s.f, "hung up");
+	scene_fini(&s);
+}
+
+/* The loop would be told of it all the time, and find nothing. */
+static void urgent_byte_is_one(void)
+{
+	struct receiver receiver = {.urgent = true};
+	struct scene s;
+
+	if (!scene_init(&s))
+		return;
+	pass_socket(&s, handed_off(&s)->id);
+	receiver_start(&s, &receiver, s.pod);
+	CU_ASSERT_STRING_EQUAL(answered(&s), "granted");
+	CU_ASSERT_EQUAL(receiver_end(&s, &receiver), 0);
+	CU_ASSERT_EQUAL(captured_count("picked-up: "), 1);
+	broker_fixture_run(&s.f, nothing_is_left, &s);
 	scene_fini(&s);
 }
 
@@ -546,6 +715,7 @@ static void no_adoption_of_what_waits(void)
 	if (!scene_init(&s))
 		return;
 	child_start(&child);
+	fake_sys_set_memlock(child.pid, FIXTURE_SOFT, FIXTURE_HARD);
 	fake_cgroups_put(&s.cgroups, child.pid, s.pod);
 	CU_ASSERT_EQUAL_FATAL(fstat(child.pidfd, &st), 0);
 
@@ -600,9 +770,13 @@ static const CU_TestInfo tests[] = {
 	{"who comes has it", who_comes_has_it},
 	{"others get nothing", others_get_nothing},
 	{"another user gets nothing", another_user_gets_nothing},
+	{"who was another when it connected gets nothing", who_was_another_gets_nothing},
 	{"a crowd does not keep the right one out", a_crowd_is_looked_at_slowly},
+	{"nor one whose close takes long, and the broker has room", a_poisonous_crowd_is_small},
+	{"that may outlive it", a_crowd_outlives_it},
 	{"when nobody comes it ends", nobody_comes},
 	{"who hangs up has a session that is revoked", who_hangs_up_has_a_session_that_is_revoked},
+	{"an urgent byte is one", urgent_byte_is_one},
 	{"the next daemon waits on", next_daemon_waits_on},
 	{"the record has the cgroup", record_has_the_cgroup},
 	{"only sockets that listen are taken", only_sockets_that_listen_are_taken},
