@@ -107,7 +107,8 @@ noise := tests/integration/noise.c
 pace := tests/integration/pace.c $(library)
 prey := tests/integration/prey.c common/fdmsg.c common/sys.c
 store := tests/integration/store.c
-vmm := tests/integration/vmm.c tests/integration/migration.c accounting/size.c common/sys.c
+vmm := tests/integration/vmm.c tests/integration/migration.c tests/integration/vmm_device.c tests/integration/vmm_late.c \
+	tests/integration/vmm_map.c accounting/size.c common/sys.c
 fuzz_policy := tests/fuzz/fuzz_policy.c $(accounting)
 fuzz_domain := tests/fuzz/fuzz_domain.c $(domain) accounting/guest.c accounting/limits.c accounting/mirror.c \
 	common/device.c
