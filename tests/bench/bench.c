@@ -17,8 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +27,6 @@
 #include "tests/bench/server.h"
 
 #define LEVELS_MAX 8
-#define FDS_WANTED 65536
 #define SETTLE_MS 1000 /* after the last grant, before the daemon is called idle */
 
 /* Targets. */
@@ -71,7 +68,7 @@ struct level_result {
 
 struct bench {
 	struct options options;
-	char directory[32];
+	char directory[SERVER_DIRECTORY_SIZE];
 	struct server servers[SIDES];
 	struct grant_holder *holders; /* owned */
 	size_t n_holders;
@@ -88,45 +85,22 @@ static void sleep_ms(unsigned int ms)
 	(void)nanosleep(&pause, NULL); /* no signal is expected */
 }
 
-static void write_config(const char *path)
-{
-	FILE *file = fopen(path, "we");
-
-	if (!file)
-		err(1, "%s", path);
-	(void)fprintf(file,
-		      "host-reserve = \"off\"\nmax-requests = 0\n"
-		      "policy \"bench\" {\n\tusers = {\"%d\"}\n\taccounting = \"task\"\n"
-		      "\tlimit = \"1M\"\n\tmax-sessions = 1000000\n}\n",
-		      GRANT_UID);
-	if (fclose(file)) /* tells of everything before */
-		err(1, "%s", path);
-}
-
 static void start(struct bench *bench, char *pinbrokerd, char *bare)
 {
-	const struct rlimit fds = {.rlim_cur = FDS_WANTED, .rlim_max = FDS_WANTED};
 	struct server *broker = &bench->servers[SIDE_BROKER], *other = &bench->servers[SIDE_BARE];
-	char config[64], log[64];
+	char config[256], log[64];
 
-	/* For the daemons, the holders and this program alike. */
-	if (setrlimit(RLIMIT_NOFILE, &fds) < 0)
-		err(1, "RLIMIT_NOFILE");
-	(void)strcpy(bench->directory, "/run/pinbroker-bench.XXXXXX");
-	if (!mkdtemp(bench->directory) || chmod(bench->directory, 0755) < 0)
-		err(1, "%s", bench->directory);
-	(void)snprintf(config, sizeof(config), "%s/conf", bench->directory);
-	(void)snprintf(log, sizeof(log), "%s/log", bench->directory);
-	write_config(config);
+	server_prepare(bench->directory);
+	(void)snprintf(config, sizeof(config),
+		       "host-reserve = \"off\"\nmax-requests = 0\n"
+		       "policy \"bench\" {\n\tusers = {\"%d\"}\n\taccounting = \"task\"\n"
+		       "\tlimit = \"1M\"\n\tmax-sessions = 1000000\n}\n",
+		       GRANT_UID);
 	broker->name = "broker";
+	server_start_broker(broker, pinbrokerd, bench->directory, config);
 	other->name = "bare";
-	(void)snprintf(broker->socket_path, sizeof(broker->socket_path), "%s/broker",
-		       bench->directory);
+	(void)snprintf(log, sizeof(log), "%s/log", bench->directory);
 	(void)snprintf(other->socket_path, sizeof(other->socket_path), "%s/bare", bench->directory);
-	server_start(
-		broker,
-		(char *[]){pinbrokerd, "--config", config, "--socket", broker->socket_path, NULL},
-		log);
 	server_start(other, (char *[]){bare, other->socket_path, NULL}, log);
 }
 

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -36,7 +35,6 @@
 #define BLOCKS 4 /* per round and side */
 #define GRANTS 10 /* per block */
 #define PASSES 20
-#define FDS_WANTED 65536
 #define WAIT_MS 120000
 #define KIB 1024
 #define MIB (KIB * KIB)
@@ -54,7 +52,7 @@ enum side {
 static const uid_t uids[SIDES] = {GRANT_UID, GRANT_UID + 1};
 
 struct bench {
-	char directory[32];
+	char directory[SERVER_DIRECTORY_SIZE];
 	struct server server;
 	struct grant_holder *holders; /* owned */
 	size_t n_holders;
@@ -68,7 +66,7 @@ struct bench {
 
 static void write_file(const char *path, const char *text)
 {
-	CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
 		err(1, "%s", path);
@@ -82,11 +80,12 @@ static void cgroup_make(const char *path, char ret_procs[static PATH_SIZE])
 	(void)snprintf(ret_procs, PATH_SIZE, "%s/cgroup.procs", path); /* short */
 }
 
-static void write_config(const char *path)
+static void start(struct bench *bench, char *pinbrokerd)
 {
-	char text[1024];
+	char config[1024];
 
-	(void)snprintf(text, sizeof(text),
+	server_prepare(bench->directory);
+	(void)snprintf(config, sizeof(config),
 		       "host-reserve = \"off\"\nmax-requests = 0\nmax-connections = 4000\n"
 		       "policy \"mirrored\" {\n\tusers = {\"%u\"}\n\taccounting = \"task\"\n"
 		       "\tlimit = \"1M\"\n\theadroom = \"1M\"\n\tmigration-buffers = \"0\"\n"
@@ -94,34 +93,12 @@ static void write_config(const char *path)
 		       "policy \"plain\" {\n\tusers = {\"%u\"}\n\taccounting = \"task\"\n"
 		       "\tlimit = \"1M\"\n\tmax-sessions = 1000000\n}\n",
 		       uids[SIDE_MIRROR], uids[SIDE_NONE]);
-	write_file(path, text);
-}
-
-static void start(struct bench *bench, char *pinbrokerd)
-{
-	const struct rlimit fds = {.rlim_cur = FDS_WANTED, .rlim_max = FDS_WANTED};
-	struct server *server = &bench->server;
-	char config[64], log[64];
-
-	if (setrlimit(RLIMIT_NOFILE, &fds) < 0)
-		err(1, "RLIMIT_NOFILE");
-	(void)strcpy(bench->directory, "/run/pinbroker-bench.XXXXXX");
-	if (!mkdtemp(bench->directory) || chmod(bench->directory, 0755) < 0)
-		err(1, "%s", bench->directory);
-	(void)snprintf(config, sizeof(config), "%s/conf", bench->directory);
-	(void)snprintf(log, sizeof(log), "%s/log", bench->directory);
-	write_config(config);
 	write_file(CGROUPS "/cgroup.subtree_control", "+memory");
 	cgroup_make(CGROUPS "/bench", bench->procs[SIDE_NONE]);
 	write_file(CGROUPS "/bench/cgroup.subtree_control", "+memory");
 	cgroup_make(CGROUPS "/bench/mirror", bench->procs[SIDE_MIRROR]);
 	cgroup_make(CGROUPS "/bench/none", bench->procs[SIDE_NONE]);
-	(void)snprintf(server->socket_path, sizeof(server->socket_path), "%s/broker",
-		       bench->directory);
-	server_start(
-		server,
-		(char *[]){pinbrokerd, "--config", config, "--socket", server->socket_path, NULL},
-		log);
+	server_start_broker(&bench->server, pinbrokerd, bench->directory, config);
 }
 
 static struct grant_client client_of(const struct bench *bench, enum side side)

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,6 +22,18 @@
 #include "common/cleanup.h"
 
 #define START_MS_MAX 30000
+#define FDS_WANTED 65536
+
+void server_prepare(char ret_directory[static SERVER_DIRECTORY_SIZE])
+{
+	const struct rlimit fds = {.rlim_cur = FDS_WANTED, .rlim_max = FDS_WANTED};
+
+	if (setrlimit(RLIMIT_NOFILE, &fds) < 0)
+		err(1, "RLIMIT_NOFILE");
+	(void)strcpy(ret_directory, "/run/pinbroker-bench.XXXXXX");
+	if (!mkdtemp(ret_directory) || chmod(ret_directory, 0755) < 0)
+		err(1, "%s", ret_directory);
+}
 
 static bool server_answers(const struct server *server)
 {
@@ -55,6 +69,31 @@ void server_start(struct server *server, char *const *argv, const char *log_path
 			errx(1, "%s did not start, see %s", argv[0], log_path);
 		(void)nanosleep(&pause, NULL); /* sooner is fine */
 	}
+}
+
+static void write_config(const char *path, const char *config)
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file)
+		err(1, "%s", path);
+	(void)fputs(config, file);
+	if (fclose(file)) /* tells of everything before */
+		err(1, "%s", path);
+}
+
+void server_start_broker(struct server *server, char *pinbrokerd, const char *directory,
+			 const char *config)
+{
+	char *argv[] = {pinbrokerd, "--config", NULL, "--socket", server->socket_path, NULL};
+	char path[64], log[64];
+
+	(void)snprintf(path, sizeof(path), "%s/conf", directory); /* it is short */
+	(void)snprintf(log, sizeof(log), "%s/log", directory);
+	(void)snprintf(server->socket_path, sizeof(server->socket_path), "%s/broker", directory);
+	write_config(path, config);
+	argv[2] = path;
+	server_start(server, argv, log);
 }
 
 void server_stop(struct server *server)

@@ -12,6 +12,11 @@ struct server {
 	pid_t pid;
 };
 
+#define SERVER_DIRECTORY_SIZE 32
+
+/* For daemons, clients and this program alike: a directory, and descriptors for all of them. */
+void server_prepare(char ret_directory[static SERVER_DIRECTORY_SIZE]);
+
 /**
  * server_start() - run a daemon until it can be connected to
  * @argv: ends with NULL; knows server->socket_path by itself
@@ -20,6 +25,14 @@ struct server {
  * Exits when it does not come up.
  */
 void server_start(struct server *server, char *const *argv, const char *log_path);
+
+/**
+ * server_start_broker() - as server_start(), pinbrokerd
+ * @directory: where its files are
+ * @config: the text of its configuration
+ */
+void server_start_broker(struct server *server, char *pinbrokerd, const char *directory,
+			 const char *config);
 
 void server_stop(struct server *server);
 
