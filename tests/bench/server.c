@@ -30,7 +30,7 @@ void server_prepare(char ret_directory[static SERVER_DIRECTORY_SIZE])
 
 	if (setrlimit(RLIMIT_NOFILE, &fds) < 0)
 		err(1, "RLIMIT_NOFILE");
-	(void)strcpy(ret_directory, "/run/pinbroker-bench.XXXXXX");
+	(void)snprintf(ret_directory, SERVER_DIRECTORY_SIZE, "/run/pinbroker-bench.XXXXXX");
 	if (!mkdtemp(ret_directory) || chmod(ret_directory, 0755) < 0)
 		err(1, "%s", ret_directory);
 }
