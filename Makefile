@@ -67,7 +67,7 @@ common := common/conffile.c common/device.c common/features.c common/fdmsg.c com
 daemon := $(addprefix daemon/,main.c access.c audit.c broker.c bucket.c budget.c closer.c \
 	config.c explain.c fdstore.c grant.c handoff.c handoff_give.c handoff_listen.c handoff_record.c host_report.c hunt.c listener.c lobby.c loop.c loop_epoll.c loop_timer.c \
 	loop_uring.c memlock.c migration.c mirror.c mirror_event.c mirror_group.c mirror_plan.c mirror_purge.c \
-	mirror_report.c mirror_turn.c mirror_view.c mirror_work.c order.c owner.c payer.c peer.c petition.c place.c place_work.c process.c procfs.c record.c \
+	mirror_report.c mirror_turn.c mirror_view.c mirror_work.c order.c owner.c payer.c peer.c petition.c place.c place_work.c plug.c process.c procfs.c record.c \
 	report.c request.c reserve.c restore.c sandbox.c sandbox_calls.c selftest.c session.c status.c trace.c \
 	trace_switch.c unmanaged.c warden.c worker.c) \
 	$(addprefix bpf/,gate.c gate_expect.c gate_index.c gate_load.c gate_other.c gate_pool.c gate_purge.c gate_spare.c host.c hunter.c tracer.c) \

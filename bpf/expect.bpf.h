@@ -9,25 +9,10 @@
 #define BPF_EXPECT_BPF_H
 
 #include "bpf/command.bpf.h"
-#include "bpf/expect_map.h"
+#include "bpf/expected.bpf.h"
 #include "bpf/file.bpf.h"
 #include "bpf/host_map.h"
 #include "bpf/recount.bpf.h"
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct expect_table);
-} expect_table SEC(".maps");
-
-static __always_inline struct expect_table *expect_table_get(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&expect_table, &zero);
-}
 
 /*
  * The gate knows cdevs by their operations once it has met one: here it meets the first, or the
@@ -87,29 +72,35 @@ static long expect_step(__u32 i, void *arg)
 	return 1;
 }
 
-/*
- * Where VFIO is a module that came later nothing is expected: see gate_expect().
- *
- * Return: 0: *ret_expected is held; -ENOENT; -EAGAIN.
- */
-static __always_inline int expect_hold(const struct file *file, struct expected **ret_expected)
+/* The device of a cdev. @ret_name is NUL-filled. Return: 0; -ENOENT: it is not known. */
+static __always_inline int cdev_name(const struct file *file, char ret_name[EXPECT_NAME_MAX])
 {
 	const struct vfio_device_file *df = BPF_CORE_READ(file, private_data);
-	struct expect_table *table = expect_table_get();
-	struct expect_look look = {.found = 0};
 	const char *name;
 
 	if (!bpf_core_field_exists(struct vfio_device_file, device))
 		return -ENOENT;
 	name = BPF_CORE_READ(df, device, dev, kobj.name);
-	if (!table || bpf_probe_read_kernel_str(look.name, sizeof(look.name), name) <= 0)
+	return bpf_probe_read_kernel_str(ret_name, EXPECT_NAME_MAX, name) > 0 ? 0 : -ENOENT;
+}
+
+/*
+ * Where VFIO is a module that came later nothing is expected: see gate_expect().
+ *
+ * Return: 0: the one with *ret_number is held; -ENOENT; -EAGAIN.
+ */
+static __always_inline int expect_hold(const struct file *file, __u32 *ret_number)
+{
+	struct expect_look look = {.found = 0};
+
+	if (cdev_name(file, look.name))
 		return -ENOENT;
 	bpf_loop(EXPECT_DEVICES, expect_step, &look, 0);
 	if (look.busy)
 		return -EAGAIN;
-	if (!look.found || look.found > EXPECT_DEVICES)
+	if (!look.found)
 		return -ENOENT;
-	*ret_expected = &table->at[look.found - 1];
+	*ret_number = look.found;
 	return 0;
 }
 
@@ -169,14 +160,17 @@ static __always_inline int expect_context(__u32 slot, struct gate_session *s, st
 	return err;
 }
 
-static __always_inline int expect_cdev(__u32 slot, struct gate_session *s, const struct file *file)
+/* The entry is held, and of the session. */
+static __always_inline int expect_cdev(__u32 slot, struct gate_session *s, const struct file *file,
+				       __u32 number)
 {
+	struct expected *e = expected_at(number);
 	struct gate_body *body = body_at(slot);
-	struct gate_file known = {.slot = slot, .cdev = 1};
+	struct gate_file known = {.slot = slot, .cdev = 1, .expected = (__u16)number};
 	__u64 key = (__u64)file;
 	int err;
 
-	if (!body)
+	if (!body || !e)
 		return -EPERM;
 	err = bpf_map_update_elem(&gate_files, &key, &known, BPF_NOEXIST);
 	if (err)
@@ -186,19 +180,21 @@ static __always_inline int expect_cdev(__u32 slot, struct gate_session *s, const
 		return -ENOSPC;
 	}
 	atomic_add(&s->n_files, 1);
+	atomic_add(&e->n_files, 1);
+	atomic_add(&e->n_bound, 1);
 	return 0;
 }
 
-static __always_inline int expect_enrol(const struct expected *e, const struct file *cdev,
-					struct file *context)
+static __always_inline int expect_enrol(__u32 number, const struct file *cdev, struct file *context)
 {
+	const struct expected *e = expected_at(number);
 	const struct gate_control *control = control_get();
 	const struct gate_file *known = file_known(context);
-	__u32 slot = READ(e->slot);
+	__u32 slot = e ? READ(e->slot) : 0;
 	struct gate_session *s = session_at(slot);
 	int err = 0;
 
-	if (!control || !s || slot_in_pool(slot) || READ(s->id) != READ(e->id) ||
+	if (!control || !e || !s || slot_in_pool(slot) || READ(s->id) != READ(e->id) ||
 	    READ(s->bits) & (GATE_REVOKED | GATE_POISONED | GATE_CLOSED))
 		return -EPERM;
 	if (known ? known->cdev || known->slot != slot
@@ -206,7 +202,7 @@ static __always_inline int expect_enrol(const struct expected *e, const struct f
 		return -EPERM;
 	if (!known)
 		err = expect_context(slot, s, context);
-	return err ? err : expect_cdev(slot, s, cdev);
+	return err ? err : expect_cdev(slot, s, cdev, number);
 }
 
 /*
@@ -217,12 +213,14 @@ __noinline long expect_bind(__u64 address, __s32 fd)
 {
 	const struct file *cdev = (const struct file *)address;
 	struct file *context = file_of_fd(fd);
-	struct expected *e = NULL;
-	long ret = expect_hold(cdev, &e);
+	__u32 number = 0;
+	struct expected *e;
+	long ret = expect_hold(cdev, &number);
 
+	e = expected_at(number);
 	if (ret || !e)
 		return ret;
-	ret = context ? expect_enrol(e, cdev, context) : -EPERM;
+	ret = context ? expect_enrol(number, cdev, context) : -EPERM;
 	if (!ret)
 		ret = READ(e->slot);
 	expect_release(e);
@@ -232,9 +230,11 @@ __noinline long expect_bind(__u64 address, __s32 fd)
 /* Of a 32-bit process, whose argument cannot be read. Return: 0: it may; -errno. */
 __noinline long expect_compat(__u64 address)
 {
-	struct expected *e = NULL;
-	long ret = expect_hold((const struct file *)address, &e);
+	__u32 number = 0;
+	struct expected *e;
+	long ret = expect_hold((const struct file *)address, &number);
 
+	e = expected_at(number);
 	if (ret || !e)
 		return ret == -ENOENT ? 0 : ret;
 	expect_release(e);

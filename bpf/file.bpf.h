@@ -6,6 +6,7 @@
 #ifndef BPF_FILE_BPF_H
 #define BPF_FILE_BPF_H
 
+#include "bpf/expected.bpf.h"
 #include "bpf/op.bpf.h"
 
 /*
@@ -129,7 +130,8 @@ static __always_inline void slot_give_back(__u32 slot, struct gate_session *s,
 
 static __always_inline void file_forget(__u64 file, const struct gate_file *known)
 {
-	__u32 slot = known->slot, cdev = known->cdev;
+	/* What is read of it once it is deleted may be another's. */
+	__u32 slot = known->slot, cdev = known->cdev, expected = known->expected;
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
 
@@ -137,10 +139,12 @@ static __always_inline void file_forget(__u64 file, const struct gate_file *know
 		return;
 	if (bpf_map_delete_elem(&gate_files, &file) == -ENOENT)
 		return; /* another did, at this moment */
-	if (cdev)
+	if (cdev) {
 		cdev_forget(body, file);
-	else
+		expected_release(slot, s, expected);
+	} else {
 		context_forget(s);
+	}
 	if (atomic_add(&s->n_files, -1) != 1) {
 		session_changed(slot, s);
 		return;

@@ -13,6 +13,7 @@
 #include "bpf/enter.bpf.h"
 #include "bpf/expect.bpf.h"
 #include "bpf/file.bpf.h"
+#include "bpf/plug.bpf.h"
 #include "bpf/recount.bpf.h"
 #include "bpf/timer.bpf.h"
 
@@ -179,10 +180,14 @@ static __always_inline long ioctl_begin(const struct file *file, __u32 cmd,
 }
 
 /* Return: 1: its device and context are in a session now; 0: they are nobody's business; -errno. */
-static __always_inline long foreign_bind(const struct file *file, __s32 fd, struct ioctl *ioctl)
+static __always_inline long foreign_bind(const struct file *file, __s32 fd, bool sleeps,
+					 struct ioctl *ioctl)
 {
-	long slot = expect_bind(address_of(file), fd);
+	__u64 address = address_of(file);
+	long slot = expect_bind(address, fd);
 
+	if (slot == -ENOENT && sleeps)
+		slot = plug_bind(address, fd);
 	if (slot < 0)
 		return slot == -ENOENT ? 0 : slot;
 	ioctl->slot = (__u32)slot;
@@ -204,7 +209,7 @@ static __always_inline long file_ioctl(const struct file *file, __u32 cmd, __u64
 	if (argument_read(ioctl.class, arg, sleeps, &argument))
 		return -EFAULT;
 	if (ioctl.bind) {
-		ret = foreign_bind(file, argument.fd, &ioctl);
+		ret = foreign_bind(file, argument.fd, sleeps, &ioctl);
 		if (ret <= 0)
 			return ret;
 	}

@@ -360,6 +360,8 @@ static enum gate_notice gate_notice_of(uint32_t kind)
 		return GATE_NOTICE_POISONED;
 	if (kind == GATE_EVENT_CHANGED)
 		return GATE_NOTICE_CHANGED;
+	if (kind == GATE_EVENT_PLUG)
+		return GATE_NOTICE_PLUG;
 	if (kind == GATE_EVENT_POOL)
 		return GATE_NOTICE_POOL;
 	if (kind == GATE_EVENT_FULL)

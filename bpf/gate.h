@@ -84,6 +84,7 @@ enum gate_notice {
 	GATE_NOTICE_CALLER, /* another process has made an ioctl: gate_callers() */
 	GATE_NOTICE_LARGE, /* it is too large for the kernel's timer: gate_read() */
 	GATE_NOTICE_CHANGED, /* what gate_watch() waits for */
+	GATE_NOTICE_PLUG, /* a device comes or has gone: gate_asked(), gate_is_unplugged() */
 	GATE_NOTICE_POOL, /* of no slot: look at those of the pool, after gate_pool_heard() */
 	GATE_NOTICE_POOL_FULL, /* likewise: one was refused; id: its user, for whom none is left */
 };

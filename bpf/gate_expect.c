@@ -16,7 +16,9 @@
 
 #define GATE_EXPECT_WAIT_NS 20000000 /* for a program that holds one, which is a moment */
 
-_Static_assert(EXPECT_NAME_MAX == DEVICE_NAME_MAX, "names fit");
+_Static_assert(EXPECT_NAME_MAX == DEVICE_NAME_MAX && GATE_NAME_MAX == EXPECT_NAME_MAX &&
+		       GATE_PLUG_NAME_MAX == GATE_NAME_MAX,
+	       "names fit");
 
 static bool gate_expect_is_free(const struct expected *e)
 {
@@ -35,6 +37,7 @@ static int gate_expect_fill(struct gate *gate, uint32_t slot, const char *name)
 		return -ENOSPC;
 	table->at[i].slot = slot;
 	table->at[i].id = gate->sessions[slot].id;
+	table->at[i].n_files = table->at[i].n_bound = table->at[i].lent = 0;
 	memset(table->at[i].name, 0, EXPECT_NAME_MAX);
 	memcpy(table->at[i].name, name, strnlen(name, EXPECT_NAME_MAX - 1));
 	__atomic_store_n(&table->at[i].state, EXPECT_ARMED, __ATOMIC_SEQ_CST);
@@ -80,6 +83,60 @@ static bool gate_expect_leave(struct expected *e, uint32_t state)
 	return false;
 }
 
+/* NULL: it is not expected. */
+static struct expected *gate_expected(const struct gate *gate, uint32_t slot, const char *name)
+{
+	for (uint32_t i = 0; i < gate->expected->n; i++) {
+		struct expected *e = &gate->expected->at[i];
+
+		if (!gate_expect_is_free(e) && e->slot == slot &&
+		    e->id == gate->sessions[slot].id &&
+		    strncmp(e->name, name, EXPECT_NAME_MAX) == 0)
+			return e;
+	}
+	return NULL;
+}
+
+void gate_expect_lent(struct gate *gate, uint32_t slot, const char *name)
+{
+	struct expected *e = gate_expected(gate, slot, name);
+
+	if (e)
+		e->lent = 1;
+}
+
+static bool gate_expect_is_left(const struct expected *e)
+{
+	return !e->lent && __atomic_load_n(&e->n_bound, __ATOMIC_SEQ_CST) &&
+	       !__atomic_load_n(&e->n_files, __ATOMIC_SEQ_CST);
+}
+
+bool gate_is_unplugged(const struct gate *gate, uint32_t slot, const char *name)
+{
+	const struct expected *e = gate_expected(gate, slot, name);
+
+	return e && gate_expect_is_left(e);
+}
+
+/* Whoever binds it at this moment comes before, or finds it gone. */
+int gate_unexpect_device(struct gate *gate, uint32_t slot, const char *name)
+{
+	struct expected *e = gate_expected(gate, slot, name);
+	uint32_t armed = EXPECT_ARMED;
+	bool busy;
+
+	if (!e)
+		return 0;
+	if (!__atomic_compare_exchange_n(&e->state, &armed, EXPECT_LEAVING, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_SEQ_CST))
+		return -EBUSY;
+	busy = __atomic_load_n(&e->n_files, __ATOMIC_SEQ_CST);
+	if (!busy)
+		gate_unenrol(gate, slot); /* its place is free for another */
+	__atomic_store_n(&e->state, busy ? EXPECT_ARMED : EXPECT_FREE, __ATOMIC_SEQ_CST);
+	return busy ? -EBUSY : 0;
+}
+
 /* Return: 0; -EBUSY: one of the slot's is held. */
 static int gate_expect_leave_all(struct gate *gate, uint32_t slot, uint32_t state)
 {
@@ -109,7 +166,35 @@ void gate_expect_keep(struct gate *gate, gate_expect_fn fn, void *arg)
 	for (uint32_t i = 0; i < gate->expected->n; i++) {
 		struct expected *e = &gate->expected->at[i];
 
+		/* Of a daemon that was killed before it knew. */
+		if (__atomic_load_n(&e->state, __ATOMIC_SEQ_CST) == EXPECT_LEAVING)
+			__atomic_store_n(&e->state, EXPECT_ARMED, __ATOMIC_SEQ_CST);
 		if (!gate_expect_is_free(e) && !fn(e->slot, e->id, arg))
 			(void)gate_expect_leave(e, EXPECT_FREE); /* its id is no session's */
 	}
+}
+
+/* --- devices that nobody expects */
+
+bool gate_asked(const struct gate *gate, uint32_t slot, struct gate_plug *ret_plug)
+{
+	const struct gate_session *s = &gate->sessions[slot];
+
+	ret_plug->number = __atomic_load_n(&s->plug, __ATOMIC_SEQ_CST);
+	if ((ret_plug->number & GATE_PLUG_STATE) != GATE_PLUG_ASKED)
+		return false;
+	ret_plug->pid = s->plug_pid;
+	memcpy(ret_plug->name, s->plug_name, sizeof(ret_plug->name));
+	ret_plug->name[sizeof(ret_plug->name) - 1] = '\0';
+	/* What was read is of that question, or the answer to it comes too late. */
+	return __atomic_load_n(&s->plug, __ATOMIC_SEQ_CST) == ret_plug->number;
+}
+
+bool gate_answer(struct gate *gate, uint32_t slot, const struct gate_plug *plug)
+{
+	uint32_t asked = plug->number;
+
+	return __atomic_compare_exchange_n(&gate->sessions[slot].plug, &asked,
+					   plug->number - GATE_PLUG_ASKED + GATE_PLUG_ANSWERED,
+					   false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }

@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define GATE_ABI 3 /* a daemon takes over no other */
+#define GATE_ABI 4 /* a daemon takes over no other */
 #define GATE_SELF_TEST 0 /* the slot of the self-test's context */
 #define GATE_FILES_PER_SESSION 4 /* on average: capacity is reserved at each grant */
 #define GATE_POOL_SLOT 1 /* the first of those for contexts that nobody here handed out */
@@ -44,6 +44,21 @@
 #define GATE_SLIPPED (1U << 6) /* programs; daemon: cleared when told */
 #define GATE_WATCHED (1U << 7) /* daemon: the next change is to be told; programs: it is */
 #define GATE_BROUGHT (1U << 8) /* programs: what its context came with is not within the limits */
+
+/*
+ * gate_session.plug: a device that nobody expects is to be bound to the session's context, and a
+ * thread waits in the kernel for the daemon's word. Programs take it from NONE and bring it back
+ * there; the daemon, which may come too late, answers what it was asked: the number of the question
+ * is in the other bits.
+ */
+#define GATE_PLUG_NONE 0U
+#define GATE_PLUG_FILLING 1U /* programs: somebody writes down which device */
+#define GATE_PLUG_ASKED 2U /* programs */
+#define GATE_PLUG_ANSWERED 3U /* daemon: if the session may have it, it is expected now */
+#define GATE_PLUG_STATE 3U /* mask */
+#define GATE_PLUG_NEXT 4U /* between the numbers of two questions */
+
+#define GATE_NAME_MAX 40 /* of a device, with NUL: a PCI address or an mdev UUID, NUL-filled */
 
 /* A process that has made an ioctl. The programs put it there, the daemon takes it away. */
 struct gate_seen {
@@ -89,6 +104,9 @@ struct gate_session {
 	__u64 eighty_ns; /* programs: when that was told last */
 	__u64 large_ns; /* likewise, GATE_EVENT_LARGE */
 	__u64 crowd_ns; /* likewise, GATE_EVENT_CALLER without room for one more */
+	__u32 plug; /* GATE_PLUG_NONE ... */
+	__u32 plug_pid; /* whose question it is */
+	char plug_name[GATE_NAME_MAX];
 	struct gate_seen callers[GATE_CALLERS];
 };
 
@@ -155,6 +173,7 @@ enum gate_event_kind {
 	GATE_EVENT_POOL, /* of no slot: some of the pool were taken or given back */
 	GATE_EVENT_FULL, /* likewise: one was wanted, and none left for the user; id: its uid */
 	GATE_EVENT_CHANGED, /* an ioctl that may have changed something is over */
+	GATE_EVENT_PLUG, /* gate_session.plug, or the last file of an expected device is released */
 };
 
 /* Only wakes the daemon: what holds is in the session's slot. */

@@ -86,7 +86,8 @@ struct gate_body {
 /* Which session a file is of. */
 struct gate_file {
 	__u32 slot;
-	__u32 cdev;
+	__u16 cdev;
+	__u16 expected; /* a cdev that came as such: its place in the table + 1; 0: no */
 };
 
 /* The operation that a thread began last. */

@@ -6,6 +6,7 @@
 #ifndef BPF_OP_BPF_H
 #define BPF_OP_BPF_H
 
+#include "bpf/expected.bpf.h"
 #include "bpf/maps.bpf.h"
 
 #define OP_FREE 0
@@ -14,8 +15,6 @@
 /* gate_op.seen, of a MAP: its true length was; it was not even read before (the fallback). */
 #define OP_SEEN 1
 #define OP_UNREAD 2
-
-#define PF_EXITING 0x4 /* include/linux/sched.h */
 
 #define IOMMUFD_CMD(nr) (((__u32)';' << 8) | (nr))
 #define CMD_DESTROY IOMMUFD_CMD(0x80)

@@ -173,18 +173,25 @@ static struct session_claim **session_last_claim(struct session *session)
 	return last;
 }
 
-/* Takes the last one out and frees it. */
-static void session_forget_claim(struct session_table *table, struct session *session)
+/* Takes one out and frees it. */
+static void session_forget_claim(struct session_table *table, struct session *session,
+				 struct session_claim **at)
 {
-	struct session_claim **last = session_last_claim(session), *claim = *last;
+	struct session_claim *claim = *at;
 	struct session_claim **slot = &table->claims[session_hash_claim(claim->group, claim->name)];
 
 	while (*slot != claim)
 		slot = &(*slot)->next;
 	*slot = claim->next;
-	*last = NULL;
+	*at = claim->next_claim;
 	session->n_devices--;
 	free(claim);
+}
+
+/* After those that there are. */
+static uint32_t session_next_claim(struct session *session)
+{
+	return session->claims ? (*session_last_claim(session))->nth + 1 : 0;
 }
 
 int session_claim(struct session_table *table, struct session *session, const struct device *device)
@@ -192,7 +199,7 @@ int session_claim(struct session_table *table, struct session *session, const st
 	CLEANUP(freep) struct session_claim *claim = calloc(1, sizeof(*claim));
 	union record_body body = {.device = {.session = session->id,
 					     .group = device->group,
-					     .nth = (uint32_t)session->n_devices}};
+					     .nth = session_next_claim(session)}};
 	int err;
 
 	if (!claim)
@@ -210,8 +217,18 @@ int session_claim(struct session_table *table, struct session *session, const st
 
 void session_unclaim(struct session_table *table, struct session *session)
 {
-	record_drop(table->record, &(*session_last_claim(session))->slot);
-	session_forget_claim(table, session);
+	session_unclaim_device(table, session, *session_last_claim(session));
+}
+
+void session_unclaim_device(struct session_table *table, struct session *session,
+			    const struct session_claim *claim)
+{
+	struct session_claim **at = &session->claims;
+
+	while (*at != claim)
+		at = &(*at)->next_claim;
+	record_drop(table->record, &(*at)->slot);
+	session_forget_claim(table, session, at);
 }
 
 /* Rounded up; what no machine has is the largest. */
@@ -245,7 +262,7 @@ static void session_record(const struct session *s, struct record_session *ret_b
 static void session_forget(struct session_table *table, struct session *session)
 {
 	while (session->claims)
-		session_forget_claim(table, session);
+		session_forget_claim(table, session, &session->claims);
 	session_unlink(table, session);
 	ledger_uncharge(table->ledger, &session->share);
 	free(session);

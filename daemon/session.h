@@ -59,7 +59,7 @@ struct session_claim {
 	struct session *session;
 	uint32_t slot; /* of the record */
 	int group; /* DEVICE_NO_GROUP: the name alone counts */
-	uint32_t nth; /* of the session's, from 0; only the last one is ever taken back */
+	uint32_t nth; /* of the session's: grows */
 	bool migration_known; /* daemon/migration.h */
 	uint32_t migration; /* enum proto_migration_state */
 	char name[DEVICE_NAME_MAX];
@@ -71,6 +71,8 @@ struct session_told {
 	uint64_t next_line_ms; /* of CLOCK_MONOTONIC; no line before that */
 	uint64_t left_out; /* lines, since the last one */
 	uint64_t next_read_ms; /* no reading for an event before that */
+	uint64_t next_plug_ms; /* no device is looked at before that, after one was refused */
+	uint64_t next_plug_line_ms; /* as next_line_ms, of those */
 	uint64_t next_payer_ms; /* as next_line_ms, and left_out */
 	uint64_t payers_left_out;
 	uint64_t next_disorder_ms; /* likewise */
@@ -198,6 +200,10 @@ int session_claim(struct session_table *table, struct session *session,
 
 /* Takes back the device that was claimed last. */
 void session_unclaim(struct session_table *table, struct session *session);
+
+/* Takes back any device of the session. */
+void session_unclaim_device(struct session_table *table, struct session *session,
+			    const struct session_claim *claim);
 
 struct session *session_find(const struct session_table *table, uint64_t id);
 

@@ -508,6 +508,8 @@ static const struct {
 	{"reserved", PROTO_EVENT_GRANT},
 	{"set", PROTO_EVENT_SET},
 	{"attached", PROTO_EVENT_DEVICE},
+	{"plugged", PROTO_EVENT_DEVICE},
+	{"unplugged", PROTO_EVENT_DEVICE},
 	{"adopted", PROTO_EVENT_ADOPT},
 	{"closed", PROTO_EVENT_CLOSE},
 	{"revoked", PROTO_EVENT_REVOKE},

@@ -23,6 +23,7 @@
 #include "daemon/mirror.h"
 #include "daemon/owner.h"
 #include "daemon/payer.h"
+#include "daemon/plug.h"
 #include "daemon/reserve.h"
 #include "daemon/selftest.h"
 #include "daemon/session.h"
@@ -452,6 +453,8 @@ static void warden_event(uint32_t slot, uint64_t id, enum gate_notice notice, vo
 	}
 	if (session->state == SESSION_PENDING && !reserve_bound(broker, session))
 		return; /* the grant itself looks after it, or it waits for its context */
+	if (notice == GATE_NOTICE_PLUG || notice == GATE_NOTICE_STATE)
+		plug_look(broker, session);
 	if (notice == GATE_NOTICE_LARGE)
 		warden_read_large(broker, session);
 	if (notice == GATE_NOTICE_NEAR_LIMIT)
@@ -485,6 +488,7 @@ static void warden_adopt(struct broker *broker, uint32_t slot, uint64_t id)
 		if (session->state == SESSION_PENDING && !reserve_bound(broker, session))
 			return;
 		payers_link(broker, session);
+		plug_look(broker, session);
 		warden_act(broker, slot, session);
 		return;
 	}

@@ -125,7 +125,54 @@ child_wait ^ready
 is "too late" "$(grep alloc "$tmp/child")" "alloc-ioas: EPERM"
 child_end
 
+# A device that comes later, as libvirt plugs one in: by the session's policy, or not at all. It goes
+# again when the VMM closes it, and does not when the VMM ends.
+to_vfio 0000:00:08.0
+reserve "for a VMM that gets more" 600000 0000:00:05.0
+opens_more() { # OP...
+	exec 9<>/dev/iommu 10<>"$(cdev 0000:00:05.0)" 11<>"$(cdev 0000:00:07.0)" 12<>"$(cdev 0000:00:08.0)"
+	"$vmm" 9 set-mode 1 >/dev/null
+	background as 1000 "$vmm" 9 10 11 12 "$@"
+	exec 9<&- 10<&- 11<&- 12<&-
+}
+plugged_are() { is "$1" "$(shown "$id" .devices)" "$2"; }
+opens_more bind 0 bind 1 attach 1 map 4096 bind 2 hold close-device 1 hold
+child_wait ^ready
+like "one that the policy allows" "$(<"$tmp/child")" $'bind 1: ok.*\nattach 1: ok.*\nmap 4096: ok'
+is "and one that it does not" "$(grep '^bind 2' "$tmp/child")" "bind 2: EPERM"
+log_wait "plugged: session=$id .*device=0000:00:07.0 process=$child"
+log_wait "refused: reason=device-not-allowed session=$id .*device=0000:00:08.0 process=$child text=\"device 0000:00:08.0 .*policy \\\\\"domains"
+plugged_are "it is the session's" '["0000:00:05.0","0000:00:07.0"]'
+is "what was denied" "$(shown "$id" .denied)" 1
+told "nobody else's" 'refused device-busy' reserve 1000 uid=1000 domain=db-2 -- vm 1M 0000:00:07.0
+kill -TERM "$child"
+child_wait '^close-device 1: ok'
+log_wait "unplugged: session=$id .*device=0000:00:07.0"
+plugged_are "unplugged" '["0000:00:05.0"]'
+told "it is free" 'reserved [0-9a-f]+ vm-2' reserve 600000 uid=1000 domain=db-1 -- vm 32M 0000:00:07.0
+told "given back" 'ok pending' close "$(cut -d' ' -f2 <<<"$answer")"
+child_end
+log_wait "ended: session=$id "
+
+told "its connection" 'listed 0' list
 broker_fds_are "after all of that" "$fds"
+
+# Plugged in, and closed while there is no daemon; then nothing is plugged in.
+reserve "for one more" 600000 0000:00:05.0
+opens_more bind 0 bind 1 hold close-device 1 bind 2 hold
+child_wait ^ready
+log_wait "plugged: session=$id "
+kill -9 "$daemon"
+wait "$daemon" || true
+kill -TERM "$child"
+child_wait '^bind 2: EPERM'
+broker_start
+log_wait "unplugged: session=$id .*device=0000:00:07.0"
+plugged_are "closed meanwhile" '["0000:00:05.0"]'
+child_end
+log_wait "ended: session=$id "
+is "that is all of it" "$("$pinbroker" list --json)" '[]'
+told "its connection is gone" 'failed ECONNRESET' list
 
 # Where others map without the gate, what was mapped before the first BIND counts: with more than the
 # limits nothing is bound or added until there is less.

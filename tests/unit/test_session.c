@@ -281,6 +281,35 @@ static void claims_without_a_group_are_by_name(void)
 	tables_fini(&t);
 }
 
+/* One that is unplugged, from between others: what comes later is the last. */
+static void claims_are_taken_back(void)
+{
+	const struct device devices[] = {{.name = "0000:65:00.0", .group = 7},
+					 {.name = "0000:66:00.0", .group = 8},
+					 {.name = "0000:67:00.0", .group = 9}};
+	const struct session_claim *claim;
+	struct session *s;
+	struct tables t;
+
+	tables_init(&t);
+	s = make(&t, 1000, "vm", devices, 3);
+	session_unclaim_device(t.sessions, s, claim_of(&t, "0000:66:00.0", 8));
+	CU_ASSERT_PTR_NULL(claim_of(&t, "0000:66:00.0", 8));
+	CU_ASSERT_EQUAL(s->n_devices, 2);
+	CU_ASSERT_EQUAL(session_claim(t.sessions, s, &devices[1]), 0);
+	claim = claim_of(&t, "0000:66:00.0", 8);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(claim);
+	CU_ASSERT_PTR_NULL(claim->next_claim);
+	CU_ASSERT_EQUAL(claim->nth, 3);
+	session_unclaim(t.sessions, s);
+	CU_ASSERT_PTR_NULL(claim_of(&t, "0000:66:00.0", 8));
+	CU_ASSERT_PTR_NOT_NULL(claim_of(&t, "0000:65:00.0", 7));
+	CU_ASSERT_PTR_NOT_NULL(claim_of(&t, "0000:67:00.0", 9));
+	CU_ASSERT_EQUAL(record_fixture_count(t.record, RECORD_DEVICE), 2);
+	session_free(t.sessions, s);
+	tables_fini(&t);
+}
+
 static void one_session_may_have_a_whole_group(void)
 {
 	const struct device devices[] = {{.name = "0000:65:00.0", .group = 7},
@@ -456,6 +485,7 @@ static const CU_TestInfo tests[] = {
 	{"sessions are listed in the order they were made", listed_in_the_order_they_were_made},
 	{"a device is claimed with its IOMMU group", claims_are_by_group},
 	{"a device without a group is claimed by its name", claims_without_a_group_are_by_name},
+	{"any of a session's devices is taken back", claims_are_taken_back},
 	{"one session may have a whole group", one_session_may_have_a_whole_group},
 	{"the table finds exactly the sessions that live", finds_what_is_there},
 	{"numbers change at once, wherever a kill comes", numbers_change_at_once},
