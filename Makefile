@@ -80,14 +80,14 @@ domain := $(addprefix client/,domain.c domain_rules.c domain_value.c domain_xml.
 hook := $(addprefix client/,hook_config.c hook_filter.c hook_request.c hook_state.c)
 command := $(addprefix client/,main.c bars.c cmd.c cmd_attach.c cmd_device.c cmd_explain.c cmd_handoff.c cmd_host.c cmd_list.c cmd_order.c \
 	cmd_preflight.c cmd_run.c cmd_status.c cmd_top.c cmd_trace.c cmd_virsh.c decision.c device_reader.c explain_config.c explanation.c group.c launch.c \
-	libvirt.c mirror.c output.c placeholder.c preflight.c preflight_print.c request.c risk.c screen.c setting.c subject.c) \
+	libvirt.c libvirt_session.c mirror.c output.c placeholder.c preflight.c preflight_print.c request.c risk.c screen.c setting.c subject.c) \
 	iommufd/cdev.c iommufd/feature.c $(domain) $(hook) $(accounting) $(common) $(filter-out common/%,$(library))
 libvirt_hook := client/hook.c $(hook) $(domain) client/output.c client/subject.c client/cmd.c $(accounting) \
 	$(common) $(filter-out common/%,$(library))
 # A file in tests/unit/ is a suite or a fixture: all of them belong to it.
 unit := $(sort $(wildcard tests/unit/*.c)) \
 	$(filter-out daemon/main.c,$(daemon)) $(filter-out common/%,$(library)) $(domain) $(hook) \
-	iommufd/feature.c $(addprefix client/,bars.c cmd.c group.c mirror.c output.c placeholder.c preflight.c risk.c screen.c setting.c subject.c)
+	iommufd/feature.c $(addprefix client/,bars.c cmd.c group.c libvirt_session.c mirror.c output.c placeholder.c preflight.c risk.c screen.c setting.c subject.c)
 client := tests/integration/client.c accounting/size.c $(library)
 attack := tests/integration/attack.c $(library)
 activate := tests/integration/activate.c

@@ -54,6 +54,9 @@ struct hook_request {
  * Return: 0; -errno after a line on stderr, which libvirt shows.
  */
 int hook_request(const struct domain *domain, struct hook_request *ret_request);
+
+/* As hook_request(), of one that libvirt's daemon runs as itself: the subject is that process. */
+int hook_request_session(const struct domain *domain, int pidfd, struct hook_request *ret_request);
 void hook_request_fini(struct hook_request *request);
 
 /* --- hook_state.c: the session of a domain, by its UUID */

@@ -139,14 +139,27 @@ static int set_guest(const struct domain *domain, struct hook_request *request)
 	return 0;
 }
 
-int hook_request(const struct domain *domain, struct hook_request *ret_request)
+static int say_unknown(const struct domain *domain, int err)
 {
-	int err;
+	if (err)
+		output_error("cannot tell what domain '%s' needs: %s", domain->name,
+			     strerror(-err));
+	return err;
+}
 
+/* All but for whom. */
+static int request_begin(const struct domain *domain, struct hook_request *ret_request)
+{
 	*ret_request = (struct hook_request){.subject = PINBROKER_SUBJECT_INIT};
 	ret_request->subject.domain = domain->name;
 	set_name(domain->name, ret_request);
-	err = set_devices(domain, ret_request);
+	return set_devices(domain, ret_request);
+}
+
+int hook_request(const struct domain *domain, struct hook_request *ret_request)
+{
+	int err = request_begin(domain, ret_request);
+
 	if (err)
 		return err;
 	err = resolve_owner(domain, ret_request);
@@ -155,10 +168,15 @@ int hook_request(const struct domain *domain, struct hook_request *ret_request)
 	if (!err)
 		err = domain_slice(domain, &ret_request->cgroup);
 	ret_request->subject.cgroup = ret_request->cgroup;
-	if (err)
-		output_error("cannot tell what domain '%s' needs: %s", domain->name,
-			     strerror(-err));
-	return err;
+	return say_unknown(domain, err);
+}
+
+int hook_request_session(const struct domain *domain, int pidfd, struct hook_request *ret_request)
+{
+	int err = request_begin(domain, ret_request);
+
+	ret_request->subject.pidfd = pidfd;
+	return err ? err : say_unknown(domain, set_guest(domain, ret_request));
 }
 
 void hook_request_fini(struct hook_request *request)

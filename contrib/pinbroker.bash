@@ -41,6 +41,7 @@ _pinbroker_value()
 	--gid) words=$(compgen -g) ;;
 	--sort) words='pinned peak mapped mappings limit denied uid id name' ;;
 	--session) words=$(_pinbroker_ids "$2") ;;
+	--connect) words='qemu:///system qemu:///session' ;;
 	--memory | --name | --cgroup | --domain | --count | --delay | --mode | --wait) words= ;; # and explain's --cgroup, see below
 	*) return 1 ;;
 	esac
@@ -61,7 +62,7 @@ _pinbroker()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--socket | --name | --memory | --device | --accounting | --config | --uid | --gid | --cgroup | \
-			--domain | --session | --sort | --count | --delay | --listen | --mode | --wait)
+			--domain | --session | --sort | --count | --delay | --listen | --mode | --wait | --connect)
 			[[ ${COMP_WORDS[i]} != --socket ]] || socket=${COMP_WORDS[i + 1]-}
 			((i++))
 			;;

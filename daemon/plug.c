@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "daemon/audit.h"
 #include "daemon/broker.h"
+#include "daemon/owner.h"
 #include "daemon/procfs.h"
 #include "daemon/session.h"
 #include "daemon/trace.h"
@@ -196,6 +197,8 @@ static void plug_answer(struct broker *broker, struct session *session)
 	taken = plug_take(&plug);
 	if (!taken)
 		plug_undo(&plug);
+	else if (session->owner)
+		owner_limit(session->owner, false); /* libvirt has raised it for one more */
 	if (gate_answer(broker->gate, session->gate, &plug.asked)) {
 		if (taken)
 			plug_tell(&plug, "plugged");

@@ -19,11 +19,19 @@ hook_install() {
 
 virsh() { command virsh -q -c qemu:///system "$@"; }
 
-# domain NAME MEMORY-MIB DEVICE [XML]: defines one, with more XML among its devices. libvirt gives the
-# device to vfio-pci and takes it back, unless managed=no.
-domain() {
-	local slot=${3#*:*:}
+# hostdev DEVICE: its XML. libvirt gives it to vfio-pci and takes it back, unless managed=no.
+hostdev() {
+	local slot=${1#*:*:}
 
+	cat <<-X
+		<hostdev mode='subsystem' type='pci' managed='${managed:-yes}'>
+		  <source><address domain='0x0000' bus='0x00' slot='0x${slot%.*}' function='0x0'/></source>
+		</hostdev>
+	X
+}
+
+# domain NAME MEMORY-MIB DEVICE [XML]: defines one, with more XML among its devices, and $seclabel.
+domain() {
 	cat >"$tmp/$1.xml" <<-X
 		<domain type='qemu'>
 		  <name>$1</name>
@@ -35,11 +43,10 @@ domain() {
 		    <emulator>/usr/bin/qemu-system-x86_64</emulator>
 		    <controller type='usb' model='none'/>
 		    <memballoon model='none'/>
-		    <hostdev mode='subsystem' type='pci' managed='${managed:-yes}'>
-		      <source><address domain='0x0000' bus='0x00' slot='0x${slot%.*}' function='0x0'/></source>
-		    </hostdev>
+		    $(hostdev "$3")
 		    ${4:-}
 		  </devices>
+		  ${seclabel:-}
 		</domain>
 	X
 	virsh define "$tmp/$1.xml" >/dev/null
@@ -54,6 +61,37 @@ session() { list_exact | jq -c ".[] | $1"; }
 started() {
 	exits "$1 starts" 0 virsh start "$1"
 	is "$1 runs" "$(virsh domstate "$1")" running
+}
+
+# traces: whatever a domain may leave behind: descriptors of the daemon, pins in bpffs, cgroups.
+traces() {
+	broker_settle
+	broker_fds
+	find /sys/fs/bpf/pinbroker | sort
+	find /sys/fs/cgroup/machine.slice -type d 2>/dev/null | sort
+}
+
+# soak START [ARG]...: a domain ($name) is started by that again and again, and ends in one way or the
+# other; nothing is left.
+soak() {
+	local before n=3 i
+
+	[[ ! ${SOAK:-} ]] || n=50
+	before=$(traces)
+	for ((i = 0; i < n; i++)); do
+		exits "start $i" 0 "$@"
+		if ((i % 3 == 1)); then
+			kill -9 "$(pid_of "$name")"
+			until [[ $(virsh domstate "$name") = "shut off" ]]; do :; done
+		else
+			exits "destroyed $i" 0 virsh destroy "$name"
+		fi
+	done
+	gone "after $n starts"
+	for ((i = 0; i < 200; i++)); do
+		[[ $(traces) != "$before" ]] || return 0
+	done
+	fail "after $n starts there is more: $(diff <(echo "$before") <(traces) | tr '\n' ' ')"
 }
 
 # gone WHAT: nothing is left of any domain.

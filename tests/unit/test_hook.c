@@ -12,6 +12,7 @@
 #include "client/domain.h"
 #include "client/domain_xml.h"
 #include "client/hook_filter.h"
+#include "client/libvirt_session.h"
 #include "common/cleanup.h"
 #include "tests/unit/suite.h"
 
@@ -122,6 +123,37 @@ static void process_is_found(void)
 	CU_ASSERT_TRUE(pidfd >= 0);
 	file_remove(dir, "vm.pid");
 	CU_ASSERT_EQUAL(rmdir(dir), 0);
+}
+
+/* As libvirt finds them: the one that runs, by either name. */
+static void session_daemon_is_found(void)
+{
+	CLEANUP(fd_closep) int pidfd = -1;
+	char base[32], dir[64], path[PATH_MAX], text[32];
+
+	dir_make(base);
+	(void)snprintf(dir, sizeof(dir), "%s/libvirt", base);
+	CU_ASSERT_EQUAL_FATAL(mkdir(dir, 0700), 0);
+	CU_ASSERT_EQUAL(setenv("XDG_RUNTIME_DIR", base, 1), 0);
+	CU_ASSERT_EQUAL(libvirt_session_pidfd(&pidfd), -ESRCH);
+	file_write(dir, "virtqemud.pid", "4194305"); /* above every kernel's pid_max */
+	(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	file_write(dir, "libvirtd.pid", text);
+	CU_ASSERT_EQUAL(libvirt_session_pidfd(&pidfd), 0);
+	CU_ASSERT_TRUE(pidfd >= 0);
+	CU_ASSERT_EQUAL(libvirt_session_dir("/qemu/run", path), 0);
+	CU_ASSERT_EQUAL(strncmp(path, dir, strlen(dir)), 0);
+	CU_ASSERT_STRING_EQUAL(path + strlen(dir), "/qemu/run");
+	CU_ASSERT_EQUAL(unsetenv("XDG_RUNTIME_DIR"), 0);
+	CU_ASSERT_EQUAL(setenv("HOME", "/home/x", 1), 0);
+	CU_ASSERT_EQUAL(libvirt_session_dir("", path), 0);
+	CU_ASSERT_STRING_EQUAL(path, "/home/x/.cache/libvirt");
+	CU_ASSERT_EQUAL(unsetenv("HOME"), 0);
+	CU_ASSERT_EQUAL(libvirt_session_dir("", path), -ENOENT);
+	file_remove(dir, "virtqemud.pid");
+	file_remove(dir, "libvirtd.pid");
+	CU_ASSERT_EQUAL(rmdir(dir), 0);
+	CU_ASSERT_EQUAL(rmdir(base), 0);
 }
 
 static void user_is_that_of_qemu_conf(void)
@@ -256,6 +288,7 @@ static const CU_TestInfo tests[] = {
 	{"the session of a domain is remembered", session_is_remembered},
 	{"what is no session is none", what_is_no_session_is_none},
 	{"the process is the one whose pid is written down", process_is_found},
+	{"a user's own libvirt daemon is found", session_daemon_is_found},
 	{"the user is that of qemu.conf", user_is_that_of_qemu_conf},
 	{"the request is the domain's", request_is_the_domains},
 	{"a user that has a name has its groups", user_has_its_groups},
