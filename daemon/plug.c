@@ -190,6 +190,8 @@ static void plug_answer(struct broker *broker, struct session *session)
 
 	if (!gate_asked(broker->gate, session->gate, &plug.asked))
 		return;
+	if (session->owner) /* libvirt has raised it for one more, and leaves it so */
+		owner_limit(session->owner, false);
 	if (broker_now_ms() < session->told.next_plug_ms) {
 		(void)gate_answer(broker->gate, session->gate, &plug.asked); /* or it is too late */
 		return;
@@ -197,8 +199,6 @@ static void plug_answer(struct broker *broker, struct session *session)
 	taken = plug_take(&plug);
 	if (!taken)
 		plug_undo(&plug);
-	else if (session->owner)
-		owner_limit(session->owner, false); /* libvirt has raised it for one more */
 	if (gate_answer(broker->gate, session->gate, &plug.asked)) {
 		if (taken)
 			plug_tell(&plug, "plugged");
