@@ -378,6 +378,7 @@ void broker_free(struct broker *broker)
 		loop_cancel(broker->loop, &broker->signal_watch);
 		loop_cancel(broker->loop, &broker->gate_watch);
 		loop_cancel(broker->loop, &broker->reserve_timer);
+		loop_cancel(broker->loop, &broker->plug_timer);
 	}
 	gate_close(broker->gate);
 	fdstore_free(broker->fdstore);

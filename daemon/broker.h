@@ -60,6 +60,7 @@ struct broker {
 	unsigned int n_connections; /* all, with those that are still being closed */
 	struct bucket drop_lines; /* of the log, about connections that were dropped */
 	struct bucket unmanaged_lines; /* likewise, about contexts that nobody here handed out */
+	uint64_t plug_timer; /* to look at limits again: daemon/plug.c */
 	uint64_t reserve_timer; /* for the next session that is reserved and pending to end */
 	uint64_t unmanaged_read_ms; /* before that none of those is read for its size */
 	unsigned int max_connections; /* of all uids together; root's come on top */

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "daemon/audit.h"
 #include "daemon/broker.h"
+#include "daemon/loop.h"
 #include "daemon/owner.h"
 #include "daemon/procfs.h"
 #include "daemon/session.h"
@@ -23,6 +24,9 @@
 /* A process asks as often as it likes, of a device that is refused. */
 #define PLUG_LINE_MS 1000 /* between lines about one session */
 #define PLUG_PAUSE_MS 100 /* after one: until then the next is refused without a look */
+/* How often, and in what distance, limits are looked at again after a device came or went. */
+#define PLUG_LIMIT_MS 1000
+#define PLUG_LIMIT_LOOKS 15 /* documented in pinbroker-libvirt(7) */
 
 /* A device that is to be bound to a session's context. */
 struct plug {
@@ -66,6 +70,42 @@ static void plug_tell_refused(const struct plug *plug)
 		return;
 	told->next_plug_line_ms = now_ms + PLUG_LINE_MS;
 	plug_tell(plug, "refused");
+}
+
+/* --- the owner's limit */
+
+static void plug_limit_turn(void *arg)
+{
+	struct broker *broker = arg;
+	bool more = false;
+
+	broker->plug_timer = LOOP_NONE;
+	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer) {
+		if (!s->told.limit_looks)
+			continue;
+		s->told.limit_looks--;
+		more |= s->told.limit_looks;
+		if (s->owner)
+			owner_limit(s->owner, false);
+	}
+	if (more)
+		(void)loop_after(broker->loop, PLUG_LIMIT_MS, plug_limit_turn, broker,
+				 &broker->plug_timer); /* else with the next device */
+}
+
+/*
+ * libvirt raises it for one device more, and when that is refused, or has gone, sets what it would
+ * be without: of that nobody tells.
+ */
+static void plug_limit(struct broker *broker, struct session *session)
+{
+	if (!session->owner)
+		return;
+	owner_limit(session->owner, false);
+	session->told.limit_looks = PLUG_LIMIT_LOOKS;
+	if (broker->plug_timer == LOOP_NONE)
+		(void)loop_after(broker->loop, PLUG_LIMIT_MS, plug_limit_turn, broker,
+				 &broker->plug_timer); /* else with the next one */
 }
 
 /* --- one that comes */
@@ -190,8 +230,7 @@ static void plug_answer(struct broker *broker, struct session *session)
 
 	if (!gate_asked(broker->gate, session->gate, &plug.asked))
 		return;
-	if (session->owner) /* libvirt has raised it for one more, and leaves it so */
-		owner_limit(session->owner, false);
+	plug_limit(broker, session);
 	if (broker_now_ms() < session->told.next_plug_ms) {
 		(void)gate_answer(broker->gate, session->gate, &plug.asked); /* or it is too late */
 		return;
@@ -224,6 +263,7 @@ static void plug_look_gone(struct broker *broker, struct session *session)
 		memcpy(plug.asked.name, c->name, sizeof(plug.asked.name));
 		session_unclaim_device(broker->sessions, session, c);
 		plug_tell(&plug, "unplugged");
+		plug_limit(broker, session);
 	}
 }
 

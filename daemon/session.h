@@ -73,6 +73,7 @@ struct session_told {
 	uint64_t next_read_ms; /* no reading for an event before that */
 	uint64_t next_plug_ms; /* no device is looked at before that, after one was refused */
 	uint64_t next_plug_line_ms; /* as next_line_ms, of those */
+	unsigned int limit_looks; /* at the owner's limit, that are to come: daemon/plug.c */
 	uint64_t next_payer_ms; /* as next_line_ms, and left_out */
 	uint64_t payers_left_out;
 	uint64_t next_disorder_ms; /* likewise */

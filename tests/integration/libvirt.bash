@@ -54,6 +54,14 @@ domain() {
 
 pid_of() { cat "/run/libvirt/qemu/$1.pid"; }
 memlock() { awk '/^Max locked memory/ {print $4, $5}' "/proc/$1/limits"; }
+# limit_is WHAT PID MIB: soon.
+limit_is() {
+	local began=$SECONDS wanted="$(($3 * mib)) $(($3 * mib))"
+
+	until [[ $(memlock "$2") = "$wanted" ]]; do
+		((SECONDS - began < 20)) || { is "$1" "$(memlock "$2")" "$wanted"; return; }
+	done
+}
 # session FILTER: of the only one, once it was read exactly.
 session() { list_exact | jq -c ".[] | $1"; }
 

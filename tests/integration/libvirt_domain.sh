@@ -63,14 +63,14 @@ hostdev 0000:00:06.0 >"$tmp/allowed.xml"
 hostdev 0000:00:07.0 >"$tmp/not-allowed.xml"
 exits "one that the policy allows" 0 virsh attach-device db-1 "$tmp/allowed.xml"
 log_wait "plugged: session=$id .*device=0000:00:06.0 process=$qemu"
-is "its limit is ours still" "$(memlock "$qemu")" "$((256 * mib)) $((256 * mib))"
+limit_is "its limit is ours still" "$qemu" 256
 exits "one that it does not" 1 virsh attach-device db-1 "$tmp/not-allowed.xml"
 like "virsh says" "$err" 'Operation not permitted'
 log_wait "refused: reason=device-not-allowed session=$id .*device=0000:00:07.0 process=$qemu"
 is "the session's devices" "$(session '[.devices, .denied, .state]')" \
 	'[["0000:00:05.0","0000:00:06.0"],1,"active"]'
 is "it runs on" "$(virsh domstate db-1)" running
-is "and its limit is ours" "$(memlock "$qemu")" "$((256 * mib)) $((256 * mib))"
+limit_is "and its limit is ours again" "$qemu" 256
 
 # Limits of the one that runs.
 exits "lowered" 0 "$pinbroker" set "$id" limit=200M
