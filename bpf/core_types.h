@@ -214,6 +214,7 @@ struct vfio_device {
 } CORE;
 
 struct vfio_device_file {
+	unsigned char access_granted;
 	struct vfio_device *device;
 	struct iommufd_ctx *iommufd;
 } CORE;

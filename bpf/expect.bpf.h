@@ -24,7 +24,7 @@ static __always_inline bool expect_knows(struct gate_control *control, const str
 	const struct expect_table *table = expect_table_get();
 	const struct inode *inode = BPF_CORE_READ(file, f_inode);
 
-	if (!control || !table || !READ(table->n) ||
+	if (!control || !table || !READ(table->cdev_major) ||
 	    (BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFCHR ||
 	    DEVICE_MAJOR(BPF_CORE_READ(inode, i_rdev)) != READ(table->cdev_major))
 		return false;

@@ -127,11 +127,10 @@ struct ioctl {
 	__u32 bind; /* of a device that is in no session yet, nor are slot and s */
 };
 
-/* Whether the command comes through a cdev that nobody here handed out. */
-static __always_inline bool is_foreign_bind(const struct gate_control *control,
-					    const struct file *file, __u32 cmd)
+/* Whether it is a cdev, of those that nobody here handed out. */
+static __always_inline bool is_cdev(const struct gate_control *control, const struct file *file)
 {
-	return cmd == CMD_DEVICE_BIND && (__u64)file->f_op == control->cdev_fops;
+	return (__u64)file->f_op == control->cdev_fops;
 }
 
 /* Return: 1: it is for the session to decide; else that is decided: 0; -errno. */
@@ -155,10 +154,14 @@ static __always_inline long ioctl_begin(const struct file *file, __u32 cmd,
 	if (known && !(gate_skippable && adopted_before(file, known))) {
 		ret->slot = known->slot;
 		cdev = known->cdev;
-	} else if (is_foreign_bind(control, file, cmd)) {
+	} else if (cmd == CMD_DEVICE_BIND && is_cdev(control, file)) {
 		ret->class = CLASS_BIND;
 		ret->bind = 1;
 		return 1;
+	} else if (cmd == CMD_DEVICE_ATTACH && !gate_skippable && is_cdev(control, file)) {
+		err = foreign_attach(address_of(file));
+		opaque(err); /* clang knows what the function returns, the verifier does not */
+		return err < 0 ? err : 0;
 	} else {
 		err = unmanaged_ioctl(control, file, cmd, program == GATE_PROGRAM_COMPAT);
 		if (err > 0)

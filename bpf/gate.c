@@ -95,19 +95,24 @@ void gate_set_limits(struct gate *gate, uint32_t slot, const struct gate_limits 
 	__atomic_store_n(&s->max_objects, limits->objects, __ATOMIC_SEQ_CST);
 }
 
-/* The numbering of operations goes on: threads remember those of the session before. */
+/*
+ * The numbering of operations and of questions goes on: threads remember those of the session
+ * before.
+ */
 static int gate_fill(struct gate *gate, uint32_t slot, uint64_t id,
 		     const struct gate_limits *limits)
 {
 	struct gate_session *s = &gate->sessions[slot];
 	struct gate_call call = {.slot = slot};
+	const uint32_t plug = (s->plug & ~GATE_PLUG_STATE) + GATE_PLUG_NEXT;
 	uint64_t next_op = s->next_op;
 	int err = gate_call(gate->skel->progs.gate_clear, &call);
 
 	if (err)
 		return err;
 	/* Nothing is in it, which is as good as a reading. */
-	*s = (struct gate_session){.next_op = next_op, .read_ns = clock_ns(CLOCK_MONOTONIC)};
+	*s = (struct gate_session){
+		.next_op = next_op, .plug = plug, .read_ns = clock_ns(CLOCK_MONOTONIC)};
 	gate_set_limits(gate, slot, limits);
 	__atomic_store_n(&s->id, id, __ATOMIC_SEQ_CST);
 	return 0;

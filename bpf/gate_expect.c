@@ -25,6 +25,20 @@ static bool gate_expect_is_free(const struct expected *e)
 	return __atomic_load_n(&e->state, __ATOMIC_SEQ_CST) == EXPECT_FREE;
 }
 
+/* NULL: it is not expected. */
+static struct expected *gate_expected(const struct gate *gate, uint32_t slot, const char *name)
+{
+	for (uint32_t i = 0; i < gate->expected->n; i++) {
+		struct expected *e = &gate->expected->at[i];
+
+		if (!gate_expect_is_free(e) && e->slot == slot &&
+		    e->id == gate->sessions[slot].id &&
+		    strncmp(e->name, name, EXPECT_NAME_MAX) == 0)
+			return e;
+	}
+	return NULL;
+}
+
 /* Nobody looks at what is free. */
 static int gate_expect_fill(struct gate *gate, uint32_t slot, const char *name)
 {
@@ -46,13 +60,21 @@ static int gate_expect_fill(struct gate *gate, uint32_t slot, const char *name)
 	return 0;
 }
 
+void gate_set_cdev_major(struct gate *gate, uint32_t cdev_major)
+{
+	if (gate->knows_cdevs)
+		__atomic_store_n(&gate->expected->cdev_major, cdev_major, __ATOMIC_SEQ_CST);
+}
+
 int gate_expect(struct gate *gate, uint32_t slot, const char *name, uint32_t cdev_major)
 {
 	int err;
 
 	if (!cdev_major || !gate->knows_cdevs)
 		return -ENODEV;
-	__atomic_store_n(&gate->expected->cdev_major, cdev_major, __ATOMIC_SEQ_CST);
+	if (gate_expected(gate, slot, name))
+		return 0;
+	gate_set_cdev_major(gate, cdev_major);
 	err = gate_arm_timer(gate, slot);
 	if (!err)
 		err = gate_expect_fill(gate, slot, name);
@@ -83,20 +105,6 @@ static bool gate_expect_leave(struct expected *e, uint32_t state)
 	return false;
 }
 
-/* NULL: it is not expected. */
-static struct expected *gate_expected(const struct gate *gate, uint32_t slot, const char *name)
-{
-	for (uint32_t i = 0; i < gate->expected->n; i++) {
-		struct expected *e = &gate->expected->at[i];
-
-		if (!gate_expect_is_free(e) && e->slot == slot &&
-		    e->id == gate->sessions[slot].id &&
-		    strncmp(e->name, name, EXPECT_NAME_MAX) == 0)
-			return e;
-	}
-	return NULL;
-}
-
 void gate_expect_lent(struct gate *gate, uint32_t slot, const char *name)
 {
 	struct expected *e = gate_expected(gate, slot, name);
@@ -122,13 +130,15 @@ bool gate_is_unplugged(const struct gate *gate, uint32_t slot, const char *name)
 int gate_unexpect_device(struct gate *gate, uint32_t slot, const char *name)
 {
 	struct expected *e = gate_expected(gate, slot, name);
-	uint32_t armed = EXPECT_ARMED;
+	uint32_t leaving = EXPECT_LEAVING;
 	bool busy;
 
 	if (!e)
 		return 0;
-	if (!__atomic_compare_exchange_n(&e->state, &armed, EXPECT_LEAVING, false, __ATOMIC_SEQ_CST,
-					 __ATOMIC_SEQ_CST))
+	/* Of a daemon that was killed before it knew. */
+	(void)__atomic_compare_exchange_n(&e->state, &leaving, EXPECT_ARMED, false,
+					  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	if (!gate_expect_leave(e, EXPECT_LEAVING))
 		return -EBUSY;
 	busy = __atomic_load_n(&e->n_files, __ATOMIC_SEQ_CST);
 	if (!busy)
@@ -188,6 +198,12 @@ bool gate_asked(const struct gate *gate, uint32_t slot, struct gate_plug *ret_pl
 	ret_plug->name[sizeof(ret_plug->name) - 1] = '\0';
 	/* What was read is of that question, or the answer to it comes too late. */
 	return __atomic_load_n(&s->plug, __ATOMIC_SEQ_CST) == ret_plug->number;
+}
+
+void gate_plug_pause(struct gate *gate, uint32_t slot, uint64_t ms)
+{
+	__atomic_store_n(&gate->sessions[slot].plug_ns, clock_ns(CLOCK_MONOTONIC) + ms * 1000000,
+			 __ATOMIC_SEQ_CST);
 }
 
 bool gate_answer(struct gate *gate, uint32_t slot, const struct gate_plug *plug)

@@ -14,6 +14,9 @@ struct gate;
 
 #define GATE_PLUG_NAME_MAX 40 /* as DEVICE_NAME_MAX */
 
+/* The major of cdevs, by which the programs know the first one. */
+void gate_set_cdev_major(struct gate *gate, uint32_t cdev_major);
+
 /**
  * gate_expect() - a device of a session that has a slot
  * @name: as device_name() makes it; expected by nobody else
@@ -43,6 +46,9 @@ struct gate_plug {
 
 /* Return: whether there is a question. */
 bool gate_asked(const struct gate *gate, uint32_t slot, struct gate_plug *ret_plug);
+
+/* Nobody asks for so long: BIND fails with EAGAIN at once. */
+void gate_plug_pause(struct gate *gate, uint32_t slot, uint64_t ms);
 
 /* From here on the device is bound, if it is expected. Return: false: too late, it is refused. */
 bool gate_answer(struct gate *gate, uint32_t slot, const struct gate_plug *plug);

@@ -104,6 +104,7 @@ struct gate_session {
 	__u64 eighty_ns; /* programs: when that was told last */
 	__u64 large_ns; /* likewise, GATE_EVENT_LARGE */
 	__u64 crowd_ns; /* likewise, GATE_EVENT_CALLER without room for one more */
+	__u64 plug_ns; /* daemon: nobody asks before that; CLOCK_MONOTONIC */
 	__u32 plug; /* GATE_PLUG_NONE ... */
 	__u32 plug_pid; /* whose question it is */
 	char plug_name[GATE_NAME_MAX];

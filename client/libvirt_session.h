@@ -17,7 +17,10 @@ int libvirt_session_dir(const char *below, char ret_path[PATH_MAX]);
 
 /**
  * libvirt_session_pidfd() - the daemon
- * @ret_pidfd: owned by the caller; whether it is the caller's process is for the broker to see
+ * @ret_pidfd: owned by the caller
+ *
+ * It keeps the file with its pid locked: one that it has left, whose pid may be anybody's by now,
+ * is nobody's.
  *
  * Return: 0; -ESRCH: none runs; -errno of libvirt_session_dir().
  */

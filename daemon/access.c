@@ -57,6 +57,25 @@ enum admission_p2p access_p2p(const struct broker *broker, const struct device *
 	return features.migration & FEATURES_P2P ? ADMISSION_P2P_YES : ADMISSION_P2P_NO;
 }
 
+void access_together(const struct broker *broker, const struct session *session,
+		     struct admission_device *device, struct access_others *others,
+		     struct admission_change *change)
+{
+	if (!change->policy || !admission_wants_p2p(change->policy, session->n_devices + 1))
+		return;
+	device->p2p = access_p2p(broker, device->device);
+	for (const struct session_claim *c = session->claims; c; c = c->next_claim) {
+		size_t n = change->n_others++;
+
+		others->entry[n] = (struct admission_device){.device = &others->device[n]};
+		if (device_probe(broker->sysfs_fd, c->name, &others->device[n]) == 0)
+			others->entry[n].p2p = access_p2p(broker, &others->device[n]);
+		else
+			proto_text_set(others->device[n].name, DEVICE_NAME_MAX, c->name);
+	}
+	change->others = others->entry;
+}
+
 bool access_may_name(const struct peer *peer)
 {
 	const struct policy_set *set = peer->broker->policies;

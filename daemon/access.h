@@ -9,12 +9,13 @@
 
 #include <stdbool.h>
 
+#include "accounting/admission.h"
 #include "accounting/policy.h"
+#include "common/device.h"
+#include "common/proto.h"
 #include "daemon/procfs.h"
 
-struct admission_device;
 struct broker;
-struct device;
 struct peer;
 struct process;
 struct session;
@@ -33,6 +34,21 @@ void access_claim(const struct peer *peer, const struct device *device,
 
 /* Whether a device has RUNNING_P2P, as far as root has asked it (pinbroker device). */
 enum admission_p2p access_p2p(const struct broker *broker, const struct device *device);
+
+/* The devices that a session has already. */
+struct access_others {
+	struct device device[PROTO_DEVICES_MAX];
+	struct admission_device entry[PROTO_DEVICES_MAX];
+};
+
+/**
+ * access_together() - which devices can be kept apart, where the policy in @change asks
+ * @device: one more for the session; its p2p is filled in
+ * @others: for those that it has; must outlive @change, to which they are added
+ */
+void access_together(const struct broker *broker, const struct session *session,
+		     struct admission_device *device, struct access_others *others,
+		     struct admission_change *change);
 
 /* Whether the peer is root, or an admin of any policy: others name nobody but themselves. */
 bool access_may_name(const struct peer *peer);

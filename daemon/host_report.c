@@ -253,8 +253,7 @@ static struct host *host_ask_gate(struct gate *gate)
 
 	if (!gate)
 		return NULL;
-	gate_set_devices(gate, procfs_device_number("/proc/misc", "iommu"),
-			 procfs_device_number("/proc/devices", "vfio-dev"));
+	gate_set_devices(gate, procfs_device_number("/proc/misc", "iommu"), procfs_cdev_major());
 	err = host_read(gate, &host);
 	if (err)
 		log_warning("cannot read who has what pinned from the kernel: %s", strerror(-err));

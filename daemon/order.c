@@ -256,12 +256,6 @@ int order_set(struct peer *peer, const struct proto_header *header, const void *
 	return order_set_numbers(&order, &numbers);
 }
 
-/* The devices that a session has already. */
-struct order_others {
-	struct device device[PROTO_DEVICES_MAX];
-	struct admission_device entry[PROTO_DEVICES_MAX];
-};
-
 /* A group's other members may be in this session; the device itself must be in none. */
 static void order_claimed(const struct order *order, const struct device *device,
 			  struct admission_device *ret_device)
@@ -277,35 +271,13 @@ static void order_claimed(const struct order *order, const struct device *device
 			ret_device->busy_id = session->id;
 }
 
-/* Which of the new one and those that the session has can be kept apart, where that matters. */
-static void order_p2p(const struct order *order, struct admission_device *device,
-		      struct order_others *others, struct admission_change *change)
-{
-	const struct broker *broker = order->peer->broker;
-	const struct session *session = order->session;
-
-	if (!change->policy || !admission_wants_p2p(change->policy, session->n_devices + 1))
-		return;
-	device->p2p = access_p2p(broker, device->device);
-	for (const struct session_claim *c = session->claims; c; c = c->next_claim) {
-		size_t n = change->n_others++;
-
-		others->entry[n] = (struct admission_device){.device = &others->device[n]};
-		if (device_probe(broker->sysfs_fd, c->name, &others->device[n]) == 0)
-			others->entry[n].p2p = access_p2p(broker, &others->device[n]);
-		else
-			proto_text_set(others->device[n].name, DEVICE_NAME_MAX, c->name);
-	}
-	change->others = others->entry;
-}
-
 /* Return: false: the request was refused, and *ret_err is what the handler returns. */
 static bool order_may_attach(const struct order *order, const char *name, struct device *ret_device,
 			     int *ret_err)
 {
 	struct broker *broker = order->peer->broker;
 	struct admission_change change = order_change(order);
-	struct order_others others UNINITIALIZED;
+	struct access_others others UNINITIALIZED;
 	struct admission_device device;
 	char normal[DEVICE_NAME_MAX];
 	int err;
@@ -325,7 +297,7 @@ static bool order_may_attach(const struct order *order, const char *name, struct
 		return false;
 	}
 	order_claimed(order, ret_device, &device);
-	order_p2p(order, &device, &others, &change);
+	access_together(broker, order->session, &device, &others, &change);
 	admission_attach(broker->policies, &device, &change);
 	if (!change.refusal)
 		return true;

@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/device.h"
 #include "common/log.h"
+#include "daemon/access.h"
 #include "daemon/audit.h"
 #include "daemon/broker.h"
 #include "daemon/loop.h"
@@ -21,12 +22,13 @@
 #include "daemon/session.h"
 #include "daemon/trace.h"
 
-/* A process asks as often as it likes, of a device that is refused. */
-#define PLUG_LINE_MS 1000 /* between lines about one session */
-#define PLUG_PAUSE_MS 100 /* after one: until then the next is refused without a look */
-/* How often, and in what distance, limits are looked at again after a device came or went. */
-#define PLUG_LIMIT_MS 1000
-#define PLUG_LIMIT_LOOKS 15 /* documented in pinbroker-libvirt(7) */
+/* A process asks as often as it likes: for so long the kernel takes no more of its questions. */
+#define PLUG_PAUSE_MS 100 /* after a device that was refused */
+#define PLUG_WINDOW_MS 10000
+#define PLUG_WINDOW_MAX (2 * PROTO_DEVICES_MAX) /* documented in pinbroker-libvirt(7) */
+/* How often, and in what distance, a session is looked at again after a device came or went. */
+#define PLUG_TURN_MS 1000
+#define PLUG_TURNS 15 /* documented in pinbroker-libvirt(7) */
 
 /* A device that is to be bound to a session's context. */
 struct plug {
@@ -60,51 +62,22 @@ static void plug_tell(const struct plug *plug, const char *event)
 	audit_end(&audit, granted ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE);
 }
 
-static void plug_tell_refused(const struct plug *plug)
-{
-	struct session_told *told = &plug->session->told;
-	const uint64_t now_ms = broker_now_ms();
+/* --- afterwards */
 
-	told->next_plug_ms = now_ms + PLUG_PAUSE_MS;
-	if (now_ms < told->next_plug_line_ms)
-		return;
-	told->next_plug_line_ms = now_ms + PLUG_LINE_MS;
-	plug_tell(plug, "refused");
-}
-
-/* --- the owner's limit */
-
-static void plug_limit_turn(void *arg)
-{
-	struct broker *broker = arg;
-	bool more = false;
-
-	broker->plug_timer = LOOP_NONE;
-	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer) {
-		if (!s->told.limit_looks)
-			continue;
-		s->told.limit_looks--;
-		more |= s->told.limit_looks;
-		if (s->owner)
-			owner_limit(s->owner, false);
-	}
-	if (more)
-		(void)loop_after(broker->loop, PLUG_LIMIT_MS, plug_limit_turn, broker,
-				 &broker->plug_timer); /* else with the next device */
-}
+static void plug_turn(void *arg);
 
 /*
- * libvirt raises it for one device more, and when that is refused, or has gone, sets what it would
- * be without: of that nobody tells.
+ * libvirt raises RLIMIT_MEMLOCK for one device more, and when that is refused, or has gone, sets
+ * what it would be without: of that nobody tells. Nor of a device that has gone while another
+ * process tried to bind it.
  */
-static void plug_limit(struct broker *broker, struct session *session)
+static void plug_look_again(struct broker *broker, struct session *session)
 {
-	if (!session->owner)
-		return;
-	owner_limit(session->owner, false);
-	session->told.limit_looks = PLUG_LIMIT_LOOKS;
+	if (session->owner)
+		owner_limit(session->owner, false);
+	session->told.plug_turns = PLUG_TURNS;
 	if (broker->plug_timer == LOOP_NONE)
-		(void)loop_after(broker->loop, PLUG_LIMIT_MS, plug_limit_turn, broker,
+		(void)loop_after(broker->loop, PLUG_TURN_MS, plug_turn, broker,
 				 &broker->plug_timer); /* else with the next one */
 }
 
@@ -149,6 +122,7 @@ static void plug_set_busy(const struct plug *plug, struct admission_device *devi
 static bool plug_admit(struct plug *plug)
 {
 	const struct session *session = plug->session;
+	struct access_others others UNINITIALIZED;
 	struct admission_device device = {.device = &plug->device};
 	struct admission_change change = {
 		.policy = policy_find(plug->broker->policies, session->policy),
@@ -157,6 +131,7 @@ static bool plug_admit(struct plug *plug)
 	};
 
 	plug_set_busy(plug, &device);
+	access_together(plug->broker, session, &device, &others, &change);
 	admission_attach(plug->broker->policies, &device, &change);
 	return change.refusal == REFUSAL_NONE ||
 	       plug_refuse(plug, change.refusal, "%s", change.text);
@@ -189,7 +164,7 @@ static bool plug_may(struct plug *plug)
 /* Return: 0; -errno, and nothing of it is left. */
 static int plug_expect(const struct plug *plug)
 {
-	const uint32_t major = procfs_device_number("/proc/devices", "vfio-dev");
+	const uint32_t major = procfs_cdev_major();
 	struct gate *gate = plug->broker->gate;
 	int err = gate_expect(gate, plug->session->gate, plug->asked.name, major);
 
@@ -223,6 +198,22 @@ static void plug_undo(const struct plug *plug)
 		session_unclaim(plug->broker->sessions, plug->session);
 }
 
+/* For each it looks into sysfs, and writes a line. */
+static bool plug_is_too_much(const struct broker *broker, struct session *session)
+{
+	struct session_told *told = &session->told;
+	const uint64_t now_ms = broker_now_ms();
+
+	if (now_ms >= told->plug_window_ms) {
+		told->plug_window_ms = now_ms + PLUG_WINDOW_MS;
+		told->plugs = 0;
+	}
+	if (told->plugs++ < PLUG_WINDOW_MAX)
+		return false;
+	gate_plug_pause(broker->gate, session->gate, told->plug_window_ms - now_ms);
+	return true;
+}
+
 static void plug_answer(struct broker *broker, struct session *session)
 {
 	struct plug plug = {.broker = broker, .session = session};
@@ -230,19 +221,21 @@ static void plug_answer(struct broker *broker, struct session *session)
 
 	if (!gate_asked(broker->gate, session->gate, &plug.asked))
 		return;
-	plug_limit(broker, session);
-	if (broker_now_ms() < session->told.next_plug_ms) {
+	plug_look_again(broker, session);
+	if (plug_is_too_much(broker, session)) {
 		(void)gate_answer(broker->gate, session->gate, &plug.asked); /* or it is too late */
 		return;
 	}
 	taken = plug_take(&plug);
-	if (!taken)
+	if (!taken) {
 		plug_undo(&plug);
+		gate_plug_pause(broker->gate, session->gate, PLUG_PAUSE_MS);
+	}
 	if (gate_answer(broker->gate, session->gate, &plug.asked)) {
 		if (taken)
 			plug_tell(&plug, "plugged");
 		else
-			plug_tell_refused(&plug);
+			plug_tell(&plug, "refused");
 	} else if (taken) {
 		plug_undo(&plug); /* who asked has given up */
 	}
@@ -263,8 +256,29 @@ static void plug_look_gone(struct broker *broker, struct session *session)
 		memcpy(plug.asked.name, c->name, sizeof(plug.asked.name));
 		session_unclaim_device(broker->sessions, session, c);
 		plug_tell(&plug, "unplugged");
-		plug_limit(broker, session);
+		plug_look_again(broker, session);
 	}
+}
+
+static void plug_turn(void *arg)
+{
+	struct broker *broker = arg;
+	bool more = false;
+
+	broker->plug_timer = LOOP_NONE;
+	for (struct session *s = session_after(broker->sessions, 0); s; s = s->newer) {
+		if (!s->told.plug_turns)
+			continue;
+		s->told.plug_turns--;
+		if (s->owner)
+			owner_limit(s->owner, false);
+		if (broker->gate && s->gate != GATE_NO_SLOT)
+			plug_look_gone(broker, s);
+		more |= s->told.plug_turns;
+	}
+	if (more && broker->plug_timer == LOOP_NONE)
+		(void)loop_after(broker->loop, PLUG_TURN_MS, plug_turn, broker,
+				 &broker->plug_timer); /* else with the next device */
 }
 
 void plug_look(struct broker *broker, struct session *session)

@@ -352,6 +352,11 @@ uint32_t procfs_device_number(const char *path, const char *name)
 	return 0;
 }
 
+uint32_t procfs_cdev_major(void)
+{
+	return procfs_device_number("/proc/devices", "vfio-dev");
+}
+
 int procfs_mem_total(uint64_t *ret_bytes)
 {
 	char text[4096];

@@ -102,6 +102,9 @@ int procfs_pins(uint64_t *ret_pages);
 /* The number before a name in /proc/misc (a minor) or /proc/devices (a major); 0: not there. */
 uint32_t procfs_device_number(const char *path, const char *name);
 
+/* The major of VFIO's cdevs; 0: VFIO is not there. */
+uint32_t procfs_cdev_major(void);
+
 /* MemTotal of /proc/meminfo in bytes. Return: 0; -errno. */
 int procfs_mem_total(uint64_t *ret_bytes);
 

@@ -55,7 +55,7 @@ static bool reserve_has_gate(const struct broker *broker, const struct session *
 /* The first BIND of a device brings the session its context. Return: 0; -errno of gate_expect(). */
 static int reserve_expect(struct broker *broker, const struct session *session)
 {
-	uint32_t major = procfs_device_number("/proc/devices", "vfio-dev");
+	uint32_t major = procfs_cdev_major();
 	int err = 0;
 
 	if (!reserve_has_gate(broker, session))

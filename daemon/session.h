@@ -71,9 +71,9 @@ struct session_told {
 	uint64_t next_line_ms; /* of CLOCK_MONOTONIC; no line before that */
 	uint64_t left_out; /* lines, since the last one */
 	uint64_t next_read_ms; /* no reading for an event before that */
-	uint64_t next_plug_ms; /* no device is looked at before that, after one was refused */
-	uint64_t next_plug_line_ms; /* as next_line_ms, of those */
-	unsigned int limit_looks; /* at the owner's limit, that are to come: daemon/plug.c */
+	uint64_t plug_window_ms; /* its end; daemon/plug.c, as the next two */
+	unsigned int plugs; /* questions in it */
+	unsigned int plug_turns; /* looks that are to come */
 	uint64_t next_payer_ms; /* as next_line_ms, and left_out */
 	uint64_t payers_left_out;
 	uint64_t next_disorder_ms; /* likewise */

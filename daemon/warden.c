@@ -24,6 +24,7 @@
 #include "daemon/owner.h"
 #include "daemon/payer.h"
 #include "daemon/plug.h"
+#include "daemon/procfs.h"
 #include "daemon/reserve.h"
 #include "daemon/selftest.h"
 #include "daemon/session.h"
@@ -187,8 +188,10 @@ void warden_reload(const struct broker *broker)
 			    name);
 	else if (rule && !broker->gate)
 		log_warning("unmanaged = %s is not enforced, as there is no gate", name);
-	if (broker->gate)
-		gate_set_rules(broker->gate, &rules);
+	if (!broker->gate)
+		return;
+	gate_set_rules(broker->gate, &rules);
+	gate_set_cdev_major(broker->gate, procfs_cdev_major());
 }
 
 int warden_start(struct broker *broker)

@@ -423,6 +423,11 @@ uint32_t procfs_device_number(const char *path, const char *name)
 	return 0;
 }
 
+uint32_t procfs_cdev_major(void)
+{
+	return 0;
+}
+
 /* Of a daemon's start, which there is none of. */
 int procfs_mem_total(uint64_t *ret_bytes)
 {

@@ -238,6 +238,14 @@ refused "attach to one without P2P" device-not-allowed "$pinbroker" attach "$id"
 like "which one has none" "$err" '0000:00:05.0 .*no RUNNING_P2P'
 child_end
 sessions_end
+exec 12<>"/dev/vfio/devices/$(ls "/sys/bus/mdev/devices/$one/vfio-dev")"
+background as 1000 "$pinbroker" run --device 0000:00:05.0 -- "$vmm" "{iommufd}" "{device:0}" 12 bind 0 bind 1 hold
+exec 12<&-
+child_wait ^ready
+is "nor is it plugged in" "$(grep '^bind 1' "$tmp/child")" "bind 1: EPERM"
+log_wait 'refused: reason=device-not-allowed .*no RUNNING_P2P'
+child_end
+sessions_end
 background as 1000 "$pinbroker" run --device "$one" -- "$vmm" "{iommufd}" "{device:0}" hold
 child_wait ^ready
 id=$("$pinbroker" list --json | jq -r '.[0].id')

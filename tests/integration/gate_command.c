@@ -9,8 +9,7 @@
 #include "tests/integration/gate.h"
 #include "tests/integration/gate_call.h"
 #include "tests/integration/mock.h"
-
-#define NARROW_IOCTL 54 /* its number for 32-bit programs */
+#include "tests/integration/narrow.h"
 
 /* A line for each: what the context says to it. */
 int command_numbers(struct gate *gate)
@@ -82,22 +81,6 @@ int command_compat(struct gate *gate)
 }
 
 /* @arg: below 4 GiB */
-static int narrow_call(int fd, unsigned long cmd, void *arg)
-{
-#ifdef __x86_64__
-	long result = NARROW_IOCTL;
-
-	__asm__ volatile("int $0x80"
-			 : "+a"(result)
-			 : "b"((long)fd), "c"(cmd), "d"(arg)
-			 : "memory", "r8", "r9", "r10", "r11");
-	return (int)result;
-#else
-	(void)fd, (void)cmd, (void)arg;
-	return -ENOSYS;
-#endif
-}
-
 /* The system call of 32-bit programs, on the context and on the cdev. Facts: map, bind, attach. */
 int command_narrow(struct gate *gate)
 {
@@ -117,16 +100,16 @@ int command_narrow(struct gate *gate)
 		.user_va = (uintptr_t)arg + GATE_PAGE,
 		.length = GATE_PAGE,
 	};
-	fact_error("map", narrow_call(gate->iommufd, UAPI_IOMMU_IOAS_MAP, arg));
+	fact_error("map", narrow_ioctl(gate->iommufd, UAPI_IOMMU_IOAS_MAP, arg));
 	arg->bind = (struct uapi_vfio_device_bind_iommufd){
 		.argsz = sizeof(arg->bind),
 		.iommufd = gate->iommufd,
 	};
-	fact_error("bind", narrow_call(gate->device, UAPI_VFIO_DEVICE_BIND_IOMMUFD, arg));
+	fact_error("bind", narrow_ioctl(gate->device, UAPI_VFIO_DEVICE_BIND_IOMMUFD, arg));
 	arg->attach = (struct uapi_vfio_device_attach_iommufd_pt){
 		.argsz = sizeof(arg->attach),
 		.pt_id = gate->ioas[0],
 	};
-	fact_error("attach", narrow_call(gate->device, UAPI_VFIO_DEVICE_ATTACH_IOMMUFD_PT, arg));
+	fact_error("attach", narrow_ioctl(gate->device, UAPI_VFIO_DEVICE_ATTACH_IOMMUFD_PT, arg));
 	return 0;
 }

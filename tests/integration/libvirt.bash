@@ -79,11 +79,12 @@ traces() {
 	find /sys/fs/cgroup/machine.slice -type d 2>/dev/null | sort
 }
 
-# soak START [ARG]...: a domain ($name) is started by that again and again, and ends in one way or the
-# other; nothing is left.
+# soak NAME COMMAND...: a domain is started by that again and again, and ends in one way or the other;
+# nothing is left.
 soak() {
-	local before n=3 i
+	local name=$1 before n=3 i
 
+	shift
 	[[ ! ${SOAK:-} ]] || n=50
 	before=$(traces)
 	for ((i = 0; i < n; i++)); do

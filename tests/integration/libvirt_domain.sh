@@ -111,8 +111,7 @@ done
 gone "two large ones"
 
 # Again and again.
-name=db-1
-soak virsh start db-1
+soak db-1 virsh start db-1
 
 # A QEMU that does not come up leaves nothing. libvirt itself has the device open when it takes it
 # back then, and waits for itself.

@@ -83,8 +83,7 @@ done
 gone "two large ones"
 
 # Again and again.
-name=web-1
-soak "$pinbroker" virsh-start web-1
+soak web-1 "$pinbroker" virsh-start web-1
 
 # Without the descriptor libvirt starts none of these, and the hook leaves them alone.
 exits "virsh start" 1 virsh start db-1

@@ -286,6 +286,7 @@ static const struct op ops[] = {
 	{"arrive", ARG_NONE, op_arrive},
 	{"attach", ARG_DEVICE, op_attach},
 	{"bind", ARG_DEVICE, op_bind},
+	{"bind-narrow", ARG_DEVICE, op_bind_narrow},
 	{"change-process", ARG_NONE, op_change_process},
 	{"churn", ARG_TIMES, op_churn},
 	{"close-device", ARG_DEVICE, op_close_device},

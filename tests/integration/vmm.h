@@ -51,6 +51,7 @@ int vmm_ioas(struct vmm *vmm);
 int op_alloc_hwpt(struct vmm *vmm);
 int op_attach(struct vmm *vmm);
 int op_bind(struct vmm *vmm);
+int op_bind_narrow(struct vmm *vmm);
 int op_close_device(struct vmm *vmm);
 int op_detach(struct vmm *vmm);
 int op_info(struct vmm *vmm);

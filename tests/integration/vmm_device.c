@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What the VMM of the tests does with devices. */
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
 #include "common/cleanup.h"
 #include "iommufd/uapi.h"
+#include "tests/integration/narrow.h"
 #include "tests/integration/vmm.h"
 
 int op_bind(struct vmm *vmm)
@@ -17,6 +22,23 @@ int op_bind(struct vmm *vmm)
 	vmm->device_ids[vmm->device] = bind.out_devid;
 	vmm_note(vmm, " id=%u", bind.out_devid);
 	return 0;
+}
+
+/* By the system call of 32-bit programs. */
+int op_bind_narrow(struct vmm *vmm)
+{
+	struct uapi_vfio_device_bind_iommufd *bind =
+		mmap(NULL, sizeof(*bind), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	int err;
+
+	if (bind == MAP_FAILED)
+		return -errno;
+	*bind = (struct uapi_vfio_device_bind_iommufd){.argsz = sizeof(*bind),
+						       .iommufd = vmm->iommufd};
+	err = narrow_ioctl(vmm->devices[vmm->device], UAPI_VFIO_DEVICE_BIND_IOMMUFD, bind);
+	(void)munmap(bind, sizeof(*bind)); /* ours alone */
+	return err;
 }
 
 int op_attach(struct vmm *vmm)

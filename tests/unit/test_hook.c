@@ -3,10 +3,14 @@
 #include "client/hook.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/domain.h"
@@ -125,22 +129,53 @@ static void process_is_found(void)
 	CU_ASSERT_EQUAL(rmdir(dir), 0);
 }
 
-/* As libvirt finds them: the one that runs, by either name. */
+/* A process that has a file locked. */
+static pid_t locker_start(const char *path)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int ready[2], fd;
+	char c = '\0';
+	pid_t pid;
+
+	CU_ASSERT_EQUAL_FATAL(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	CU_ASSERT_TRUE_FATAL(pid >= 0);
+	if (pid == 0) {
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0 || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			(void)pause();
+	}
+	(void)close(ready[1]);
+	CU_ASSERT_EQUAL(read(ready[0], &c, 1), 1);
+	(void)close(ready[0]);
+	return pid;
+}
+
+/* As libvirt keeps them: the one that runs, by either name, and no other process by its pid. */
 static void session_daemon_is_found(void)
 {
 	CLEANUP(fd_closep) int pidfd = -1;
 	char base[32], dir[64], path[PATH_MAX], text[32];
+	int status = 0;
+	pid_t pid;
 
 	dir_make(base);
 	(void)snprintf(dir, sizeof(dir), "%s/libvirt", base);
 	CU_ASSERT_EQUAL_FATAL(mkdir(dir, 0700), 0);
 	CU_ASSERT_EQUAL(setenv("XDG_RUNTIME_DIR", base, 1), 0);
 	CU_ASSERT_EQUAL(libvirt_session_pidfd(&pidfd), -ESRCH);
-	file_write(dir, "virtqemud.pid", "4194305"); /* above every kernel's pid_max */
 	(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	file_write(dir, "virtqemud.pid", text); /* of one that has exited */
 	file_write(dir, "libvirtd.pid", text);
+	CU_ASSERT_EQUAL(libvirt_session_pidfd(&pidfd), -ESRCH);
+	CU_ASSERT_EQUAL(libvirt_session_dir("/libvirtd.pid", path), 0);
+	pid = locker_start(path);
 	CU_ASSERT_EQUAL(libvirt_session_pidfd(&pidfd), 0);
-	CU_ASSERT_TRUE(pidfd >= 0);
+	CU_ASSERT_EQUAL(syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0), 0);
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_TRUE(WIFSIGNALED(status));
 	CU_ASSERT_EQUAL(libvirt_session_dir("/qemu/run", path), 0);
 	CU_ASSERT_EQUAL(strncmp(path, dir, strlen(dir)), 0);
 	CU_ASSERT_STRING_EQUAL(path + strlen(dir), "/qemu/run");
