@@ -22,6 +22,7 @@
 
 struct watch {
 	uint64_t number; /* LOOP_NONE: free */
+	uint32_t events;
 	loop_ready_fn fn;
 	void *arg;
 };
@@ -292,13 +293,15 @@ void loop_freep(struct loop **loop)
 int loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready_fn fn, void *arg,
 	       uint64_t *ret_watch)
 {
-	FUZZ_CHECK(fd >= 0 && events == POLLIN);
+	/* Peers have no socket here, and wait for room in it after an answer that failed. */
+	FUZZ_CHECK(events == POLLOUT || (events == POLLIN && fd >= 0));
 	for (size_t i = 0; i < WATCHES_MAX; i++) {
 		struct watch *watch = &loop->watches[i];
 
 		if (watch->number != LOOP_NONE)
 			continue;
-		*watch = (struct watch){.number = ++loop->last, .fn = fn, .arg = arg};
+		*watch = (struct watch){
+			.number = ++loop->last, .events = events, .fn = fn, .arg = arg};
 		*ret_watch = watch->number;
 		return 0;
 	}
@@ -362,7 +365,8 @@ size_t fuzz_kernel_watches(void)
 	size_t n = 0;
 
 	for (size_t i = 0; i < WATCHES_MAX; i++)
-		n += kernel.loop.watches[i].number != LOOP_NONE;
+		n += kernel.loop.watches[i].number != LOOP_NONE &&
+		     kernel.loop.watches[i].events == POLLIN;
 	return n;
 }
 
@@ -371,7 +375,7 @@ void fuzz_kernel_ready(void)
 	for (size_t i = 0; i < WATCHES_MAX; i++) {
 		const struct watch *watch = &kernel.loop.watches[i];
 
-		if (watch->number != LOOP_NONE)
+		if (watch->number != LOOP_NONE && watch->events == POLLIN)
 			watch->fn(POLLIN, watch->arg);
 	}
 }

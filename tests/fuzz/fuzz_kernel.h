@@ -64,6 +64,7 @@ void fuzz_kernel_called(void);
 /* Every watched descriptor becomes readable, until nothing is watched or nobody lets go of it. */
 void fuzz_kernel_ready(void);
 
+/* How many descriptors are watched for that. */
 size_t fuzz_kernel_watches(void);
 
 #endif
