@@ -35,6 +35,14 @@ domain web-1 128 0000:00:06.0
 domain mail 128 0000:00:06.0
 fdgroup=''
 domain db-3 128 0000:00:05.0
+# context_of PID: the descriptor of its iommufd.
+context_of() {
+	local fd
+
+	for fd in "/proc/$1/fd/"*; do
+		[[ $(readlink "$fd") != */dev/iommu ]] || echo "${fd##*/}"
+	done
+}
 started_with() { # NAME MODE LIMIT
 	local id qemu
 
@@ -44,6 +52,8 @@ started_with() { # NAME MODE LIMIT
 	is "$1: the session" "$(list_exact | jq -c ".[] | select(.id == \"$id\") | [.name, .pid, .accounting, .limit_bytes, .mapped_bytes / 1024, .denied, .state]")" \
 		"[\"$1\",$qemu,\"$2\",$(($3 * mib)),131328,0,\"active\"]"
 	is "$1: its limit" "$(memlock "$qemu")" "$(($3 * mib)) $(($3 * mib))"
+	is "$1: the mode of its context" "$("$vmm" "$qemu:$(context_of "$qemu")" get-mode)" \
+		"get-mode: ok mode=$([[ $2 = task ]] && echo 1 || echo 0)"
 	is "$1 runs" "$(virsh domstate "$1")" running
 }
 started_with db-1 task 256

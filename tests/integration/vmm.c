@@ -2,9 +2,9 @@
 /*
  * A VMM as far as tests need one: takes a context and cdevs it could not open itself, and performs
  * operations in order. Run as vmm IOMMUFD [DEVICE]... OP [ARG] [OP [ARG]]..., descriptors by
- * number ("-": none). Each operation writes one line, "OP[ ARG]: ok[ KEY=VALUE]..." or
- * "OP[ ARG]: ERRNO[ KEY=VALUE]...", and a failure does not end the program. Exit status: 0; 64
- * for a usage error, before anything is done.
+ * number ("-": none; "PID:NUMBER": that of another process, by root). Each operation writes one
+ * line, "OP[ ARG]: ok[ KEY=VALUE]..." or "OP[ ARG]: ERRNO[ KEY=VALUE]...", and a failure does not
+ * end the program. Exit status: 0; 64 for a usage error, before anything is done.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "accounting/size.h"
@@ -338,18 +339,34 @@ static int usage(const char *what)
 	return EXIT_USAGE;
 }
 
+/* What another process has open. Return: it; -1. */
+static int take_fd(pid_t pid, int number)
+{
+	CLEANUP(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	return pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+}
+
+/* Return: whether it is one. */
+static bool parse_fd(const char *text, int *ret_fd)
+{
+	char *end;
+
+	*ret_fd = -1;
+	if (strcmp(text, "-") == 0)
+		return true;
+	*ret_fd = (int)strtol(text, &end, 10);
+	if (end != text && *end == ':')
+		*ret_fd = take_fd(*ret_fd, (int)strtol(end + 1, &end, 10));
+	return end != text && !*end;
+}
+
 /* Return: how many of @args are descriptors; -EINVAL. */
 static int parse_fds(struct vmm *vmm, char **args)
 {
 	int n, fd;
-	char *end;
 
-	for (n = 0; args[n]; n++) {
-		fd = (int)strtol(args[n], &end, 10);
-		if (strcmp(args[n], "-") == 0)
-			fd = -1;
-		else if (end == args[n] || *end)
-			break;
+	for (n = 0; args[n] && parse_fd(args[n], &fd); n++) {
 		if (n == 0)
 			vmm->iommufd = fd;
 		else if (vmm->n_devices < DEVICES_MAX)
