@@ -29,7 +29,7 @@ stranger() {
 }
 
 broker_start
-[[ $(level) == exact ]] || { echo "no gate"; exit 4; }
+exact_or_skip
 were=$(pinned)
 stranger refused "with a gate"
 background as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 1M hold map 2M hold map 3M map 4096 hold

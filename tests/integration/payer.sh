@@ -14,8 +14,7 @@ policy "guests" {
 C
 for device in 0000:00:05.0 0000:00:06.0; do to_vfio "$device"; done
 broker_start
-gate=$("$pinbroker" status --json | jq -r .gate)
-[[ $gate = exact ]] || { echo "no gate here: $gate"; exit 4; }
+exact_or_skip
 mib=$((1 << 20))
 
 memlock() { awk '/^Max locked memory/ {print $4 / 1024, $5 / 1024}' "/proc/$1/limits"; }
