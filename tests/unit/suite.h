@@ -41,6 +41,7 @@ extern const struct suite suite_migration;
 extern const struct suite suite_fdstore;
 extern const struct suite suite_gate_index;
 extern const struct suite suite_gate_spare;
+extern const struct suite suite_gate_expect;
 extern const struct suite suite_gate_pool;
 extern const struct suite suite_glob;
 extern const struct suite suite_grant;
