@@ -126,18 +126,24 @@ bool gate_is_unplugged(const struct gate *gate, uint32_t slot, const char *name)
 	return e && gate_expect_is_left(e);
 }
 
+/* It was leaving when a daemon was killed, and nobody but the daemon lets it leave. */
+static void gate_expect_return(struct expected *e)
+{
+	uint32_t leaving = EXPECT_LEAVING;
+
+	(void)__atomic_compare_exchange_n(&e->state, &leaving, EXPECT_ARMED, false,
+					  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 /* Whoever binds it at this moment comes before, or finds it gone. */
 int gate_unexpect_device(struct gate *gate, uint32_t slot, const char *name)
 {
 	struct expected *e = gate_expected(gate, slot, name);
-	uint32_t leaving = EXPECT_LEAVING;
 	bool busy;
 
 	if (!e)
 		return 0;
-	/* Of a daemon that was killed before it knew. */
-	(void)__atomic_compare_exchange_n(&e->state, &leaving, EXPECT_ARMED, false,
-					  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	gate_expect_return(e);
 	if (!gate_expect_leave(e, EXPECT_LEAVING))
 		return -EBUSY;
 	busy = __atomic_load_n(&e->n_files, __ATOMIC_SEQ_CST);
@@ -176,9 +182,7 @@ void gate_expect_keep(struct gate *gate, gate_expect_fn fn, void *arg)
 	for (uint32_t i = 0; i < gate->expected->n; i++) {
 		struct expected *e = &gate->expected->at[i];
 
-		/* Of a daemon that was killed before it knew. */
-		if (__atomic_load_n(&e->state, __ATOMIC_SEQ_CST) == EXPECT_LEAVING)
-			__atomic_store_n(&e->state, EXPECT_ARMED, __ATOMIC_SEQ_CST);
+		gate_expect_return(e);
 		if (!gate_expect_is_free(e) && !fn(e->slot, e->id, arg))
 			(void)gate_expect_leave(e, EXPECT_FREE); /* its id is no session's */
 	}

@@ -266,9 +266,8 @@ static void order_claimed(const struct order *order, const struct device *device
 	if (ret_device->busy_id != session->id)
 		return;
 	*ret_device = (struct admission_device){.device = device};
-	for (const struct session_claim *c = session->claims; c; c = c->next_claim)
-		if (strcmp(c->name, device->name) == 0)
-			ret_device->busy_id = session->id;
+	if (session_claim_own(session, device->name))
+		ret_device->busy_id = session->id;
 }
 
 /* Return: false: the request was refused, and *ret_err is what the handler returns. */

@@ -36,6 +36,7 @@ struct plug {
 	struct session *session;
 	struct gate_plug asked;
 	struct device device;
+	bool own; /* it is the session's already: the broker opened it, and somebody did so again */
 	bool claimed; /* it is the session's by this */
 	enum refusal refusal;
 	char text[608]; /* of a refusal */
@@ -96,15 +97,6 @@ plug_refuse(struct plug *plug, enum refusal refusal, const char *format, ...)
 	return false;
 }
 
-/* It is the session's already: the broker opened it, and somebody else did so again. */
-static bool plug_is_own(const struct plug *plug)
-{
-	for (const struct session_claim *c = plug->session->claims; c; c = c->next_claim)
-		if (strcmp(c->name, plug->asked.name) == 0)
-			return true;
-	return false;
-}
-
 /* A group's other members may be in this session. */
 static void plug_set_busy(const struct plug *plug, struct admission_device *device)
 {
@@ -152,7 +144,7 @@ static bool plug_may(struct plug *plug)
 {
 	if (plug->session->state != SESSION_ACTIVE)
 		return plug_refuse(plug, REFUSAL_BAD_REQUEST, "the session was revoked");
-	if (plug_is_own(plug))
+	if (plug->own)
 		return true;
 	if (plug->session->n_devices == PROTO_DEVICES_MAX)
 		return plug_refuse(plug, REFUSAL_BAD_REQUEST,
@@ -168,7 +160,7 @@ static int plug_expect(const struct plug *plug)
 	struct gate *gate = plug->broker->gate;
 	int err = gate_expect(gate, plug->session->gate, plug->asked.name, major);
 
-	if (!err && !plug->claimed)
+	if (!err && plug->own)
 		gate_expect_lent(gate, plug->session->gate, plug->asked.name);
 	return err;
 }
@@ -178,9 +170,10 @@ static bool plug_take(struct plug *plug)
 {
 	int err = 0;
 
+	plug->own = session_claim_own(plug->session, plug->asked.name);
 	if (!plug_may(plug))
 		return false;
-	if (!plug_is_own(plug)) {
+	if (!plug->own) {
 		err = session_claim(plug->broker->sessions, plug->session, &plug->device);
 		plug->claimed = !err;
 	}
@@ -232,10 +225,7 @@ static void plug_answer(struct broker *broker, struct session *session)
 		gate_plug_pause(broker->gate, session->gate, PLUG_PAUSE_MS);
 	}
 	if (gate_answer(broker->gate, session->gate, &plug.asked)) {
-		if (taken)
-			plug_tell(&plug, "plugged");
-		else
-			plug_tell(&plug, "refused");
+		plug_tell(&plug, taken ? "plugged" : "refused");
 	} else if (taken) {
 		plug_undo(&plug); /* who asked has given up */
 	}

@@ -531,14 +531,22 @@ const struct session_claim *session_claim_find(const struct session_table *table
 	return NULL;
 }
 
+struct session_claim *session_claim_own(const struct session *session, const char *name)
+{
+	for (struct session_claim *c = session->claims; c; c = c->next_claim)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}
+
 /* Those of a group are found by the group: names are asked for seldom. */
 struct session_claim *session_claim_named(const struct session_table *table, const char *name)
 {
-	for (const struct session *s = table->oldest; s; s = s->newer)
-		for (struct session_claim *c = s->claims; c; c = c->next_claim)
-			if (strcmp(c->name, name) == 0)
-				return c;
-	return NULL;
+	struct session_claim *claim = NULL;
+
+	for (const struct session *s = table->oldest; !claim && s; s = s->newer)
+		claim = session_claim_own(s, name);
+	return claim;
 }
 
 size_t session_count(const struct session_table *table)

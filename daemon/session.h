@@ -219,6 +219,9 @@ struct session *session_after(const struct session_table *table, uint64_t id);
 const struct session_claim *session_claim_find(const struct session_table *table,
 					       const struct device *device);
 
+/* The claim of a device by its name; NULL: it is none of this session's. */
+struct session_claim *session_claim_own(const struct session *session, const char *name);
+
 /* The claim of a device by its name alone; NULL: it is in no session. */
 struct session_claim *session_claim_named(const struct session_table *table, const char *name);
 
