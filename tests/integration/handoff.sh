@@ -25,7 +25,6 @@ to_vfio 0000:00:05.0
 exact=$([[ $("$pinbroker" status --json | jq -r .gate) != exact ]] || echo 1)
 
 shown() { "$pinbroker" show "$1" --json | jq -c "$2"; }
-memlock() { awk '/^Max locked memory/ {print $4, $5}' "/proc/$1/limits"; }
 
 # offer OPTION...: hands a session off; its id is $id, the client $offer.
 offer() {

@@ -29,7 +29,6 @@ hold() {
 shown() { "$pinbroker" host --json | jq -c "$1"; }
 kib() { awk -v key="$2:" '$1 == key { print $2 * 1024 }' "/proc/$1/status"; }
 group_of() { basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"; }
-cdev_of() { echo "/dev/vfio/devices/$(ls "/sys/bus/pci/devices/$1/vfio-dev")"; }
 # What processors have counted for themselves is added up.
 pins() {
 	cat /proc/sys/vm/stat_refresh
@@ -58,7 +57,7 @@ in_cgroup() {
 mkdir -p /sys/fs/cgroup/own.slice /sys/fs/cgroup/vms.slice/one.scope /sys/fs/cgroup/vms.slice/gone
 
 # Root's own context, with a device, of which a child has a descriptor, too.
-exec 3<>/dev/iommu 4<>"$(cdev_of 0000:00:06.0)"
+exec 3<>/dev/iommu 4<>"$(cdev 0000:00:06.0)"
 cgroup_hold /own.slice root "$vmm" 3 4 bind 0 attach 0 map 1M map 64K map 4K hold
 is "what is mapped and pinned" \
 	"$(shown ".contexts[] | select(.session == null) | [.mapped_bytes, .pinned_bytes, .mappings, .exact]")" \

@@ -110,6 +110,11 @@ broker_start() {
 	log_wait ': ready'
 }
 
+# memlock PID: its soft and hard RLIMIT_MEMLOCK, in bytes.
+memlock() { awk '/^Max locked memory/ {print $4, $5}' "/proc/$1/limits"; }
+# cdev BDF: of a device that is on vfio-pci.
+cdev() { echo "/dev/vfio/devices/$(ls "/sys/bus/pci/devices/$1/vfio-dev")"; }
+
 # exact_or_skip: goes on where the gate is exact, as it has to be where the kernel has what that takes.
 exact_or_skip() {
 	local level

@@ -53,7 +53,6 @@ domain() {
 }
 
 pid_of() { cat "/run/libvirt/qemu/$1.pid"; }
-memlock() { awk '/^Max locked memory/ {print $4, $5}' "/proc/$1/limits"; }
 # limit_is WHAT PID MIB: soon.
 limit_is() {
 	local began=$SECONDS wanted="$(($3 * mib)) $(($3 * mib))"
@@ -108,4 +107,15 @@ gone() {
 	sessions_end
 	is "$1: pages left pinned" "$(pins)" 0
 	is "$1: what the hook remembers" "$(ls /run/pinbroker/libvirt 2>/dev/null || true)" ""
+}
+
+# large_end MIB: large-1 and large-2 have that limit, and end.
+large_end() {
+	local name
+
+	for name in large-1 large-2; do
+		is "$name: its limit" "$(memlock "$(pid_of $name)")" "$(($1 * mib)) $(($1 * mib))"
+		exits "destroyed" 0 virsh destroy $name
+	done
+	gone "two large ones"
 }

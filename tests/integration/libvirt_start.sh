@@ -86,11 +86,7 @@ large large-1 2001 0000:00:05.0
 large large-2 2002 0000:00:06.0
 is "both" "$(list_exact | jq -c '[.[] | [.name, .uid, .accounting, .mapped_bytes / 1048576 >= 1040, .limit_bytes, .denied]]')" \
 	"[[\"large-1\",2001,\"user\",true,$((1088 * mib)),0],[\"large-2\",2002,\"user\",true,$((1088 * mib)),0]]"
-for name in large-1 large-2; do
-	is "$name: its limit" "$(memlock "$(pid_of $name)")" "$((1088 * mib)) $((1088 * mib))"
-	exits "destroyed" 0 virsh destroy $name
-done
-gone "two large ones"
+large_end 1088
 
 # Again and again.
 soak web-1 "$pinbroker" virsh-start web-1

@@ -68,7 +68,6 @@ go_on() {
 said_wait() {
 	file_wait "$tmp/said" "$1" || fail "the guest never said '$1': $(cat "$tmp/said")"
 }
-memlock() { awk '/^Max locked memory/ {print $4, $5}' "/proc/$1/limits"; }
 shown() { "$pinbroker" show "$1" --json | jq -c "$2"; }
 user() { as 1000 "$pinbroker" "$@"; }
 

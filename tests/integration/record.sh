@@ -39,7 +39,6 @@ owner() {
 		kill -0 "$owner" || { fail "no session: $(cat "$tmp/complaints")"; return; }
 	done
 }
-memlock() { awk '/^Max locked memory/ {print $4, $5}' "/proc/$1/limits"; }
 # All that can be seen but the daemon's own pid.
 seen() {
 	"$pinbroker" list --json

@@ -34,8 +34,6 @@ reserve() {
 	id=$(cut -d' ' -f2 <<<"$answer")
 }
 shown() { "$pinbroker" show "$1" --json | jq -c "$2"; }
-memlock() { awk '/^Max locked memory/ {print $4, $5}' "/proc/$1/limits"; }
-cdev() { echo /dev/vfio/devices/"$(ls "/sys/bus/pci/devices/$1/vfio-dev")"; }
 
 # opens MODE DEVICE UID OP...: a VMM that got its descriptors from root, who opened them, as libvirt does.
 opens() {
