@@ -17,6 +17,12 @@ void samples_add(struct samples *samples, double value)
 	samples->values[samples->n++] = value;
 }
 
+void samples_add_all(struct samples *samples, const struct samples *others)
+{
+	for (size_t i = 0; i < others->n; i++)
+		samples_add(samples, others->values[i]);
+}
+
 static int value_compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;

@@ -14,6 +14,9 @@ struct samples {
 /* Exits when there is no memory. */
 void samples_add(struct samples *samples, double value);
 
+/* Likewise. */
+void samples_add_all(struct samples *samples, const struct samples *others);
+
 /* The smallest sample that at least this share of them (0 to 1) does not exceed. */
 double samples_quantile(const struct samples *samples, double share);
 
