@@ -28,12 +28,18 @@ limit() {
 
 # becomes WHAT NAME FILE WANTED [SECONDS]: soon; $took: in so many milliseconds.
 becomes() {
-	local began=${EPOCHREALTIME/./} got
+	follows "$1" "$2" "$3" "${5:-20}" echo "$4"
+}
 
-	until got=$(limit "$2" "$3") && [[ $got = "$4" ]]; do
+# follows WHAT NAME FILE SECONDS COMMAND...: soon it is what the command says then.
+follows() {
+	local what=$1 file=$2/$3 seconds=$4 began=${EPOCHREALTIME/./} got wanted
+
+	shift 4
+	until got=$(limit "${file%/*}" "${file##*/}") && wanted=$("$@") && [[ $got = "$wanted" ]]; do
 		took=$(((${EPOCHREALTIME/./} - began) / 1000))
-		if ((took > ${5:-20} * 1000)); then
-			fail "$1: $2/$3 is $got, wanted $4"
+		if ((took > seconds * 1000)); then
+			fail "$what: $file is $got, wanted $wanted"
 			return
 		fi
 	done

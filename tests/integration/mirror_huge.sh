@@ -29,12 +29,19 @@ guest() {
 	id=$("$pinbroker" list --json | jq -r '.[-1].id')
 }
 
-# in_use NAME KEY...: as it should be protected, by what is charged at this moment.
+# protection NAME PINNED: what it should be, by what is charged at this moment.
 protection() {
 	local in_use pinned=$2
 
 	in_use=$(stat_of "$1" anon shmem)
 	echo $(((in_use < pinned ? in_use : pinned) / page * page + headroom))
+}
+
+# beside NAME: what is left for huge pages, by what is charged at this moment.
+beside() {
+	local left=$((128 * mib - ($(stat_of "$1" anon shmem) - headroom)))
+
+	echo $((left - left % (2 * mib)))
 }
 
 broker_start
@@ -52,17 +59,15 @@ becomes "it is over" machines/vm1 hugetlb.2MB.max max
 # Ordinary memory beside them; of the 128 MiB it has what the huge pages leave, and they what it does.
 guest machines/vm2 map-huge 33554432 map 67108864
 becomes "memory" machines/vm2 memory.max $(((128 - 32 + 16) * mib))
-becomes "protected" machines/vm2 memory.min "$(protection machines/vm2 $((96 * mib)))"
-huge=$((128 * mib - ($(stat_of machines/vm2 anon shmem) - headroom)))
-huge=$((huge - huge % (2 * mib)))
-becomes "huge pages" machines/vm2 hugetlb.2MB.max $huge
+follows "protected" machines/vm2 memory.min 20 protection machines/vm2 $((96 * mib))
+follows "huge pages" machines/vm2 hugetlb.2MB.max 20 beside machines/vm2
 child_end
 sessions_end
 
 # The same memory twice: pinned twice, charged once.
 guest machines/vm3 map-many 2x33554432
 is "what is pinned" "$(list_exact | jq '.[0].pinned_bytes')" $((64 * mib))
-becomes "protected" machines/vm3 memory.min "$(protection machines/vm3 $((64 * mib)))"
+follows "protected" machines/vm3 memory.min 20 protection machines/vm3 $((64 * mib))
 child_end
 sessions_end
 broker_stop
