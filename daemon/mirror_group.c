@@ -20,8 +20,9 @@
 #define MIRROR_RETRY_MS 1000
 #define MIRROR_RETRY_MAX 6 /* doublings: then there is one in a minute */
 /*
- * The kernel's memory.stat leaves out up to 64 pages of each processor, which it adds up every two
- * seconds (memcg_vmstats_needs_flush(), FLUSH_TIME, mm/memcontrol.c): by then it is right.
+ * The kernel's memory.stat leaves out up to some 128 pages of each processor, which it adds up
+ * every two seconds (MEMCG_CHARGE_BATCH, memcg_vmstats_needs_flush(), FLUSH_TIME, mm/memcontrol.c),
+ * or when an idle processor wakes after that: by then it is right, as a rule.
  */
 #define MIRROR_LATE_MS 5000
 

@@ -55,7 +55,6 @@ struct mirror_view {
 	bool starved; /* waits in the list of these */
 	bool busy; /* a look is in the worker's hands */
 	bool again; /* and another is to follow */
-	bool late; /* what was read to be in use may have been told late: once more */
 	char reason[MIRROR_REASON_MAX]; /* why there is no target; "" */
 };
 

@@ -55,6 +55,7 @@
  * honest client would meet the same ones each time, and a round say where it happened to begin.
  */
 #define GRANT_NS 10130000
+#define READY_S 60
 #define ATTACK_NS 50000000 /* of one attacker; a user has 45 or 46 */
 /* Users that a policy knows, as flood.sh has them; strangers are those above. */
 #define SILENT_UID 2000
@@ -325,14 +326,18 @@ static void attacker_start(struct flood *flood, size_t i)
 		attacker_run(i, attacker->inherited_fd, flood->n_attackers, flood->crowd);
 }
 
-/* What they need to get ready is as urgent as the honest client: until then there is no attack. */
+/* What they do to get ready is as urgent as the honest client, and no attack: it is waited for. */
 static void attackers_start(struct flood *flood)
 {
+	struct timespec until;
+
 	for (size_t i = 0; i < flood->n_attackers; i++)
 		attacker_start(flood, i);
+	(void)clock_gettime(CLOCK_REALTIME, &until); /* cannot fail */
+	until.tv_sec += READY_S;
 	for (size_t i = 0; i < flood->n_attackers; i++)
-		if (sem_wait(&flood->crowd->ready) < 0)
-			err(1, "sem_wait");
+		if (sem_timedwait(&flood->crowd->ready, &until) < 0)
+			err(1, "an attacker does not get ready");
 }
 
 /* With all that they have connected. */

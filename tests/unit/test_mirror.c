@@ -262,14 +262,20 @@ static void usage_told_late_is_seen(void)
 	s.target->usage.shmem = 0;
 	s.target->usage.anon = GIB / 2;
 	session = mirror_fixture_session(&s.m, s.owner, 4 * GIB);
-	stage_pass(&s, 200);
-	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 512 * MIB);
-	s.target->usage.anon = GIB / 2 + MIB;
-	mirror_fixture_settle(&s.m);
-	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 513 * MIB);
-	s.target->usage.anon = GIB / 2; /* what changes later has no event, and nobody looks */
-	stage_pass(&s, 20000);
-	CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 513 * MIB);
+	for (uint64_t more = MIB; more <= 2 * MIB; more += MIB) {
+		stage_pass(&s, 200); /* since the session began, and since it has changed */
+		CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 511 * MIB + more);
+		s.target->usage.anon = GIB / 2 + more;
+		stage_pass(&s, 4500); /* the kernel has four seconds */
+		CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 511 * MIB + more);
+		stage_pass(&s, 500);
+		CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 512 * MIB + more);
+		s.target->usage.anon = 0; /* what comes later has no event, and nobody looks */
+		stage_pass(&s, 20000);
+		CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 512 * MIB + more);
+		s.target->usage.anon = GIB / 2 + more;
+		mirror_changed(s.m.f.broker->mirror, session);
+	}
 	stage_end(&s, session);
 }
 
