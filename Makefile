@@ -126,7 +126,7 @@ bench_mirror := $(addprefix tests/bench/,grant.c mirror.c samples.c server.c) $(
 bench_gate := $(addprefix tests/bench/,gate.c gate_lab.c samples.c script.c) \
 	$(addprefix bpf/,gate.c gate_index.c gate_other.c gate_pool.c gate_purge.c)
 tests := $(sort $(wildcard tests/integration/*.sh))
-scripts := $(tests) $(wildcard tests/again/*.sh) $(addprefix tests/,bench/gate-run bench/mirror-run bench/run check-all check-docs check-install \
+scripts := $(tests) $(wildcard tests/again/*.sh tests/modular/*.sh) $(addprefix tests/,bench/gate-run bench/mirror-run bench/run check-all check-docs check-install \
 	check-layers check-library demo deps fuzz/run integration/again.bash integration/confined.bash \
 	integration/gate.bash integration/lib.bash integration/libvirt.bash integration/prey.bash run soak uapi-check \
 	uapi-check-all vm/chroot vm/job vm/kernel vm/lib.sh vm/qemu10 vm/rootfs vm/selftest \
