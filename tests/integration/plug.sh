@@ -46,4 +46,18 @@ exits "a hundred times" 0 run "${again[@]}"
 like "it is told to wait" "$out" $'\nbind 0: EAGAIN'
 is "others were refused, and told of" "$(($(told) - before))" "$(grep -c EPERM <<<"$out")"
 sessions_end
+
+# Nobody answers: it is refused, after three seconds.
+background as 1000 "$pinbroker" run --name vm -- "$vmm" '{iommufd}' 11 hold bind 0 hold 11<>"${cdevs[0]}"
+child_wait ^ready
+kill -STOP "$daemon"
+began=${EPOCHREALTIME/./}
+echo >&8
+child_wait '^bind 0: '
+took=$(((${EPOCHREALTIME/./} - began) / 1000))
+kill -CONT "$daemon"
+is "what nobody answers" "$(grep '^bind 0' "$tmp/child")" "bind 0: EPERM"
+((took >= 3000 && took < 20000)) || fail "what nobody answers took $took ms"
+child_end
+sessions_end
 broker_stop
