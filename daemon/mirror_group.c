@@ -19,12 +19,6 @@
 
 #define MIRROR_RETRY_MS 1000
 #define MIRROR_RETRY_MAX 6 /* doublings: then there is one in a minute */
-/*
- * The kernel's memory.stat leaves out up to some 128 pages of each processor, which it adds up
- * every two seconds (MEMCG_CHARGE_BATCH, memcg_vmstats_needs_flush(), FLUSH_TIME, mm/memcontrol.c),
- * or when an idle processor wakes after that: by then it is right, as a rule.
- */
-#define MIRROR_LATE_MS 5000
 
 static struct mirror_group **group_bucket(struct mirror *mirror, uint64_t id)
 {
@@ -122,7 +116,6 @@ void mirror_group_set(struct mirror_group *group)
 	const uint64_t now_ms = broker_now_ms();
 	uint64_t due_ms = group->worked_ms + MIRROR_EVERY_MS;
 
-	group->late = true;
 	if (group->busy) {
 		group->again = true;
 		return;
@@ -183,12 +176,6 @@ static void group_retry(struct mirror_group *group)
 			broker_now_ms() + ((uint64_t)MIRROR_RETRY_MS << n));
 }
 
-static void group_look_later(struct mirror_group *group)
-{
-	group->late = false;
-	mirror_turn_set(&group->mirror->queue, &group->turn, broker_now_ms() + MIRROR_LATE_MS);
-}
-
 /* What a job was for is over: what came meanwhile has its turn. */
 static void group_rest(struct mirror_group *group, int err)
 {
@@ -198,8 +185,6 @@ static void group_rest(struct mirror_group *group, int err)
 		mirror_group_set(group);
 	else if (group->raised || (err && group_may_pass(err)))
 		group_retry(group); /* nothing tells that less is in use */
-	else if (group->late && group->views)
-		group_look_later(group);
 	group->again = false;
 	if (!group->turn.queued)
 		group_put(group);

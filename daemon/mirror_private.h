@@ -94,7 +94,6 @@ struct mirror_group {
 	bool fresh; /* limits and usage were read for what comes next */
 	bool busy; /* a job is in the worker's hands */
 	bool again; /* and another is to follow */
-	bool late; /* what was read to be in use may have been told late: once more */
 	bool owned; /* the broker made it, for sessions */
 	uint64_t worked_ms; /* when a job began last */
 	struct mirror_limit limits[CGM_KEYS];

@@ -251,34 +251,6 @@ static struct session *stage_restart(struct stage *s, const struct session *sess
 	return found;
 }
 
-/* The kernel's figures of a moment ago: nothing tells when they are right. */
-static void usage_told_late_is_seen(void)
-{
-	struct session *session;
-	struct stage s;
-
-	if (!stage_init(&s, false))
-		return;
-	s.target->usage.shmem = 0;
-	s.target->usage.anon = GIB / 2;
-	session = mirror_fixture_session(&s.m, s.owner, 4 * GIB);
-	for (uint64_t more = MIB; more <= 2 * MIB; more += MIB) {
-		stage_pass(&s, 200); /* since the session began, and since it has changed */
-		CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 511 * MIB + more);
-		s.target->usage.anon = GIB / 2 + more;
-		stage_pass(&s, 4500); /* the kernel has four seconds */
-		CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 511 * MIB + more);
-		stage_pass(&s, 500);
-		CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 512 * MIB + more);
-		s.target->usage.anon = 0; /* what comes later has no event, and nobody looks */
-		stage_pass(&s, 20000);
-		CU_ASSERT_EQUAL(s.target->value[CGM_MEMORY_MIN], GIB / 2 + 512 * MIB + more);
-		s.target->usage.anon = GIB / 2 + more;
-		mirror_changed(s.m.f.broker->mirror, session);
-	}
-	stage_end(&s, session);
-}
-
 /* A maximum is raised to what is in use when it is written, and nobody lives to record that. */
 static void raised_maximum_comes_back_after_a_kill(void)
 {
@@ -393,7 +365,6 @@ static const CU_TestInfo tests[] = {
 	{"the rate holds behind a write that was late", rate_holds_behind_a_late_write},
 	{"of many sessions all have their turn", all_have_their_turn},
 	{"the end forgets what is queued", end_forgets_what_is_queued},
-	{"what the kernel tells late is seen", usage_told_late_is_seen},
 	{"a maximum that was raised comes back after a kill",
 	 raised_maximum_comes_back_after_a_kill},
 	{"what a late manager does is no stranger's", late_manager_is_no_stranger},
