@@ -94,6 +94,7 @@ static __always_inline void context_forget(struct gate_session *s)
 	atomic_set(&s->objects, 0);
 	s->read_used = s->read_objects = s->read_pinned = 0;
 	s->read_ns = bpf_ktime_get_ns();
+	s->read_changes = READ(s->changes);
 	bpf_map_delete_elem(&gate_files, &s->ctx); /* where it was brought */
 	s->ctx = 0;
 }

@@ -269,7 +269,9 @@ static void gate_look_shared(const struct gate_session *s, struct gate_figures *
 		.objects = s->read_objects,
 		.denied = s->denied,
 		.read_ns = s->read_ns,
-		.exact = s->read_ns && !s->dirty && !s->suspect && used == s->used,
+		/* Of an ioctl whose end the kernel has skipped its beginning was counted. */
+		.exact = s->read_ns && s->read_changes == s->changes && !s->dirty && !s->suspect &&
+			 used == s->used,
 	};
 }
 

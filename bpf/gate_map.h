@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define GATE_ABI 4 /* a daemon takes over no other */
+#define GATE_ABI 5 /* a daemon takes over no other */
 #define GATE_SELF_TEST 0 /* the slot of the self-test's context */
 #define GATE_FILES_PER_SESSION 4 /* on average: capacity is reserved at each grant */
 #define GATE_POOL_SLOT 1 /* the first of those for contexts that nobody here handed out */
@@ -93,13 +93,14 @@ struct gate_session {
 	__u64 read_objects;
 	__u64 read_pinned; /* pages */
 	__u64 read_ns; /* CLOCK_MONOTONIC; 0: none yet */
+	__u64 read_changes; /* of what is below, before it was taken */
 	__u64 peak_pinned; /* pages; of all readings */
 	/* Counts. */
 	__u64 denied;
 	__u64 kills;
 	__u64 recounts;
 	__u64 busy; /* readings that found no quiet moment */
-	__u64 changes; /* ioctls that may have changed something */
+	__u64 changes; /* ioctls that may have changed something, also if nobody saw their end */
 	__u64 n_enrolled; /* daemon: files, also those that are released */
 	__u64 eighty_ns; /* programs: when that was told last */
 	__u64 large_ns; /* likewise, GATE_EVENT_LARGE */

@@ -240,7 +240,7 @@ static __always_inline void session_note_less(struct gate_session *s, __u64 used
 }
 
 static __always_inline void reading_store(struct gate_session *s, const struct gate_walk *w,
-					  __u64 truth)
+					  __u64 truth, __u64 changes)
 {
 	s->read_used = truth;
 	s->read_objects = w->objects;
@@ -248,6 +248,7 @@ static __always_inline void reading_store(struct gate_session *s, const struct g
 	if (w->pinned > s->peak_pinned)
 		s->peak_pinned = w->pinned;
 	s->read_ns = bpf_ktime_get_ns();
+	s->read_changes = changes;
 }
 
 /*
@@ -288,13 +289,14 @@ static __always_inline int recount_now(__u32 slot, __u64 besides)
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
 	__u32 breaks, suspect, dirty;
-	__u64 used, truth, objects, creating;
+	__u64 used, truth, objects, creating, changes;
 	const struct gate_walk *w;
 	bool may_accuse;
 
 	if (!s || !body)
 		return 0;
 	breaks = READ(s->breaks);
+	changes = READ(s->changes); /* who is inside, and not counted in it yet, is found next */
 	if (op_inside(slot, besides)) {
 		atomic_add(&s->busy, 1);
 		return 0;
@@ -335,7 +337,7 @@ static __always_inline int recount_now(__u32 slot, __u64 besides)
 	atomic_set(&s->shared, w->shared);
 	atomic_add(&s->recounts, 1);
 	may_accuse = reading_may_accuse(slot, s);
-	reading_store(s, w, truth);
+	reading_store(s, w, truth, changes);
 	session_note_less(s, truth);
 	if (READ(s->bits) & GATE_BROUGHT && is_within(s, truth))
 		atomic_and(&s->bits, ~GATE_BROUGHT);
