@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* How programs wait: for a reading that goes on, and for whoever is inside. */
+#ifndef BPF_WAIT_BPF_H
+#define BPF_WAIT_BPF_H
+
+#include "bpf/op.bpf.h"
+
+#define SPIN_STEPS (8U << 20)
+#define GIVE_WAY_MASK 63 /* of so many looks the last one */
+#define FROZEN_WAIT_NS (100 * NSEC_PER_MSEC)
+#define MOMENT_NS (10 * NSEC_PER_MSEC)
+/* Of a thread whose ioctl needs it, and of the daemon, for which everybody waits. */
+#define QUIET_WAIT_NS (500 * NSEC_PER_MSEC)
+#define QUIET_READ_NS (20 * NSEC_PER_MSEC)
+
+/*
+ * Others get the processor. A kernel that preempts does that by itself; where it does not, whoever
+ * is waited for may be waiting for this processor. Then a byte of the thread's own stack is read:
+ * get_user_pages() looks whether somebody else should run (cond_resched()).
+ */
+static __always_inline void give_way(__u32 i)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	const void *sp;
+	char byte;
+
+	if ((i & GIVE_WAY_MASK) != GIVE_WAY_MASK)
+		return;
+	sp = (const void *)BPF_CORE_READ(regs, sp);
+	/* Only what is there: to fetch it may take as long as its owner likes. */
+	if (!bpf_probe_read_user(&byte, sizeof(byte), sp))
+		bpf_copy_from_user_task(&byte, sizeof(byte), sp, task, 0);
+}
+
+struct spin {
+	__u64 until_ns;
+	__u64 besides; /* spin_inside: the caller's operation */
+	__u32 slot;
+	__u32 inside;
+};
+
+static __always_inline long spin_frozen(const struct spin *spin)
+{
+	const struct gate_session *s = session_at(spin->slot);
+
+	return !s || !READ(s->frozen) || bpf_ktime_get_ns() > spin->until_ns;
+}
+
+static __always_inline long spin_time(const struct spin *spin)
+{
+	return bpf_ktime_get_ns() > spin->until_ns;
+}
+
+static __always_inline long spin_inside(struct spin *spin)
+{
+	spin->inside = op_inside(spin->slot, spin->besides);
+	return !spin->inside || bpf_ktime_get_ns() > spin->until_ns;
+}
+
+/*
+ * Each as two programs: one that gives way, and one for the fallback, which must not sleep. The
+ * verifier wants no function in a program of the fallback that could, be it never called.
+ */
+#define SPIN(what)                                        \
+	static long what##_giving_way(__u32 i, void *arg) \
+	{                                                 \
+		give_way(i);                              \
+		return what(arg);                         \
+	}                                                 \
+	static long what##_on(__u32 i, void *arg)         \
+	{                                                 \
+		return what(arg);                         \
+	}
+
+SPIN(spin_frozen)
+SPIN(spin_time)
+SPIN(spin_inside)
+
+/* A reading takes a moment; it never waits for one who waits here. */
+static __always_inline void wait_unfrozen(__u32 slot, const struct gate_session *s, bool sleeps)
+{
+	struct spin spin = {.slot = slot};
+
+	if (!READ(s->frozen))
+		return;
+	spin.until_ns = bpf_ktime_get_ns() + FROZEN_WAIT_NS;
+	bpf_loop(SPIN_STEPS, sleeps ? spin_frozen_giving_way : spin_frozen_on, &spin, 0);
+}
+
+static __always_inline void wait_a_moment(bool sleeps)
+{
+	struct spin spin = {.until_ns = bpf_ktime_get_ns() + MOMENT_NS};
+
+	bpf_loop(SPIN_STEPS, sleeps ? spin_time_giving_way : spin_time_on, &spin, 0);
+}
+
+static __always_inline int wait_inside(__u32 slot, __u64 besides, __u64 ns, bool sleeps)
+{
+	struct spin spin = {.slot = slot, .besides = besides, .until_ns = bpf_ktime_get_ns() + ns};
+
+	bpf_loop(SPIN_STEPS, sleeps ? spin_inside_giving_way : spin_inside_on, &spin, 0);
+	return 0;
+}
+
+__noinline int wait_quiet_giving_way(__u32 slot, __u64 besides, __u64 ns)
+{
+	return wait_inside(slot, besides, ns, true);
+}
+
+__noinline int wait_quiet_on(__u32 slot, __u64 besides, __u64 ns)
+{
+	return wait_inside(slot, besides, ns, false);
+}
+
+/* Until nobody else is inside, or for too long. The caller holds frozen: nobody comes meanwhile. */
+static __always_inline void wait_quiet(__u32 slot, __u64 besides, __u64 ns, bool sleeps)
+{
+	if (sleeps)
+		wait_quiet_giving_way(slot, besides, ns);
+	else
+		wait_quiet_on(slot, besides, ns);
+}
+
+#endif
