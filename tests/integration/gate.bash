@@ -137,7 +137,8 @@ gate_purge() {
 	"$pinbrokerd" --purge
 }
 
-# Starts the broker; $level is its gate's, asked from within a session.
+# Starts the broker; $level is its gate's, asked from within a session. $skips: the kernel may skip
+# what reserves.
 gate_start() {
 	preempt_is
 	to_vfio "$device"
@@ -151,6 +152,9 @@ gate_start() {
 	like "the gate's level" "$level" '^(none|observe|best-effort|exact)$'
 	sessions_end
 	echo "gate: $level${gate_as:+, $gate_as}; preempt: $preempt"
+	# shellcheck disable=SC2034 # the tests use it
+	skips=1
+	[[ $level != exact && ($level != best-effort || $preempt != @(none|voluntary)) ]] || skips=
 	case $gate_as in
 	none) is "the level without bpffs" "$level" none ;;
 	bare) gate_strip ;;

@@ -74,6 +74,8 @@ int limit_slots(struct gate *gate);
 int limit_objects(struct gate *gate);
 int limit_copy(struct gate *gate);
 int limit_full(struct gate *gate);
+/* gate_rows.c */
+int rows_attack(struct gate *gate);
 /* gate_argument.c */
 int argument_readonly(struct gate *gate);
 int argument_static(struct gate *gate);

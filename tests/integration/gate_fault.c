@@ -18,8 +18,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
+#include "common/sys.h"
 #include "tests/integration/gate.h"
 #include "tests/integration/gate_call.h"
+#include "tests/integration/gate_fault.h"
 #include "tests/integration/gate_watch.h"
 
 #define HEAD (GATE_PAGE - offsetof(struct uapi_iommu_ioas_map, length))
@@ -94,32 +97,35 @@ static void *fault_thread(void *arg)
 	return NULL;
 }
 
-static int fault_register(struct fault *fault)
+int fault_open(uint64_t len, void **ret_pages)
 {
+	void *pages = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct uffdio_api api = {.api = UFFD_API};
 	struct uffdio_register range = {
-		.range = {.start = (uintptr_t)fault->pages, .len = 2 * GATE_PAGE},
+		.range = {.start = (uintptr_t)pages, .len = len},
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
+	CLEANUP(fd_closep) int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
 
-	fault->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (fault->uffd < 0 || ioctl(fault->uffd, UFFDIO_API, &api) < 0 ||
-	    ioctl(fault->uffd, UFFDIO_REGISTER, &range) < 0)
+	if (pages == MAP_FAILED || fd < 0 || ioctl(fd, UFFDIO_API, &api) < 0 ||
+	    ioctl(fd, UFFDIO_REGISTER, &range) < 0)
 		return -errno;
-	return 0;
+	*ret_pages = pages;
+	return STEAL_FD(fd);
 }
 
 /* The thread stays until the process ends. Return: 0; -errno. */
 static int fault_start(struct fault *fault, const struct gate *gate)
 {
 	pthread_t thread;
-	int err;
+	void *pages;
 
+	fault->uffd = fault_open(2 * GATE_PAGE, &pages);
+	if (fault->uffd < 0)
+		return fault->uffd;
+	fault->pages = pages;
 	fault->source = gate_memory(2 * GATE_PAGE);
-	fault->pages = mmap(NULL, 2 * GATE_PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!fault->source || fault->pages == MAP_FAILED || pipe(fault->held) < 0 ||
-	    pipe(fault->go) < 0)
+	if (!fault->source || pipe(fault->held) < 0 || pipe(fault->go) < 0)
 		return -ENOMEM;
 	*fault_argument(fault->source) = (struct uapi_iommu_ioas_map){
 		.size = sizeof(struct uapi_iommu_ioas_map),
@@ -128,8 +134,7 @@ static int fault_start(struct fault *fault, const struct gate *gate)
 		.user_va = (uintptr_t)gate_memory(WATCH_LARGE),
 		.iova = WATCH_IOVA,
 	};
-	err = fault_register(fault);
-	return err ? err : -pthread_create(&thread, NULL, fault_thread, fault);
+	return -pthread_create(&thread, NULL, fault_thread, fault);
 }
 
 static int fault_map(const struct gate *gate, struct fault *fault)

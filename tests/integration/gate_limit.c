@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,8 @@ struct full {
 	struct gate *gate;
 	const void *memory; /* borrowed */
 	uint64_t tries; /* of one thread; 0: until the end of standard input */
+	uint64_t left; /* mappings that fit yet, all threads together */
+	atomic_uint_fast64_t live; /* of those: never more than there are, but perhaps fewer */
 	atomic_uint_fast64_t through;
 	atomic_uint_fast64_t refused;
 	atomic_uint_fast64_t again; /* EAGAIN: come back later */
@@ -168,7 +171,10 @@ static void *full_thread(void *arg)
 		int err = call_map(gate->iommufd, gate->ioas[0], full->memory, GATE_PAGE, &iova);
 
 		if (!err) {
-			atomic_fetch_add(&full->through, 1);
+			if (atomic_fetch_add(&full->live, 1) >= full->left)
+				atomic_fetch_add(&full->through, 1);
+			(void)sched_yield(); /* the others are to find it */
+			atomic_fetch_sub(&full->live, 1);
 			err = call_unmap(gate->iommufd, gate->ioas[0], iova, GATE_PAGE, NULL);
 			if (err)
 				atomic_store(&full->error, -err);
@@ -183,14 +189,14 @@ static void *full_thread(void *arg)
 	return NULL;
 }
 
-/* Uses up what the mode says. Return: 0; -errno. */
-static int full_fill(struct gate *gate, const void *memory)
+/* Uses up what the mode says, but for what is left. Return: 0; -errno. */
+static int full_fill(struct gate *gate, const void *memory, uint64_t left)
 {
 	uint64_t chunk = gate->options.limit / CHUNKS;
 	int err = 0;
 
-	if (strcmp(gate->options.mode, "slots") == 0) {
-		(void)slots_map(gate, memory, gate->options.slots, &err);
+	if (strcmp(gate->options.mode, "bytes") != 0) {
+		(void)slots_map(gate, memory, gate->options.slots - left, &err);
 		return err;
 	}
 	memory = gate_memory(chunk);
@@ -200,9 +206,10 @@ static int full_fill(struct gate *gate, const void *memory)
 }
 
 /*
- * Threads at the last slot (mode slots) or the last byte (mode bytes), where nothing is left:
- * --count tries by all of them together; 0: until the end of standard input. Says "full" first.
- * Facts: through, refused, again, error.
+ * Threads at the last slot (mode slots) or the last byte (mode bytes), where nothing is left, or
+ * where each second of them finds a slot (mode few): --count tries by all of them together; 0:
+ * until the end of standard input. Says "full" first. Facts: through (what was too much), refused,
+ * again, error.
  */
 int limit_full(struct gate *gate)
 {
@@ -213,8 +220,12 @@ int limit_full(struct gate *gate)
 		.tries = gate->options.count / n,
 	};
 	pthread_t threads[THREADS_MAX];
-	int err = full.memory ? full_fill(gate, full.memory) : -ENOMEM;
+	int err = -ENOMEM;
 
+	if (strcmp(gate->options.mode, "few") == 0)
+		full.left = n / 2;
+	if (full.memory)
+		err = full_fill(gate, full.memory, full.left);
 	if (err)
 		return err;
 	puts("full");

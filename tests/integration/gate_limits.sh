@@ -46,12 +46,22 @@ if [[ $level == exact ]]; then
 fi
 
 # Threads where nothing is left.
-for mode in slots bytes; do
+for mode in slots bytes few; do # few: four slots for all of them
 	attack full --mode "$mode" --count "$tries" --threads 8
 	is "errors of another kind" "$(fact error)" ok
-	verdict "8 threads at the last of the $mode" $(($(fact through) > 0)) \
+	verdict "8 threads at the last $mode" $(($(fact through) > 0)) \
 		"$(fact through) of $tries through, $(fact again) EAGAIN"
+	[[ $skips ]] || is "through at the last $mode" "$(fact through)" 0
 done
+
+# Rows of 3 MiB where four of eight fit; while one is taken down another thread may look.
+uid=1004
+rows=2000
+[[ ! ${SOAK:-} ]] || rows=200000
+attack rows --threads 8 --count $rows --size 192K --limit 12M
+is "errors of another kind" "$(fact error)" ok
+verdict "rows" $(($(fact through) > 0)) "$(fact through) of $(fact mapped) through"
+[[ $skips ]] || is "through in rows" "$(fact through)" 0
 
 # The most there can be. Where nobody sees what a MAP comes to each one takes a reading of all.
 uid=1001
