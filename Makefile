@@ -96,7 +96,7 @@ eater := tests/integration/eater.c accounting/size.c
 flood := tests/integration/flood.c $(addprefix tests/bench/,grant.c samples.c) common/fdmsg.c \
 	common/proto.c common/sys.c
 gate := $(addprefix tests/integration/gate,.c _argument.c _call.c _command.c _crowd.c _fault.c \
-	_helper.c _honest.c _limit.c _model.c _race.c _random.c _rows.c _watch.c) \
+	_helper.c _honest.c _limit.c _model.c _race.c _random.c _rows.c _stuck.c _watch.c) \
 	accounting/size.c common/fdmsg.c common/sys.c
 holder := tests/integration/holder.c accounting/size.c
 inject := tests/integration/inject.c

@@ -118,7 +118,14 @@ struct task_struct {
 	struct sigpending pending;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	unsigned char on_cpu; /* or the first byte of an int; none: there is but one processor */
+	unsigned long nvcsw, nivcsw;
 	char comm[16];
+} CORE;
+
+/* Of each processor. */
+struct rq {
+	unsigned int nr_running;
 } CORE;
 
 struct rb_node {
@@ -156,6 +163,13 @@ struct kref {
 
 struct interval_tree_node {
 	struct rb_node rb;
+	unsigned long start, last;
+} CORE;
+
+struct rw_semaphore {
+	struct {
+		long counter;
+	} count; /* none with PREEMPT_RT */
 } CORE;
 
 /* drivers/iommu/iommufd/iommufd_private.h and io_pagetable.h */
@@ -177,6 +191,7 @@ struct iommufd_ucmd {
 } CORE;
 
 struct io_pagetable {
+	struct rw_semaphore iova_rwsem;
 	struct rb_root_cached area_itree;
 } CORE;
 

@@ -3,6 +3,7 @@
 #ifndef BPF_ENTER_BPF_H
 #define BPF_ENTER_BPF_H
 
+#include "bpf/asleep.bpf.h"
 #include "bpf/recount.bpf.h"
 #include "bpf/timer.bpf.h"
 
@@ -11,7 +12,7 @@
  * by that. Whoever holds up a session pays with the processor's time of its own threads.
  */
 #define ENTER_TRIES 4096
-#define ENTER_NS (3000 * NSEC_PER_MSEC)
+#define ENTER_NS (3000 * NSEC_PER_MSEC) /* with the waits of the first try and the last */
 
 /* One try to let an ioctl in; the words are those of recount.bpf.h. */
 struct enter {
@@ -24,6 +25,7 @@ struct enter {
 	__u32 seen; /* OP_UNREAD, or nothing yet */
 	__u32 zero;
 	__u64 until_ns;
+	struct keep keep;
 };
 
 /*
@@ -64,11 +66,42 @@ static __always_inline int enter_take(struct gate_session *s, struct gate_op *op
 	return -EAGAIN;
 }
 
+/* Of what credit_asleep() left: there may be more room, unless what is there already is too much.
+ */
+static __always_inline int enter_take_asleep(struct gate_session *s, struct gate_op *op,
+					     const struct enter *enter)
+{
+	int ret = enter_take(s, op, enter);
+
+	return ret && !asleep_full(enter->slot, s, op->used) ? -EAGAIN : ret;
+}
+
+/* A reading makes room, or what is known while others sleep; frozen is held. */
+static __always_inline int enter_read(struct gate_session *s, struct gate_op *op,
+				      struct enter *enter, bool sleeps)
+{
+	int ret = -EAGAIN;
+
+	if (sleeps)
+		wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS, true);
+	else
+		wait_running_on(enter->slot, enter->number);
+	if (recount(enter->slot, enter->number, 1))
+		return READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
+	if (sleeps)
+		return -EAGAIN;
+	if (credit_asleep(enter->slot, enter->number))
+		ret = enter_take_asleep(s, op, enter);
+	if (ret == -EAGAIN)
+		wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS, false);
+	return ret;
+}
+
 /* With room for it, or after a reading that made room; frozen is not held. */
 static __always_inline int enter_reserve(struct gate_session *s, struct gate_op *op,
 					 struct enter *enter, bool sleeps)
 {
-	int ret = -EAGAIN;
+	int ret;
 
 	if (!READ(s->suspect)) {
 		ret = enter_take(s, op, enter);
@@ -77,10 +110,7 @@ static __always_inline int enter_reserve(struct gate_session *s, struct gate_op 
 	}
 	if (atomic_cas(&s->frozen, 0, 1))
 		return -EAGAIN; /* another reads */
-	ret = -EAGAIN;
-	wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS, sleeps);
-	if (recount(enter->slot, enter->number, 1))
-		ret = READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
+	ret = enter_read(s, op, enter, sleeps);
 	atomic_set(&s->frozen, 0);
 	return ret;
 }
@@ -94,15 +124,19 @@ static __always_inline bool is_dying(void)
 }
 
 /* The first try, which nearly always does, looks at no clock. */
-static __always_inline bool enter_is_last(struct enter *enter, __u32 i)
+static __always_inline bool enter_is_last(struct enter *enter, __u32 i, bool sleeps)
 {
 	__u64 now_ns;
 
 	if (i == 0)
 		return false;
 	now_ns = bpf_ktime_get_ns();
-	if (i == 1)
-		enter->until_ns = now_ns + ENTER_NS;
+	if (i == 1) {
+		enter->until_ns = now_ns + ENTER_NS - 2 * (sleeps ? QUIET_WAIT_NS : WAIT_ON_NS);
+		keep_begin(&enter->keep, now_ns);
+	}
+	if (!sleeps && keep_is_over(&enter->keep, now_ns))
+		return true;
 	return now_ns > enter->until_ns || i == ENTER_TRIES - 1 || is_dying();
 }
 
@@ -116,7 +150,7 @@ static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
 	if (!s || !body)
 		return 1;
 	wait_unfrozen(enter->slot, s, sleeps);
-	last = enter_is_last(enter, i);
+	last = enter_is_last(enter, i, sleeps);
 	enter->number = op_begin(enter->slot, enter->cmd, enter->used, enter->objects);
 	if (!enter->number) {
 		op_inside(enter->slot, 0); /* ends whose end was not seen: there is room */

@@ -420,7 +420,11 @@ int BPF_PROG(gate_unmap, void *iopt, unsigned long iova, unsigned long length,
 	if (READ(s->n_unseen) || READ(s->n_copies) || READ(s->suspect))
 		return 0;
 	bytes = READ(s->shared) ? 0 : bytes >> gate_page_shift;
+	if (gate_skippable && atomic_cas(&op->seen, 0, OP_CREDITS))
+		return 0; /* a reading has seen that it is gone: see sleeper_note() */
 	atomic_add(&s->used, -GATE_USED(bytes, 1));
+	if (gate_skippable)
+		atomic_set(&op->seen, OP_SEEN);
 	return 0;
 }
 

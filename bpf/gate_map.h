@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define GATE_ABI 5 /* a daemon takes over no other */
+#define GATE_ABI 6 /* a daemon takes over no other */
 #define GATE_SELF_TEST 0 /* the slot of the self-test's context */
 #define GATE_FILES_PER_SESSION 4 /* on average: capacity is reserved at each grant */
 #define GATE_POOL_SLOT 1 /* the first of those for contexts that nobody here handed out */

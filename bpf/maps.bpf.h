@@ -55,7 +55,7 @@ struct gate_op {
 	__u64 used; /* GATE_USED() that is reserved for it */
 	__u32 objects;
 	__u32 cmd;
-	__u32 seen; /* of a MAP: its true length was */
+	__u32 seen; /* OP_SEEN ... */
 	__s32 pid;
 	__u64 task; /* address */
 	__u64 regs; /* address of its struct pt_regs */
@@ -68,10 +68,13 @@ struct gate_walk {
 	__u64 index, last;
 	__u64 parts, pinned_parts; /* of pages: see walk_share() */
 	__u64 pages, pinned, mappings, objects;
+	__u64 halfway; /* pages of areas that are being made, or taken down */
 	__u32 shared; /* areas whose pages others may have, too */
-	__u32 invalid;
+	__u32 invalid; /* WALK_WRONG ... */
 	__u32 depth;
 	__u32 done;
+	__u32 locked; /* somebody is about to change a tree; the fallback alone asks */
+	__u32 zero;
 	__u64 stack[GATE_STACK]; /* struct rb_node: subtrees to be read */
 };
 
@@ -80,7 +83,10 @@ struct gate_body {
 	struct bpf_timer timer;
 	struct gate_op ops[GATE_OPS];
 	__u64 cdevs[GATE_CDEVS]; /* struct file; 0: none */
-	struct gate_walk walk; /* whoever holds gate_session.frozen */
+	struct gate_walk walk; /* whoever holds gate_session.frozen, as what follows */
+	__u64 asleep[GATE_OPS]; /* how often its thread had given up a processor, + 1; 0: no matter
+				 */
+	__u64 asleep_used; /* what those have reserved that may not be in the trees yet */
 };
 
 /* Which session a file is of. */

@@ -12,9 +12,14 @@
 #define OP_FREE 0
 #define OP_BUSY 1 /* somebody writes it */
 
-/* gate_op.seen, of a MAP: its true length was; it was not even read before (the fallback). */
+/*
+ * gate_op.seen, of a MAP: its true length was; it was not even read before (the fallback). Of an
+ * UNMAP, in the fallback: what it took away is given back; that happens now; it must not be.
+ */
 #define OP_SEEN 1
 #define OP_UNREAD 2
+#define OP_CREDITS 3
+#define OP_VOID 4
 
 #define IOMMUFD_CMD(nr) (((__u32)';' << 8) | (nr))
 #define CMD_DESTROY IOMMUFD_CMD(0x80)
@@ -186,11 +191,16 @@ static __always_inline bool op_is_over(const struct gate_op *op)
 	       BPF_CORE_READ(regs, dx) != op->dx;
 }
 
-/*
- * Ends what is over. Return: how many operations are inside that change areas, besides the one with
- * this number.
- */
-__noinline int op_inside(__u32 slot, __u64 besides)
+/* Whether a thread runs, or has just begun to: what it did before is seen by who reads this. */
+static __always_inline bool task_runs(const struct task_struct *task)
+{
+	if (!bpf_core_field_exists(task->on_cpu))
+		return false; /* the only processor is this one */
+	return BPF_CORE_READ(task, on_cpu);
+}
+
+/* Ends what is over. @run: only those count whose threads run */
+static __always_inline int ops_count(__u32 slot, __u64 besides, bool run)
 {
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
@@ -210,10 +220,22 @@ __noinline int op_inside(__u32 slot, __u64 besides)
 		}
 		if (op_is_over(op))
 			op_end(slot, s, op, number);
-		else if (cmd_changes_areas(op->cmd))
+		else if (cmd_changes_areas(op->cmd) && (!run || task_runs((void *)op->task)))
 			n++;
 	}
 	return n;
+}
+
+/* How many operations are inside that change areas, besides the one with this number. */
+__noinline int op_inside(__u32 slot, __u64 besides)
+{
+	return ops_count(slot, besides, false);
+}
+
+/* How many of them run, or are about to look at frozen. */
+__noinline int op_running(__u32 slot, __u64 besides)
+{
+	return ops_count(slot, besides, true);
 }
 
 /* Objects that whoever is inside may be creating, unseen by a reading. */

@@ -41,7 +41,7 @@ __noinline int walk_session(__u32 slot)
 	bpf_loop(WALK_STEPS, walk_step, &slot, 0);
 	/* Somebody who creates an object may have made the tree lower: nodes are freed then. */
 	if (!w->done || (__u64)BPF_CORE_READ(ctx, objects.xa_head) != w->root)
-		w->invalid = 1;
+		w->invalid |= WALK_WRONG;
 	return 0;
 }
 

@@ -11,6 +11,8 @@
 #define MOMENT_NS (10 * NSEC_PER_MSEC)
 /* Of a thread whose ioctl needs it, and of the daemon, for which everybody waits. */
 #define QUIET_WAIT_NS (500 * NSEC_PER_MSEC)
+#define WAIT_ON_NS (20 * NSEC_PER_MSEC) /* of who cannot sleep, in place of either */
+#define KEEP_NS (100 * NSEC_PER_MSEC) /* so long it keeps its processor from others */
 #define QUIET_READ_NS (20 * NSEC_PER_MSEC)
 
 /*
@@ -33,11 +35,52 @@ static __always_inline void give_way(__u32 i)
 		bpf_copy_from_user_task(&byte, sizeof(byte), sp, task, 0);
 }
 
+extern const struct rq runqueues __ksym __weak;
+
+static __always_inline __u64 task_switches(const struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
+}
+
+/* Whether somebody else could run here. */
+static __always_inline bool cpu_is_wanted(void)
+{
+	const struct rq *rq;
+
+	if (!&runqueues)
+		return true;
+	rq = bpf_this_cpu_ptr(&runqueues);
+	return rq->nr_running > 1;
+}
+
+/* Of a program that cannot sleep. A kernel that preempts takes the processor away by itself. */
+struct keep {
+	__u64 until_ns;
+	__u64 switches; /* of its thread */
+};
+
+static __always_inline void keep_begin(struct keep *keep, __u64 now_ns)
+{
+	keep->until_ns = now_ns + KEEP_NS;
+	keep->switches = task_switches(bpf_get_current_task_btf());
+}
+
+/* Whether it has kept its processor for too long from others. */
+static __always_inline bool keep_is_over(struct keep *keep, __u64 now_ns)
+{
+	if (now_ns <= keep->until_ns)
+		return false;
+	if (task_switches(bpf_get_current_task_btf()) == keep->switches && cpu_is_wanted())
+		return true;
+	keep_begin(keep, now_ns);
+	return false;
+}
+
 struct spin {
 	__u64 until_ns;
-	__u64 besides; /* spin_inside: the caller's operation */
+	__u64 besides; /* the caller's operation, where it has one */
 	__u32 slot;
-	__u32 inside;
+	__u32 inside; /* gate_read: another reads */
 };
 
 static __always_inline long spin_frozen(const struct spin *spin)
@@ -52,10 +95,9 @@ static __always_inline long spin_time(const struct spin *spin)
 	return bpf_ktime_get_ns() > spin->until_ns;
 }
 
-static __always_inline long spin_inside(struct spin *spin)
+static __always_inline long spin_inside(const struct spin *spin)
 {
-	spin->inside = op_inside(spin->slot, spin->besides);
-	return !spin->inside || bpf_ktime_get_ns() > spin->until_ns;
+	return !op_inside(spin->slot, spin->besides) || bpf_ktime_get_ns() > spin->until_ns;
 }
 
 /*
@@ -77,6 +119,14 @@ SPIN(spin_frozen)
 SPIN(spin_time)
 SPIN(spin_inside)
 
+/* Whoever does not run may be waiting for this processor. */
+static long spin_running_on(__u32 i, void *arg)
+{
+	const struct spin *spin = arg;
+
+	return !op_running(spin->slot, spin->besides) || bpf_ktime_get_ns() > spin->until_ns;
+}
+
 /* A reading takes a moment; it never waits for one who waits here. */
 static __always_inline void wait_unfrozen(__u32 slot, const struct gate_session *s, bool sleeps)
 {
@@ -84,7 +134,7 @@ static __always_inline void wait_unfrozen(__u32 slot, const struct gate_session 
 
 	if (!READ(s->frozen))
 		return;
-	spin.until_ns = bpf_ktime_get_ns() + FROZEN_WAIT_NS;
+	spin.until_ns = bpf_ktime_get_ns() + (sleeps ? FROZEN_WAIT_NS : WAIT_ON_NS);
 	bpf_loop(SPIN_STEPS, sleeps ? spin_frozen_giving_way : spin_frozen_on, &spin, 0);
 }
 
@@ -119,7 +169,17 @@ static __always_inline void wait_quiet(__u32 slot, __u64 besides, __u64 ns, bool
 	if (sleeps)
 		wait_quiet_giving_way(slot, besides, ns);
 	else
-		wait_quiet_on(slot, besides, ns);
+		wait_quiet_on(slot, besides, WAIT_ON_NS);
+}
+
+/* The same, but for those inside who do not run, of a program that cannot sleep. */
+__noinline int wait_running_on(__u32 slot, __u64 besides)
+{
+	struct spin spin = {
+		.slot = slot, .besides = besides, .until_ns = bpf_ktime_get_ns() + WAIT_ON_NS};
+
+	bpf_loop(SPIN_STEPS, spin_running_on, &spin, 0);
+	return 0;
 }
 
 #endif

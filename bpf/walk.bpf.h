@@ -17,6 +17,11 @@
 #define XA_RETRY ((256ULL << 2) | 2) /* include/linux/xarray.h: xa_mk_internal() */
 #define XA_NODE_MIN 4096 /* internal entries above it are nodes */
 #define XA_LEVELS 6 /* of 6 bits: ids have 31 */
+#define RWSEM_WRITER_LOCKED 1 /* kernel/locking/rwsem.c */
+
+/* Bits of gate_walk.invalid: why the reading is not that of a moment. */
+#define WALK_WRONG 1
+#define WALK_HALFWAY 2 /* areas are being made, or taken down */
 
 /* Who pays for it, where that is asked. In parts, as in struct gate_walk. */
 struct walk_payers {
@@ -29,7 +34,7 @@ static __always_inline __u64 walk_word(__u64 address, struct gate_walk *w)
 	__u64 word = 0;
 
 	if (bpf_probe_read_kernel(&word, sizeof(word), (const void *)address))
-		w->invalid = 1;
+		w->invalid |= WALK_WRONG;
 	return word;
 }
 
@@ -44,7 +49,7 @@ static __always_inline __u64 walk_share(struct gate_walk *w, __u64 n, int refs)
 		return n << WALK_SHIFT;
 	w->shared = 1;
 	if (refs < 1) {
-		w->invalid = 1; /* it is being freed */
+		w->invalid |= WALK_WRONG; /* it is being freed */
 		return 0;
 	}
 	return ((n << WALK_SHIFT) + (__u32)refs - 1) / (__u32)refs;
@@ -57,7 +62,7 @@ static __always_inline void walk_push(struct gate_walk *w, __u64 node)
 	if (!node)
 		return;
 	if (at >= GATE_STACK) {
-		w->invalid = 1;
+		w->invalid |= WALK_WRONG;
 		return;
 	}
 	w->stack[at] = node;
@@ -113,6 +118,18 @@ static __always_inline void walk_pay(struct walk_payers *payers, const struct io
 	}
 }
 
+/*
+ * As many pages as the area can be of, were its pages its own: the kernel has taken them from it,
+ * or not given it any yet.
+ */
+static __always_inline __u64 walk_span(const struct iopt_area *area)
+{
+	__u64 bytes = BPF_CORE_READ(area, node.last) - BPF_CORE_READ(area, node.start);
+
+	return (bytes >> gate_page_shift) +
+	       2; /* the last byte is in it; they may begin within one */
+}
+
 /* An area in whatever order. @payers: NULL: does not matter */
 static __always_inline void walk_area(struct gate_walk *w, __u64 node, struct walk_payers *payers)
 {
@@ -127,12 +144,13 @@ static __always_inline void walk_area(struct gate_walk *w, __u64 node, struct wa
 	walk_push(w, (__u64)BPF_CORE_READ(rb, rb_left));
 	w->mappings++;
 	if (!pages) {
-		w->invalid = 1; /* being made, or taken down */
+		w->invalid |= WALK_HALFWAY;
+		w->halfway += walk_span(area);
 		return;
 	}
 	refs = BPF_CORE_READ(pages, kref.refcount.refs.counter);
 	if (bpf_core_read(&npages, sizeof(npages), &pages->npages))
-		w->invalid = 1;
+		w->invalid |= WALK_WRONG;
 	npinned = BPF_CORE_READ(pages, npinned);
 	parts = walk_share(w, npages, refs);
 	pinned = walk_share(w, npinned, refs);
@@ -167,6 +185,12 @@ static __always_inline __u64 walk_object_at(struct gate_walk *w)
 	return entry;
 }
 
+static __always_inline bool walk_locked(const struct io_pagetable *iopt)
+{
+	return !bpf_core_field_exists(iopt->iova_rwsem.count) ||
+	       BPF_CORE_READ(iopt, iova_rwsem.count.counter) & RWSEM_WRITER_LOCKED;
+}
+
 static __always_inline void walk_object(struct gate_walk *w)
 {
 	__u64 entry = walk_object_at(w);
@@ -176,7 +200,7 @@ static __always_inline void walk_object(struct gate_walk *w)
 	if (!entry)
 		return;
 	if (entry == XA_RETRY || entry & 1)
-		w->invalid = 1;
+		w->invalid |= WALK_WRONG;
 	if (entry & 3)
 		return; /* an id that is kept for something: no object yet, or any more */
 	w->objects++;
@@ -184,6 +208,8 @@ static __always_inline void walk_object(struct gate_walk *w)
 	    bpf_core_enum_value(enum iommufd_object_type, IOMMUFD_OBJ_IOAS))
 		return;
 	ioas = (void *)(entry - bpf_core_field_offset(struct iommufd_ioas, obj));
+	if (gate_skippable && walk_locked(&ioas->iopt))
+		w->locked = 1;
 	walk_push(w, (__u64)BPF_CORE_READ(ioas, iopt.area_itree.rb_root.rb_node));
 }
 
@@ -211,9 +237,9 @@ static __always_inline void walk_begin(struct gate_walk *w, const struct iommufd
 {
 	struct xa_node *node;
 
-	w->pages = w->pinned = w->mappings = w->objects = 0;
+	w->pages = w->pinned = w->mappings = w->objects = w->halfway = 0;
 	w->parts = w->pinned_parts = 0;
-	w->shared = w->invalid = w->depth = w->done = 0;
+	w->shared = w->invalid = w->depth = w->done = w->locked = 0;
 	w->index = w->last = 0;
 	w->root = (__u64)BPF_CORE_READ(ctx, objects.xa_head);
 	node = (void *)(w->root - 2);

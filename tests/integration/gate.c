@@ -43,6 +43,8 @@ static const struct {
 	{"flip", race_flip, "a length that changes meanwhile; modes unmap sleep spin"},
 	{"swap", fault_swap, "a length that is another when read again (userfaultfd)"},
 	{"delay", fault_delay, "an argument that comes late (userfaultfd)"},
+	{"halfway", stuck_halfway, "the limit beside a mapping that is not finished (userfaultfd)"},
+	{"unknown", stuck_unknown, "the limit beside a DESTROY that is not finished (userfaultfd)"},
 	{"honest", honest_load, "--threads at --level percent of the limits, --count operations"},
 	{"random", random_load, "--threads processes, --count operations, --quiet points"},
 };

@@ -93,6 +93,9 @@ int race_flip(struct gate *gate);
 /* gate_fault.c */
 int fault_swap(struct gate *gate);
 int fault_delay(struct gate *gate);
+/* gate_stuck.c */
+int stuck_halfway(struct gate *gate);
+int stuck_unknown(struct gate *gate);
 /* gate_honest.c */
 int honest_load(struct gate *gate);
 /* gate_random.c */

@@ -8,11 +8,8 @@
 . tests/integration/gate.bash
 gate_start
 ops=${OPERATIONS:-20000}
-# Programs that cannot sleep on a kernel that does not preempt: who waits keeps its processor, and
-# all of them now and then keep off whom they wait for, for three seconds.
 waits=0 # so many of a thousand may be told EAGAIN
 [[ $gate_as != bare ]] || waits=5 # readings one after the other: that may take a second
-[[ $level == exact || $preempt != @(none|voluntary) ]] || waits=20
 ((waits == 0)) || ops=2000
 [[ ! ${SOAK:-} ]] || ops=$((ops * 10))
 

@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A thread of a session is inside an ioctl for as long as it takes, and others of it are at the limit.
+# Whoever waits for a reading is told after three seconds to come back, and nobody else waits for
+# that. Where the gate cannot sleep it goes by what there can be at most.
+# shellcheck source=tests/integration/gate.bash
+. tests/integration/gate.bash
+gate_start
+uid=1004 run_options=(--device "$device")
+sysctl -q vm.unprivileged_userfaultfd=1
+
+# waits WHAT: EAGAIN, after three seconds.
+waits() {
+	is "$1" "$(fact "$1")" EAGAIN
+	(($(fact "$1_ms") >= 2900 && $(fact "$1_ms") < 3900)) || fail "$1: after $(fact "$1_ms") ms"
+}
+
+attack halfway --attach 1 --limit 12M
+is "the MAP" "$(fact late)" ok
+had=$(fact unmapped_pages) most=$((12 * mib / 4096))
+((had <= most)) || fail "there were $had pages of $most"
+if [[ $level == exact ]]; then
+	waits again
+	waits full
+else
+	is "what fits, beside a MAP that is halfway there" "$(fact again)" ok
+	is "what does not" "$(fact full)" ENOMEM
+	((had >= most - 9)) || fail "no more than $had pages of $most" # it counts twice: 4 and 5
+fi
+echo "halfway: $(fact again) after $(fact again_ms) ms, $(fact full) after $(fact full_ms) ms, \
+$had pages of $most in the end"
+
+attack unknown --limit 12M
+is "the DESTROY" "$(fact late)" ok
+if [[ $level == best-effort && $preempt == @(none|voluntary) ]]; then
+	is "beside a DESTROY" "$(fact full)" EAGAIN
+	(($(fact full_ms) >= 90 && $(fact full_ms) < 1000)) || fail "it has kept its processor for $(fact full_ms) ms"
+else
+	waits full
+fi
+(($(fact gap_ms) < 1000)) || fail "its neighbour was without a processor for $(fact gap_ms) ms"
+echo "unknown: $(fact full) after $(fact full_ms) ms, the neighbour waited for $(fact gap_ms) ms"
+gate_stop
