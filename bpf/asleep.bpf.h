@@ -7,12 +7,16 @@
  * on meanwhile is that of a moment: not of what will be there, but never too little, if what those
  * who map have reserved is added, and what areas that are halfway there are at most. It lowers what
  * is reserved to that, and says nothing else: no figure is told by it, nobody is accused, and the
- * next reading is as necessary as before.
+ * next reading is as necessary as before. No page may be in two areas: those are told apart by
+ * their number of areas, which the ones that are halfway there have no part in, or a part too much.
  */
 #ifndef BPF_ASLEEP_BPF_H
 #define BPF_ASLEEP_BPF_H
 
 #include "bpf/recount.bpf.h"
+
+/* More are not read by who keeps its processor meanwhile. */
+#define ASLEEP_MAPPINGS 65535
 
 /*
  * What it took away may be missing from the trees by now, and must not be given back once more.
@@ -25,59 +29,68 @@ static __always_inline int unmap_void(struct gate_op *op)
 
 /*
  * One that is inside, and sleeps. A DESTROY takes areas along that no tree has any more, a COPY or
- * test command adds any number of them.
+ * test command adds any number of them, and what a MAP adds whose argument was not read is not
+ * known.
  *
  * Return: 0; -EBUSY: it runs, or does such a thing.
  */
-static __always_inline int sleeper_note(struct gate_body *body, struct gate_op *op, __u64 *ret)
+static __always_inline int sleeper_note(struct gate_asleep *asleep, struct gate_sleeper *sleeper,
+					struct gate_op *op)
 {
 	const struct task_struct *task = (void *)op->task;
-	__u64 switches = task_switches(task);
+	__u32 seen = READ(op->seen);
 
+	sleeper->switches = task_switches(task);
 	if (task_runs(task))
 		return -EBUSY;
 	if (cmd_maps(op->cmd)) {
-		if (READ(op->seen) != OP_SEEN)
-			body->asleep_used += op->used;
-	} else if (op->cmd != CMD_IOAS_UNMAP || unmap_void(op)) {
-		return -EBUSY;
+		if (seen == OP_UNREAD)
+			return -EBUSY;
+		if (seen != OP_SEEN) {
+			asleep->pages += GATE_USED_PAGES(op->used);
+			asleep->mappings += GATE_USED_MAPPINGS(op->used);
+		}
+		return 0;
 	}
-	*ret = switches + 1;
-	return 0;
+	return op->cmd != CMD_IOAS_UNMAP || unmap_void(op) ? -EBUSY : 0;
 }
 
 /* Return: how many are inside, all of whom sleep; -EBUSY */
 __noinline int sleepers_note(__u32 slot, __u64 besides)
 {
 	struct gate_body *body = body_at(slot);
+	struct gate_asleep *asleep;
 	int n = 0;
 
 	if (!body)
 		return -EBUSY;
-	body->asleep_used = 0;
+	asleep = &body->asleep;
+	asleep->pages = asleep->mappings = 0;
 	for (int i = 0; i < GATE_OPS; i++) {
 		struct gate_op *op = &body->ops[i];
 		__u64 number = READ(op->state);
 
-		body->asleep[i] = 0;
+		asleep->of[i].number = 0;
 		if (number == OP_FREE || number == besides)
 			continue;
 		if (number == OP_BUSY)
 			return -EBUSY;
 		if (!cmd_changes_areas(op->cmd))
 			continue;
-		if (sleeper_note(body, op, &body->asleep[i]) || READ(op->state) != number)
+		if (sleeper_note(asleep, &asleep->of[i], op) || READ(op->state) != number)
 			return -EBUSY;
+		asleep->of[i].number = number;
 		n++;
 	}
 	return n;
 }
 
 /*
- * How many of them have not run since. First whether they run: who has come and gone meanwhile has
- * been counted before that is to be seen. Whoever took a place since then is not among them.
+ * How many of them are where they were, and have not run since. First whether they run: who has
+ * come and gone meanwhile has been counted before that is to be seen. Then once more who is there:
+ * another thread may have the place by now.
  */
-__noinline int sleepers_left(__u32 slot, __u64 besides)
+__noinline int sleepers_left(__u32 slot)
 {
 	struct gate_body *body = body_at(slot);
 	int n = 0;
@@ -85,13 +98,12 @@ __noinline int sleepers_left(__u32 slot, __u64 besides)
 	if (!body)
 		return -EBUSY;
 	for (int i = 0; i < GATE_OPS; i++) {
+		const struct gate_sleeper *sleeper = &body->asleep.of[i];
 		struct gate_op *op = &body->ops[i];
 		const struct task_struct *task = (void *)op->task;
-		__u64 number = READ(op->state);
 
-		if (number == OP_FREE || number == OP_BUSY || number == besides || !body->asleep[i])
-			continue;
-		if (!task_runs(task) && body->asleep[i] == task_switches(task) + 1)
+		if (sleeper->number && !task_runs(task) &&
+		    task_switches(task) == sleeper->switches && READ(op->state) == sleeper->number)
 			n++;
 	}
 	return n;
@@ -130,20 +142,23 @@ __noinline int credit_asleep(__u32 slot, __u64 besides)
 		return 0;
 	breaks = READ(s->breaks);
 	used = READ(s->used);
+	if (GATE_USED_MAPPINGS(used) > ASLEEP_MAPPINGS)
+		return 0;
 	n = sleepers_note(slot, besides);
 	if (n < 0)
 		return 0;
 	walk_session(slot);
-	if (!walk_is_bound(&body->walk) || sleepers_left(slot, besides) != n ||
-	    READ(s->breaks) != breaks || READ(s->suspect) || READ(s->bits) & GATE_CLOSED)
+	if (!walk_is_bound(&body->walk) || sleepers_left(slot) != n || READ(s->breaks) != breaks ||
+	    READ(s->suspect) || READ(s->bits) & GATE_CLOSED)
 		return 0;
-	least = used_least(
-		used, body->walk.pages + body->walk.halfway + GATE_USED_PAGES(body->asleep_used),
-		body->walk.mappings + GATE_USED_MAPPINGS(body->asleep_used));
+	least = used_least(used, body->walk.pages + body->walk.halfway + body->asleep.pages,
+			   body->walk.mappings + body->asleep.mappings);
 	return atomic_cas(&s->used, used, least) == used;
 }
 
-/* Whether there is no room for @used, whatever becomes of those who sleep: of the walk just taken.
+/*
+ * Whether there is no room for @used even if nothing comes of those who map, by the walk just
+ * taken. What is about to be unmapped is there until that ioctl returns: it is its caller's yet.
  */
 static __always_inline bool asleep_full(__u32 slot, const struct gate_session *s, __u64 used)
 {

@@ -123,9 +123,15 @@ struct task_struct {
 	char comm[16];
 } CORE;
 
+struct cfs_rq {
+	unsigned int h_nr_queued;
+	unsigned int h_nr_runnable;
+} CORE;
+
 /* Of each processor. */
 struct rq {
 	unsigned int nr_running;
+	struct cfs_rq cfs;
 } CORE;
 
 struct rb_node {

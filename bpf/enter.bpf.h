@@ -12,7 +12,7 @@
  * by that. Whoever holds up a session pays with the processor's time of its own threads.
  */
 #define ENTER_TRIES 4096
-#define ENTER_NS (3000 * NSEC_PER_MSEC) /* with the waits of the first try and the last */
+#define ENTER_NS (3000 * NSEC_PER_MSEC)
 
 /* One try to let an ioctl in; the words are those of recount.bpf.h. */
 struct enter {
@@ -23,8 +23,8 @@ struct enter {
 	__u32 objects;
 	__s32 ret;
 	__u32 seen; /* OP_UNREAD, or nothing yet */
-	__u32 zero;
-	__u64 until_ns;
+	__u32 kept; /* its processor, for too long */
+	__u64 until_ns; /* 0: it has not waited yet */
 	struct keep keep;
 };
 
@@ -76,12 +76,25 @@ static __always_inline int enter_take_asleep(struct gate_session *s, struct gate
 	return ret && !asleep_full(enter->slot, s, op->used) ? -EAGAIN : ret;
 }
 
+/* From the first wait on; who need not wait, which is nearly everybody, looks at no clock. */
+static __always_inline void enter_waits(struct enter *enter)
+{
+	__u64 now_ns;
+
+	if (enter->until_ns)
+		return;
+	now_ns = bpf_ktime_get_ns();
+	enter->until_ns = now_ns + ENTER_NS;
+	keep_begin(&enter->keep, now_ns);
+}
+
 /* A reading makes room, or what is known while others sleep; frozen is held. */
 static __always_inline int enter_read(struct gate_session *s, struct gate_op *op,
 				      struct enter *enter, bool sleeps)
 {
 	int ret = -EAGAIN;
 
+	enter_waits(enter);
 	if (sleeps)
 		wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS, true);
 	else
@@ -123,21 +136,23 @@ static __always_inline bool is_dying(void)
 	return BPF_CORE_READ(task, pending.signal.sig[0]) & 1ULL << (SIGKILL - 1);
 }
 
-/* The first try, which nearly always does, looks at no clock. */
 static __always_inline bool enter_is_last(struct enter *enter, __u32 i, bool sleeps)
 {
 	__u64 now_ns;
 
-	if (i == 0)
+	if (!enter->until_ns)
 		return false;
 	now_ns = bpf_ktime_get_ns();
-	if (i == 1) {
-		enter->until_ns = now_ns + ENTER_NS - 2 * (sleeps ? QUIET_WAIT_NS : WAIT_ON_NS);
-		keep_begin(&enter->keep, now_ns);
-	}
 	if (!sleeps && keep_is_over(&enter->keep, now_ns))
-		return true;
-	return now_ns > enter->until_ns || i == ENTER_TRIES - 1 || is_dying();
+		enter->kept = 1;
+	return enter->kept || now_ns > enter->until_ns || i == ENTER_TRIES - 1 || is_dying();
+}
+
+/* It has kept its processor for too long, and may be told to come back: no reading ends for that.
+ */
+static __always_inline bool enter_gives_up(const struct enter *enter)
+{
+	return enter->kept && (enter->used || enter->objects);
 }
 
 static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
@@ -149,20 +164,22 @@ static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
 
 	if (!s || !body)
 		return 1;
+	if (READ(s->frozen) || i)
+		enter_waits(enter);
 	wait_unfrozen(enter->slot, s, sleeps);
 	last = enter_is_last(enter, i, sleeps);
-	enter->number = op_begin(enter->slot, enter->cmd, enter->used, enter->objects);
+	enter->number = op_begin(enter->slot, enter->cmd, enter->used, enter->objects, enter->seen);
 	if (!enter->number) {
 		op_inside(enter->slot, 0); /* ends whose end was not seen: there is room */
+		enter_waits(enter);
 		wait_a_moment(sleeps);
 		return last;
 	}
 	op = op_at(body, enter->number);
-	op->seen = enter->seen; /* nobody else looks at it but this thread */
 	if (READ(s->frozen)) {
-		if (!last) {
+		if (!last || enter_gives_up(enter)) {
 			op_abandon(s, op, enter->number);
-			return 0;
+			return last;
 		}
 		/*
 		 * A large session is read for long, and nobody shall be refused for that: this one

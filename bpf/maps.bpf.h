@@ -78,15 +78,26 @@ struct gate_walk {
 	__u64 stack[GATE_STACK]; /* struct rb_node: subtrees to be read */
 };
 
+/* An operation whose thread was found not to run. */
+struct gate_sleeper {
+	__u64 number; /* 0: there was none in its place */
+	__u64 switches; /* how often its thread had given up a processor */
+};
+
+/* All that are inside, none of whom runs. Two sums: nobody has looked at the limits for each yet.
+ */
+struct gate_asleep {
+	struct gate_sleeper of[GATE_OPS];
+	__u64 pages, mappings; /* that are reserved, and may not be in the trees yet */
+};
+
 /* What is not shared with the daemon. */
 struct gate_body {
 	struct bpf_timer timer;
 	struct gate_op ops[GATE_OPS];
 	__u64 cdevs[GATE_CDEVS]; /* struct file; 0: none */
 	struct gate_walk walk; /* whoever holds gate_session.frozen, as what follows */
-	__u64 asleep[GATE_OPS]; /* how often its thread had given up a processor, + 1; 0: no matter
-				 */
-	__u64 asleep_used; /* what those have reserved that may not be in the trees yet */
+	struct gate_asleep asleep;
 };
 
 /* Which session a file is of. */

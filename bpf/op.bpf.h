@@ -117,7 +117,7 @@ static __always_inline struct gate_mine *op_end_mine(void)
  * caller remembers it in the thread's struct gate_mine, which no other thread looks at: any time
  * before the kernel begins is early enough.
  */
-__noinline __u64 op_begin(__u32 slot, __u32 cmd, __u64 used, __u32 objects)
+__noinline __u64 op_begin(__u32 slot, __u32 cmd, __u64 used, __u32 objects, __u32 seen)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
@@ -143,7 +143,7 @@ __noinline __u64 op_begin(__u32 slot, __u32 cmd, __u64 used, __u32 objects)
 	op->used = used;
 	op->objects = objects;
 	op->cmd = cmd;
-	op->seen = 0;
+	op->seen = seen;
 	op->pid = task->pid;
 	op->task = (__u64)task;
 	op->regs = (__u64)regs;

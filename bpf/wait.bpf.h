@@ -11,7 +11,7 @@
 #define MOMENT_NS (10 * NSEC_PER_MSEC)
 /* Of a thread whose ioctl needs it, and of the daemon, for which everybody waits. */
 #define QUIET_WAIT_NS (500 * NSEC_PER_MSEC)
-#define WAIT_ON_NS (20 * NSEC_PER_MSEC) /* of who cannot sleep, in place of either */
+#define WAIT_ON_NS (10 * NSEC_PER_MSEC) /* of who cannot sleep, in place of either */
 #define KEEP_NS (100 * NSEC_PER_MSEC) /* so long it keeps its processor from others */
 #define QUIET_READ_NS (20 * NSEC_PER_MSEC)
 
@@ -42,15 +42,19 @@ static __always_inline __u64 task_switches(const struct task_struct *task)
 	return BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
 }
 
-/* Whether somebody else could run here. */
+/* Whether somebody else could run here. Who sleeps may be on its way out of the queue yet. */
 static __always_inline bool cpu_is_wanted(void)
 {
 	const struct rq *rq;
+	__u32 n;
 
 	if (!&runqueues)
 		return true;
 	rq = bpf_this_cpu_ptr(&runqueues);
-	return rq->nr_running > 1;
+	n = rq->nr_running;
+	if (bpf_core_field_exists(rq->cfs.h_nr_runnable))
+		n -= rq->cfs.h_nr_queued - rq->cfs.h_nr_runnable;
+	return n > 1;
 }
 
 /* Of a program that cannot sleep. A kernel that preempts takes the processor away by itself. */

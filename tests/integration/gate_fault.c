@@ -118,7 +118,7 @@ int fault_open(uint64_t len, void **ret_pages)
 static int fault_start(struct fault *fault, const struct gate *gate)
 {
 	pthread_t thread;
-	void *pages;
+	void *pages = NULL;
 
 	fault->uffd = fault_open(2 * GATE_PAGE, &pages);
 	if (fault->uffd < 0)

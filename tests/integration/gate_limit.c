@@ -148,6 +148,7 @@ struct full {
 	uint64_t tries; /* of one thread; 0: until the end of standard input */
 	uint64_t left; /* mappings that fit yet, all threads together */
 	atomic_uint_fast64_t live; /* of those: never more than there are, but perhaps fewer */
+	atomic_uint_fast64_t mapped;
 	atomic_uint_fast64_t through;
 	atomic_uint_fast64_t refused;
 	atomic_uint_fast64_t again; /* EAGAIN: come back later */
@@ -171,6 +172,7 @@ static void *full_thread(void *arg)
 		int err = call_map(gate->iommufd, gate->ioas[0], full->memory, GATE_PAGE, &iova);
 
 		if (!err) {
+			atomic_fetch_add(&full->mapped, 1);
 			if (atomic_fetch_add(&full->live, 1) >= full->left)
 				atomic_fetch_add(&full->through, 1);
 			(void)sched_yield(); /* the others are to find it */
@@ -208,8 +210,8 @@ static int full_fill(struct gate *gate, const void *memory, uint64_t left)
 /*
  * Threads at the last slot (mode slots) or the last byte (mode bytes), where nothing is left, or
  * where each second of them finds a slot (mode few): --count tries by all of them together; 0:
- * until the end of standard input. Says "full" first. Facts: through (what was too much), refused,
- * again, error.
+ * until the end of standard input. Says "full" first. Facts: mapped, through (of those, what was
+ * too much), refused, again, error.
  */
 int limit_full(struct gate *gate)
 {
@@ -235,6 +237,7 @@ int limit_full(struct gate *gate)
 	}
 	for (uint64_t i = 0; i < n; i++)
 		(void)pthread_join(threads[i], NULL);
+	fact("mapped", atomic_load(&full.mapped));
 	fact("through", atomic_load(&full.through));
 	fact("refused", atomic_load(&full.refused));
 	fact("again", atomic_load(&full.again));

@@ -52,19 +52,21 @@ for mode in slots bytes few; do # few: four slots for all of them
 	verdict "8 threads at the last $mode" $(($(fact through) > 0)) \
 		"$(fact through) of $tries through, $(fact again) EAGAIN"
 	[[ $skips ]] || is "through at the last $mode" "$(fact through)" 0
+	[[ $mode != few ]] || (($(fact mapped) >= tries / 20)) || fail "few: only $(fact mapped) mapped"
 done
 
 # Rows of 3 MiB where four of eight fit; while one is taken down another thread may look.
-uid=1004
+uid=1004 run_options=(--device "$device")
 rows=2000
 [[ ! ${SOAK:-} ]] || rows=200000
-attack rows --threads 8 --count $rows --size 192K --limit 12M
+attack rows --attach 1 --threads 8 --count $rows --size 192K --limit 12M
 is "errors of another kind" "$(fact error)" ok
 verdict "rows" $(($(fact through) > 0)) "$(fact through) of $(fact mapped) through"
 [[ $skips ]] || is "through in rows" "$(fact through)" 0
+(($(fact mapped) >= rows * 16 / 4)) || fail "rows: only $(fact mapped) mapped"
 
 # The most there can be. Where nobody sees what a MAP comes to each one takes a reading of all.
-uid=1001
+uid=1001 run_options=()
 if [[ $gate_as != bare ]]; then
 	attack slots --slots 65535
 	count "the most mappings" mapped 65535
