@@ -153,8 +153,10 @@ gate_start() {
 	sessions_end
 	echo "gate: $level${gate_as:+, $gate_as}; preempt: $preempt"
 	# shellcheck disable=SC2034 # the tests use it
-	skips=1
-	[[ $level != exact && ($level != best-effort || $preempt != @(none|voluntary)) ]] || skips=
+	case $level,$preempt in
+	exact,* | best-effort,none | best-effort,voluntary) skips= ;;
+	*) skips=1 ;;
+	esac
 	case $gate_as in
 	none) is "the level without bpffs" "$level" none ;;
 	bare) gate_strip ;;
