@@ -109,7 +109,6 @@ __noinline int sleepers_left(__u32 slot)
 	return n;
 }
 
-/* Pages that several areas have are told apart by their number of areas alone. */
 static __always_inline bool walk_is_bound(const struct gate_walk *w)
 {
 	return w->done && !(w->invalid & ~WALK_HALFWAY) && !w->shared && !w->locked;

@@ -66,8 +66,7 @@ static __always_inline int enter_take(struct gate_session *s, struct gate_op *op
 	return -EAGAIN;
 }
 
-/* Of what credit_asleep() left: there may be more room, unless what is there already is too much.
- */
+/* Of what credit_asleep() left. There may be more, unless what is there already is too much. */
 static __always_inline int enter_take_asleep(struct gate_session *s, struct gate_op *op,
 					     const struct enter *enter)
 {
@@ -96,7 +95,7 @@ static __always_inline int enter_read(struct gate_session *s, struct gate_op *op
 
 	enter_waits(enter);
 	if (sleeps)
-		wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS, true);
+		wait_quiet_giving_way(enter->slot, enter->number, QUIET_WAIT_NS);
 	else
 		wait_running_on(enter->slot, enter->number);
 	if (recount(enter->slot, enter->number, 1))
@@ -106,7 +105,7 @@ static __always_inline int enter_read(struct gate_session *s, struct gate_op *op
 	if (credit_asleep(enter->slot, enter->number))
 		ret = enter_take_asleep(s, op, enter);
 	if (ret == -EAGAIN)
-		wait_quiet(enter->slot, enter->number, QUIET_WAIT_NS, false);
+		wait_quiet_on(enter->slot, enter->number);
 	return ret;
 }
 
@@ -148,8 +147,7 @@ static __always_inline bool enter_is_last(struct enter *enter, __u32 i, bool sle
 	return enter->kept || now_ns > enter->until_ns || i == ENTER_TRIES - 1 || is_dying();
 }
 
-/* It has kept its processor for too long, and may be told to come back: no reading ends for that.
- */
+/* Who has kept its processor for too long is told to come back, and ends no reading. */
 static __always_inline bool enter_gives_up(const struct enter *enter)
 {
 	return enter->kept && (enter->used || enter->objects);

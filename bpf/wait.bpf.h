@@ -162,18 +162,19 @@ __noinline int wait_quiet_giving_way(__u32 slot, __u64 besides, __u64 ns)
 	return wait_inside(slot, besides, ns, true);
 }
 
-__noinline int wait_quiet_on(__u32 slot, __u64 besides, __u64 ns)
+__noinline int wait_quiet_on(__u32 slot, __u64 besides)
 {
-	return wait_inside(slot, besides, ns, false);
+	return wait_inside(slot, besides, WAIT_ON_NS, false);
 }
 
-/* Until nobody else is inside, or for too long. The caller holds frozen: nobody comes meanwhile. */
+/* Until nobody else is inside, or for too long: @ns, of who can sleep. The caller holds frozen:
+ * nobody comes meanwhile. */
 static __always_inline void wait_quiet(__u32 slot, __u64 besides, __u64 ns, bool sleeps)
 {
 	if (sleeps)
 		wait_quiet_giving_way(slot, besides, ns);
 	else
-		wait_quiet_on(slot, besides, WAIT_ON_NS);
+		wait_quiet_on(slot, besides);
 }
 
 /* The same, but for those inside who do not run, of a program that cannot sleep. */

@@ -126,8 +126,8 @@ static __always_inline __u64 walk_span(const struct iopt_area *area)
 {
 	__u64 bytes = BPF_CORE_READ(area, node.last) - BPF_CORE_READ(area, node.start);
 
-	return (bytes >> gate_page_shift) +
-	       2; /* the last byte is in it; they may begin within one */
+	/* The last byte is in it, and the first may be within a page. */
+	return (bytes >> gate_page_shift) + 2;
 }
 
 /* An area in whatever order. @payers: NULL: does not matter */
