@@ -14,4 +14,9 @@ static inline uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+static inline uint64_t clock_ms(clockid_t clock)
+{
+	return clock_ns(clock) / 1000000;
+}
+
 #endif

@@ -138,7 +138,7 @@ gate_purge() {
 }
 
 # Starts the broker; $level is its gate's, asked from within a session. $skips: the kernel may skip
-# what reserves.
+# what reserves; $keeps: who waits in it keeps its processor.
 gate_start() {
 	preempt_is
 	to_vfio "$device"
@@ -154,8 +154,9 @@ gate_start() {
 	echo "gate: $level${gate_as:+, $gate_as}; preempt: $preempt"
 	# shellcheck disable=SC2034 # the tests use it
 	case $level,$preempt in
-	exact,* | best-effort,none | best-effort,voluntary) skips= ;;
-	*) skips=1 ;;
+	best-effort,none | best-effort,voluntary) skips='' keeps=1 ;;
+	exact,*) skips='' keeps='' ;;
+	*) skips=1 keeps='' ;;
 	esac
 	case $gate_as in
 	none) is "the level without bpffs" "$level" none ;;

@@ -107,6 +107,13 @@ void *gate_memory(uint64_t len)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+void *gate_shared(uint64_t len)
+{
+	void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
 int64_t gate_pinned_pages(void)
 {
 	CLEANUP(file_closep) FILE *file = fopen("/proc/vmstat", "re");

@@ -15,6 +15,7 @@
 
 #define GATE_PAGE 4096UL
 #define GATE_IOAS_MAX 8
+#define GATE_IOVA (16UL << 20) /* where a mock domain begins */
 
 /* What the options say; an attack uses those that its comment names. */
 struct gate_options {
@@ -57,6 +58,9 @@ void gate_leave(struct gate *gate);
 
 /* Pages to map: private, filled in. Return: NULL: there are none. */
 void *gate_memory(uint64_t len);
+
+/* Filled with zeros, and the same in all processes from here on. Return: NULL: there is none. */
+void *gate_shared(uint64_t len);
 
 /* How many pages the kernel has pinned for whoever it is, by /proc/vmstat. */
 int64_t gate_pinned_pages(void);

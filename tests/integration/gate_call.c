@@ -43,6 +43,20 @@ int call_map(int iommufd, uint32_t ioas_id, const void *memory, uint64_t len, ui
 	return err;
 }
 
+int call_map_at(int iommufd, uint32_t ioas_id, const void *memory, uint64_t len, uint64_t iova)
+{
+	struct uapi_iommu_ioas_map map = {
+		.size = sizeof(map),
+		.flags = CALL_MAP_FLAGS | UAPI_IOMMU_IOAS_MAP_FIXED_IOVA,
+		.ioas_id = ioas_id,
+		.user_va = (uintptr_t)memory,
+		.length = len,
+		.iova = iova,
+	};
+
+	return call(iommufd, UAPI_IOMMU_IOAS_MAP, &map);
+}
+
 int call_map_file(int iommufd, uint32_t ioas_id, int fd, uint64_t len, uint64_t *ret_iova)
 {
 	struct uapi_iommu_ioas_map_file map = {

@@ -16,6 +16,7 @@ int call_destroy(int iommufd, uint32_t id);
 
 /* @ret_iova: where the kernel put it; NULL: it does not matter */
 int call_map(int iommufd, uint32_t ioas_id, const void *memory, uint64_t len, uint64_t *ret_iova);
+int call_map_at(int iommufd, uint32_t ioas_id, const void *memory, uint64_t len, uint64_t iova);
 int call_map_file(int iommufd, uint32_t ioas_id, int fd, uint64_t len, uint64_t *ret_iova);
 
 /* @ret_len: what the kernel says it was; NULL: it does not matter */

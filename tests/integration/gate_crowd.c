@@ -107,9 +107,10 @@ int crowd_attack(struct gate *gate)
 	};
 	int err = pipe(crowd.go) < 0 ? -errno : 0;
 
-	if (shared)
-		crowd.shared = mmap(NULL, gate->options.limit, PROT_READ | PROT_WRITE,
-				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared && !err) {
+		crowd.shared = gate_shared(gate->options.limit);
+		err = crowd.shared ? 0 : -ENOMEM;
+	}
 	for (uint64_t i = 0; !err && i < gate->options.count; i++)
 		err = crowd_add(&crowd);
 	if (!err && lazy) {

@@ -10,7 +10,7 @@ gate_start
 ops=${OPERATIONS:-20000}
 waits=0 # so many of a thousand may be told EAGAIN
 # A thread that is inside may lose its processor to another machine's for longer than others wait.
-[[ $level == exact || $preempt != @(none|voluntary) ]] || waits=1
+[[ ! $keeps ]] || waits=1
 [[ $gate_as != bare ]] || waits=5 ops=2000 # readings one after the other: that may take a second
 [[ ! ${SOAK:-} ]] || ops=$((ops * 10))
 

@@ -21,21 +21,13 @@
  */
 static uint64_t slot_iova(const struct gate *gate, uint64_t n)
 {
-	return (16UL << 20) + n * gate->options.size; /* where a mock domain begins */
+	return GATE_IOVA + n * gate->options.size;
 }
 
 static int slot_map(const struct gate *gate, const void *memory, uint64_t n)
 {
-	struct uapi_iommu_ioas_map map = {
-		.size = sizeof(map),
-		.flags = CALL_MAP_FLAGS | UAPI_IOMMU_IOAS_MAP_FIXED_IOVA,
-		.ioas_id = gate->ioas[0],
-		.user_va = (uintptr_t)memory,
-		.length = gate->options.size,
-		.iova = slot_iova(gate, n),
-	};
-
-	return call(gate->iommufd, UAPI_IOMMU_IOAS_MAP, &map);
+	return call_map_at(gate->iommufd, gate->ioas[0], memory, gate->options.size,
+			   slot_iova(gate, n));
 }
 
 /* Maps the same memory until it is refused, or so many times. Return: how often it was. */

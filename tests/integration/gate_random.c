@@ -461,9 +461,8 @@ int random_load(struct gate *gate)
 
 	if (!n || n > MODEL_PROCESSES || !gate->options.quiet)
 		return -EINVAL;
-	pool.reports = mmap(NULL, n * sizeof(*pool.reports), PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (pool.reports == MAP_FAILED)
+	pool.reports = gate_shared(n * sizeof(*pool.reports));
+	if (!pool.reports)
 		return -errno;
 	for (err = 0; !err && pool.n < n;)
 		err = pool_add(&pool, seed);

@@ -13,7 +13,6 @@
 
 #define THREADS_MAX 16
 #define ROW 16 /* mappings */
-#define FIRST_IOVA (16UL << 20) /* where a mock domain begins */
 
 struct rows {
 	const struct gate *gate;
@@ -34,16 +33,10 @@ struct row {
 static int row_map(const struct row *row, uint64_t n)
 {
 	const struct gate *gate = row->rows->gate;
-	struct uapi_iommu_ioas_map map = {
-		.size = sizeof(map),
-		.flags = CALL_MAP_FLAGS | UAPI_IOMMU_IOAS_MAP_FIXED_IOVA,
-		.ioas_id = gate->ioas[0],
-		.user_va = (uintptr_t)row->rows->memory,
-		.length = gate->options.size,
-		.iova = row->iova + n * gate->options.size,
-	};
+	uint64_t size = gate->options.size;
 
-	return call(gate->iommufd, UAPI_IOMMU_IOAS_MAP, &map);
+	return call_map_at(gate->iommufd, gate->ioas[0], row->rows->memory, size,
+			   row->iova + n * size);
 }
 
 /* Return: how many of them were mapped. */
@@ -103,7 +96,7 @@ int rows_attack(struct gate *gate)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < n; i++) {
 		row[i] = (struct row){.rows = &rows,
-				      .iova = FIRST_IOVA + i * ROW * gate->options.size};
+				      .iova = GATE_IOVA + i * ROW * gate->options.size};
 		if (pthread_create(&row[i].thread, NULL, row_thread, &row[i]))
 			return -EAGAIN;
 	}

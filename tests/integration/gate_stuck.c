@@ -11,13 +11,12 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/sys.h"
 #include "tests/integration/gate.h"
 #include "tests/integration/gate_call.h"
@@ -39,14 +38,6 @@ struct stuck {
 	const void *part; /* memory, and how much */
 	uint64_t part_len;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void *stuck_map(void *arg)
 {
@@ -107,16 +98,14 @@ static int stuck_end(struct stuck *stuck)
 }
 
 /* One more of the others, of @n parts. Facts: NAME (what it came to), NAME_ms. */
-static int part_map(struct stuck *stuck, const char *name, const char *name_ms, uint64_t n,
-		    uint64_t *ret_iova)
+static void part_map(struct stuck *stuck, const char *name, const char *name_ms, uint64_t n)
 {
-	uint64_t begin_ms = now_ms();
+	uint64_t begin_ms = clock_ms(CLOCK_MONOTONIC);
 	int err = call_map(stuck->gate->iommufd, stuck->gate->ioas[0], stuck->part,
-			   n * stuck->part_len, ret_iova);
+			   n * stuck->part_len, NULL);
 
-	fact(name_ms, now_ms() - begin_ms);
+	fact(name_ms, clock_ms(CLOCK_MONOTONIC) - begin_ms);
 	fact_error(name, err);
-	return err;
 }
 
 /* All but one part. Return: 0; -errno. */
@@ -159,8 +148,8 @@ int stuck_halfway(struct gate *gate)
 		err = call_unmap(gate->iommufd, gate->ioas[0], stuck.iova[i], stuck.part_len, NULL);
 	if (err)
 		return err;
-	(void)part_map(&stuck, "again", "again_ms", 1, NULL);
-	(void)part_map(&stuck, "full", "full_ms", TOO_MUCH, NULL);
+	part_map(&stuck, "again", "again_ms", 1);
+	part_map(&stuck, "full", "full_ms", TOO_MUCH);
 	fact("singly", pages_map(&stuck));
 	return stuck_end(&stuck);
 }
@@ -182,12 +171,12 @@ static int processor_first(void)
 
 static void neighbour_run(struct neighbour *neighbour)
 {
-	uint64_t last_ms = now_ms();
+	uint64_t last_ms = clock_ms(CLOCK_MONOTONIC);
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	atomic_store(&neighbour->runs, true);
 	for (;;) {
-		uint64_t ms = now_ms();
+		uint64_t ms = clock_ms(CLOCK_MONOTONIC);
 
 		if (ms - last_ms > atomic_load(&neighbour->most_ms))
 			atomic_store(&neighbour->most_ms, ms - last_ms);
@@ -198,9 +187,8 @@ static void neighbour_run(struct neighbour *neighbour)
 /* A child that wants this thread's processor, which both keep to. Return: its pid; -errno. */
 static pid_t neighbour_start(struct neighbour **ret)
 {
-	struct neighbour *neighbour = mmap(NULL, sizeof(*neighbour), PROT_READ | PROT_WRITE,
-					   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int err = neighbour == MAP_FAILED ? -errno : processor_first();
+	struct neighbour *neighbour = gate_shared(sizeof(*neighbour));
+	int err = neighbour ? processor_first() : -ENOMEM;
 	pid_t pid;
 
 	if (err)
@@ -237,7 +225,7 @@ int stuck_unknown(struct gate *gate)
 	pid = neighbour_start(&neighbour);
 	if (pid < 0)
 		return pid;
-	(void)part_map(&stuck, "full", "full_ms", TOO_MUCH, NULL);
+	part_map(&stuck, "full", "full_ms", TOO_MUCH);
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, 0);
 	fact("gap_ms", atomic_load(&neighbour->most_ms));

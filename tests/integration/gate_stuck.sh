@@ -32,7 +32,7 @@ $had pages of $most in the end"
 
 attack unknown --limit 12M
 is "the DESTROY" "$(fact late)" ok
-if [[ $level == best-effort && $preempt == @(none|voluntary) ]]; then
+if [[ $keeps ]]; then
 	is "beside a DESTROY" "$(fact full)" EAGAIN
 	(($(fact full_ms) >= 90 && $(fact full_ms) < 2500)) || fail "it has kept its processor for $(fact full_ms) ms"
 else

@@ -7,14 +7,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "tests/integration/gate_call.h"
 
 uint64_t watch_pinned_pages(void)
@@ -51,14 +50,6 @@ static void watch_child(struct gate *gate, struct watch *watch, watch_race race,
 		__asm__ volatile("" ::: "memory");
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Return: 1: it was killed; 0: it lives, or has ended otherwise. */
 static int watch_wait(const struct gate *gate, pid_t pid, int over)
 {
@@ -70,13 +61,13 @@ static int watch_wait(const struct gate *gate, pid_t pid, int over)
 	int status = 0;
 
 	(void)poll(fds, 2, -1);
-	since = now_ms();
+	since = clock_ms(CLOCK_MONOTONIC);
 	/* Its end of the pipe goes before it is dead. */
 	(void)poll(fds, 1, fds[1].revents & POLLIN ? (int)gate->options.wait_ms : -1);
 	if (!(fds[1].revents & POLLIN))
-		since = now_ms();
+		since = clock_ms(CLOCK_MONOTONIC);
 	(void)close(fds[0].fd);
-	fact("after_ms", now_ms() - since);
+	fact("after_ms", clock_ms(CLOCK_MONOTONIC) - since);
 	return waitpid(pid, &status, WNOHANG) == pid && WIFSIGNALED(status) &&
 	       WTERMSIG(status) == SIGKILL;
 }
@@ -91,9 +82,8 @@ static int watch_fill(const struct gate *gate)
 
 int watch_run(struct gate *gate, watch_race race)
 {
-	struct watch *watch = mmap(NULL, sizeof(*watch), PROT_READ | PROT_WRITE,
-				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int over[2], err = watch == MAP_FAILED ? -ENOMEM : watch_fill(gate);
+	struct watch *watch = gate_shared(sizeof(*watch));
+	int over[2], err = watch ? watch_fill(gate) : -ENOMEM;
 	pid_t pid;
 
 	if (!err && pipe2(over, O_CLOEXEC) < 0)

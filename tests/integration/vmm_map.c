@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "iommufd/uapi.h"
 #include "tests/integration/vmm.h"
 
@@ -26,14 +26,6 @@ static int mapping_add(struct vmm *vmm, const struct mapping *mapping)
 	}
 	vmm->mappings[vmm->n_mappings++] = *mapping;
 	return 0;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static int map_memory(struct vmm *vmm, void *memory, uint64_t len, uint64_t *ret_iova)
@@ -165,7 +157,7 @@ static int unmap_range(struct vmm *vmm, uint32_t ioas_id, uint64_t iova, uint64_
 /* Maps and unmaps the same memory, vmm->count times. */
 int op_churn(struct vmm *vmm)
 {
-	uint64_t len = vmm->number, iova, began = now_ms();
+	uint64_t len = vmm->number, iova, began = clock_ms(CLOCK_MONOTONIC);
 	void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int err;
 
@@ -178,7 +170,7 @@ int op_churn(struct vmm *vmm)
 			err = unmap_range(vmm, vmm->ioas_id, iova, &len);
 	}
 	(void)munmap(memory, vmm->number);
-	vmm_note(vmm, " ms=%" PRIu64, now_ms() - began);
+	vmm_note(vmm, " ms=%" PRIu64, clock_ms(CLOCK_MONOTONIC) - began);
 	return err;
 }
 
