@@ -152,14 +152,18 @@ void mirror_fixture_pass(struct mirror_fixture *m, uint64_t ms)
 	spot_fini(&always);
 }
 
-/* Cgroups of which more is in use than there should be: they are looked at again and again. */
+/*
+ * Cgroups of which more is in use than there should be: they are looked at again and again. One
+ * that is due sooner than for that has something else to do yet.
+ */
 static size_t raised_groups(const struct mirror *mirror)
 {
+	const uint64_t soon_ms = broker_now_ms() + MIRROR_EVERY_MS;
 	size_t n = 0;
 
 	for (size_t i = 0; i < MIRROR_BUCKETS; i++)
 		for (const struct mirror_group *g = mirror->groups[i]; g; g = g->next)
-			n += g->raised && g->turn.queued;
+			n += g->raised && g->turn.queued && g->turn.due_ms > soon_ms;
 	return n;
 }
 
