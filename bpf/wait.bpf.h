@@ -13,6 +13,7 @@
 #define QUIET_WAIT_NS (500 * NSEC_PER_MSEC)
 #define WAIT_ON_NS (10 * NSEC_PER_MSEC) /* of who cannot sleep, in place of either */
 #define KEEP_NS (100 * NSEC_PER_MSEC) /* so long it keeps its processor from others */
+#define PREEMPT_NS (40 * NSEC_PER_MSEC) /* by then a kernel that preempts has, by its tick */
 #define QUIET_READ_NS (20 * NSEC_PER_MSEC)
 
 /*
@@ -61,22 +62,29 @@ static __always_inline bool cpu_is_wanted(void)
 struct keep {
 	__u64 until_ns;
 	__u64 switches; /* of its thread */
+	bool wanted; /* by somebody, for whom the kernel has until then */
 };
 
 static __always_inline void keep_begin(struct keep *keep, __u64 now_ns)
 {
+	keep->wanted = false;
 	keep->until_ns = now_ns + KEEP_NS;
 	keep->switches = task_switches(bpf_get_current_task_btf());
 }
 
-/* Whether it has kept its processor for too long from others. */
+/* Whether it has kept its processor for too long from others: but for who has only just come. */
 static __always_inline bool keep_is_over(struct keep *keep, __u64 now_ns)
 {
 	if (now_ns <= keep->until_ns)
 		return false;
-	if (task_switches(bpf_get_current_task_btf()) == keep->switches && cpu_is_wanted())
+	if (task_switches(bpf_get_current_task_btf()) != keep->switches || !cpu_is_wanted()) {
+		keep_begin(keep, now_ns);
+		return false;
+	}
+	if (keep->wanted)
 		return true;
-	keep_begin(keep, now_ns);
+	keep->wanted = true;
+	keep->until_ns = now_ns + PREEMPT_NS;
 	return false;
 }
 
