@@ -99,6 +99,9 @@ int fault_swap(struct gate *gate);
 int fault_delay(struct gate *gate);
 /* gate_stuck.c */
 int stuck_halfway(struct gate *gate);
+int stuck_shared(struct gate *gate);
+int stuck_many(struct gate *gate);
+int stuck_taken(struct gate *gate);
 int stuck_unknown(struct gate *gate);
 /* gate_honest.c */
 int honest_load(struct gate *gate);

@@ -4,7 +4,9 @@
  * the session's others, who are at the limit meanwhile. vm.unprivileged_userfaultfd must be 1.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,77 +25,126 @@
 #include "tests/integration/gate_fault.h"
 
 #define PARTS 64 /* of the limit */
+#define CALLS 16 /* that may be inside at a time */
 #define STUCK_PAGES 4
+#define FAULT_MS 60000 /* until then a thread is inside, or something is wrong */
 #define GIVEN_BACK 2
 #define TOO_MUCH (GIVEN_BACK + 1) /* parts that do not fit, then or before */
 
-struct stuck {
-	struct gate *gate;
-	void *pages; /* STUCK_PAGES that are not there */
-	int uffd;
+struct stuck;
+
+/* A thread that is inside, and where its memory is not there. */
+struct stuck_call {
+	struct stuck *stuck;
+	void *pages; /* of the first one STUCK_PAGES, of the others one */
+	uint32_t ioas_id; /* that it destroys */
 	int err; /* what the ioctl came to */
 	pthread_t thread;
-	uint32_t ioas_id; /* that is destroyed */
-	uint64_t iova[PARTS]; /* of what others have mapped */
-	const void *part; /* memory, and how much */
+};
+
+struct stuck {
+	struct gate *gate;
+	struct stuck_call calls[CALLS];
+	size_t n_calls;
+	void *pages; /* of all of them */
+	int uffd;
+	const void *part; /* memory of the others, and how much */
 	uint64_t part_len;
 };
 
+/*
+ * Where the kernel wants it, without @iova. Who keeps its processor may be told to come back by a
+ * reading of very many mappings.
+ */
+static int patient_map(const struct gate *gate, const void *memory, uint64_t len, uint64_t iova)
+{
+	int err;
+
+	do
+		err = iova ? call_map_at(gate->iommufd, gate->ioas[0], memory, len, iova)
+			   : call_map(gate->iommufd, gate->ioas[0], memory, len, NULL);
+	while (err == -EAGAIN);
+	return err;
+}
+
 static void *stuck_map(void *arg)
 {
-	struct stuck *stuck = arg;
+	struct stuck_call *c = arg;
 
-	stuck->err = call_map(stuck->gate->iommufd, stuck->gate->ioas[0], stuck->pages,
-			      STUCK_PAGES * GATE_PAGE, NULL);
+	c->err = patient_map(c->stuck->gate, c->pages, STUCK_PAGES * GATE_PAGE, 0);
 	return NULL;
 }
 
 static void *stuck_destroy(void *arg)
 {
-	struct stuck *stuck = arg;
+	struct stuck_call *c = arg;
 
-	stuck->err = call(stuck->gate->iommufd, UAPI_IOMMU_DESTROY, stuck->pages);
+	c->err = call(c->stuck->gate->iommufd, UAPI_IOMMU_DESTROY, c->pages);
 	return NULL;
 }
 
-/* Return: 0: the thread is inside; -errno. */
-static int stuck_start(struct stuck *stuck, void *(*thread)(void *))
+/* The others map parts of that length. Return: 0; -errno. */
+static int stuck_init(struct stuck *stuck, struct gate *gate, uint64_t part_len)
 {
-	struct uffd_msg msg;
-	int err;
-
-	stuck->part_len = stuck->gate->options.limit / PARTS;
-	stuck->part = gate_memory(TOO_MUCH * stuck->part_len);
+	*stuck = (struct stuck){.gate = gate, .part_len = part_len};
+	stuck->part = gate_memory(TOO_MUCH * part_len);
 	if (!stuck->part)
 		return -ENOMEM;
-	stuck->uffd = fault_open(STUCK_PAGES * GATE_PAGE, &stuck->pages);
+	stuck->uffd = fault_open(CALLS * GATE_PAGE, &stuck->pages);
 	if (stuck->uffd < 0)
 		return stuck->uffd;
-	err = pthread_create(&stuck->thread, NULL, thread, stuck);
+	return fcntl(stuck->uffd, F_SETFL, O_NONBLOCK) < 0 ? -errno
+							   : 0; /* else poll() has no say */
+}
+
+/* Return: 0: one more thread is inside; -errno. */
+static int stuck_begin(struct stuck *stuck, void *(*thread)(void *))
+{
+	struct stuck_call *c = &stuck->calls[stuck->n_calls];
+	struct pollfd fault = {.fd = stuck->uffd, .events = POLLIN};
+	struct uffd_msg msg;
+	int err = call_ioas_alloc(stuck->gate->iommufd, &c->ioas_id);
+
+	if (err)
+		return err;
+	c->stuck = stuck;
+	c->pages = (char *)stuck->pages + stuck->n_calls++ * GATE_PAGE;
+	err = pthread_create(&c->thread, NULL, thread, c);
 	if (err)
 		return -err;
+	if (poll(&fault, 1, FAULT_MS) <= 0)
+		return -ETIMEDOUT;
 	return read(stuck->uffd, &msg, sizeof(msg)) == sizeof(msg) ? 0 : -EIO;
 }
 
-/* Its memory is there. Fact: late, what the ioctl came to. Return: 0; -errno. */
+/* Their memory is there. Fact: late, what the first error was. Return: 0; -errno. */
 static int stuck_end(struct stuck *stuck)
 {
-	void *source = gate_memory(STUCK_PAGES * GATE_PAGE);
+	char *source = gate_memory(CALLS * GATE_PAGE);
 	struct uffdio_copy copy = {
 		.dst = (uintptr_t)stuck->pages,
 		.src = (uintptr_t)source,
-		.len = STUCK_PAGES * GATE_PAGE,
+		.len = CALLS * GATE_PAGE,
 	};
+	int err = 0;
 
 	if (!source)
 		return -ENOMEM;
-	*(struct uapi_iommu_destroy *)source = (struct uapi_iommu_destroy){
-		.size = sizeof(struct uapi_iommu_destroy),
-		.id = stuck->ioas_id,
-	};
-	if (ioctl(stuck->uffd, UFFDIO_COPY, &copy) < 0 || pthread_join(stuck->thread, NULL))
-		return -EIO;
-	fact_error("late", stuck->err);
+	for (size_t i = 0; i < stuck->n_calls; i++)
+		*(struct uapi_iommu_destroy *)(void *)(source + i * GATE_PAGE) =
+			(struct uapi_iommu_destroy){
+				.size = sizeof(struct uapi_iommu_destroy),
+				.id = stuck->calls[i].ioas_id,
+			};
+	if (ioctl(stuck->uffd, UFFDIO_COPY, &copy) < 0)
+		return -errno;
+	for (size_t i = 0; i < stuck->n_calls; i++) {
+		if (pthread_join(stuck->calls[i].thread, NULL))
+			return -EIO;
+		if (!err)
+			err = stuck->calls[i].err;
+	}
+	fact_error("late", err);
 	return 0;
 }
 
@@ -108,14 +159,30 @@ static void part_map(struct stuck *stuck, const char *name, const char *name_ms,
 	fact_error(name, err);
 }
 
-/* All but one part. Return: 0; -errno. */
-static int parts_fill(struct stuck *stuck)
+static uint64_t part_iova(const struct stuck *stuck, uint64_t i)
+{
+	return GATE_IOVA + i * stuck->part_len;
+}
+
+/* @n parts, each in its place: to find one takes the longer the more there are. Return: 0; -errno.
+ */
+static int parts_map(struct stuck *stuck, uint64_t n)
 {
 	int err = 0;
 
-	for (int i = 0; !err && i < PARTS - 1; i++)
-		err = call_map(stuck->gate->iommufd, stuck->gate->ioas[0], stuck->part,
-			       stuck->part_len, &stuck->iova[i]);
+	for (uint64_t i = 0; !err && i < n; i++)
+		err = patient_map(stuck->gate, stuck->part, stuck->part_len, part_iova(stuck, i));
+	return err;
+}
+
+static int parts_give_back(const struct stuck *stuck)
+{
+	const struct gate *gate = stuck->gate;
+	int err = 0;
+
+	for (uint64_t i = 0; !err && i < GIVEN_BACK; i++)
+		err = call_unmap(gate->iommufd, gate->ioas[0], part_iova(stuck, i), stuck->part_len,
+				 NULL);
 	return err;
 }
 
@@ -137,21 +204,98 @@ static uint64_t pages_map(const struct stuck *stuck)
  */
 int stuck_halfway(struct gate *gate)
 {
-	struct stuck stuck = {.gate = gate, .uffd = -1};
-	int err = stuck_start(&stuck, stuck_map);
+	struct stuck stuck;
+	int err = stuck_init(&stuck, gate, gate->options.limit / PARTS);
 
 	if (!err)
-		err = parts_fill(&stuck);
-	if (err)
-		return err;
-	for (int i = 0; !err && i < GIVEN_BACK; i++)
-		err = call_unmap(gate->iommufd, gate->ioas[0], stuck.iova[i], stuck.part_len, NULL);
+		err = stuck_begin(&stuck, stuck_map);
+	if (!err)
+		err = parts_map(&stuck, PARTS - 1);
+	if (!err)
+		err = parts_give_back(&stuck);
 	if (err)
 		return err;
 	part_map(&stuck, "again", "again_ms", 1);
 	part_map(&stuck, "full", "full_ms", TOO_MUCH);
 	fact("singly", pages_map(&stuck));
 	return stuck_end(&stuck);
+}
+
+/* The part that is not given back once more, somewhere else. */
+static int parts_copy(const struct stuck *stuck)
+{
+	const struct gate *gate = stuck->gate;
+	struct uapi_iommu_ioas_copy copy = {
+		.size = sizeof(copy),
+		.flags = CALL_MAP_FLAGS,
+		.src_ioas_id = gate->ioas[0],
+		.dst_ioas_id = gate->ioas[0],
+		.length = stuck->part_len,
+		.src_iova = part_iova(stuck, GIVEN_BACK),
+	};
+
+	return call(gate->iommufd, UAPI_IOMMU_IOAS_COPY, &copy);
+}
+
+/*
+ * The same where pages are in two areas, by COPY, and that was read before. Facts: before (more
+ * than there is), before_ms, again, again_ms, late.
+ */
+int stuck_shared(struct gate *gate)
+{
+	struct stuck stuck;
+	int err = stuck_init(&stuck, gate, gate->options.limit / PARTS);
+
+	if (!err)
+		err = parts_map(&stuck, PARTS - 1);
+	if (!err)
+		err = parts_copy(&stuck);
+	if (err)
+		return err;
+	part_map(&stuck, "before", "before_ms", TOO_MUCH);
+	err = stuck_begin(&stuck, stuck_map);
+	if (!err)
+		err = parts_give_back(&stuck);
+	if (err)
+		return err;
+	part_map(&stuck, "again", "again_ms", 1);
+	return stuck_end(&stuck);
+}
+
+/* And where there are very many mappings, --slots. Facts: again, again_ms, late. */
+int stuck_many(struct gate *gate)
+{
+	struct stuck stuck;
+	int err = stuck_init(&stuck, gate, GATE_PAGE);
+
+	if (!err)
+		err = parts_map(&stuck, gate->options.slots - 1);
+	if (!err)
+		err = stuck_begin(&stuck, stuck_map);
+	if (!err)
+		err = parts_give_back(&stuck);
+	if (err)
+		return err;
+	part_map(&stuck, "again", "again_ms", 1);
+	return stuck_end(&stuck);
+}
+
+/* As many are inside as may be. Facts: more (what a MAP comes to), more_ms, late, after (again). */
+int stuck_taken(struct gate *gate)
+{
+	struct stuck stuck;
+	int err = stuck_init(&stuck, gate, GATE_PAGE);
+
+	for (size_t i = 0; !err && i < CALLS; i++)
+		err = stuck_begin(&stuck, stuck_destroy);
+	if (err)
+		return err;
+	part_map(&stuck, "more", "more_ms", 1);
+	err = stuck_end(&stuck);
+	if (err)
+		return err;
+	part_map(&stuck, "after", "after_ms", 1);
+	return 0;
 }
 
 /* What it sees of its processor. */
@@ -211,15 +355,15 @@ static pid_t neighbour_start(struct neighbour **ret)
  */
 int stuck_unknown(struct gate *gate)
 {
-	struct stuck stuck = {.gate = gate, .uffd = -1};
+	struct stuck stuck;
 	struct neighbour *neighbour;
-	int err = call_ioas_alloc(gate->iommufd, &stuck.ioas_id);
+	int err = stuck_init(&stuck, gate, gate->options.limit / PARTS);
 	pid_t pid;
 
 	if (!err)
-		err = stuck_start(&stuck, stuck_destroy);
+		err = stuck_begin(&stuck, stuck_destroy);
 	if (!err)
-		err = parts_fill(&stuck);
+		err = parts_map(&stuck, PARTS - 1);
 	if (err)
 		return err;
 	pid = neighbour_start(&neighbour);
