@@ -8,7 +8,7 @@
 . tests/integration/gate.bash
 gate_start
 ops=20000
-[[ ! ${SOAK:-} ]] || ops=500000
+[[ ! ${SOAK:-} ]] || ops=100000
 [[ $gate_as != bare ]] || ops=$((ops / 10)) # each takes a reading
 uid=1004 run_options=(--device "$device") # limits that they reach now and then
 
