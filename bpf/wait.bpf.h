@@ -77,7 +77,11 @@ static __always_inline bool keep_is_over(struct keep *keep, __u64 now_ns)
 {
 	if (now_ns <= keep->until_ns)
 		return false;
-	if (task_switches(bpf_get_current_task_btf()) != keep->switches || !cpu_is_wanted()) {
+	if (task_switches(bpf_get_current_task_btf()) != keep->switches) {
+		keep->until_ns = ~0ULL; /* others get it by themselves */
+		return false;
+	}
+	if (!cpu_is_wanted()) {
 		keep_begin(keep, now_ns);
 		return false;
 	}
