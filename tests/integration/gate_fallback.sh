@@ -10,6 +10,7 @@ pins=/sys/fs/bpf/pinbroker
 policy='policy "p" { users = {"1000"} accounting = "any" limit = "64M" max-mappings = 4 }'
 echo "$policy" >"$config"
 broker_start
+programs_are_small
 is "the level" "$("$pinbroker" status --json | jq -r .gate)" best-effort
 like "why" "$("$pinbroker" status)" 'boot with lsm=[a-z,]*,bpf'
 

@@ -30,6 +30,7 @@ stranger() {
 
 broker_start
 exact_or_skip
+programs_are_small
 were=$(pinned)
 stranger refused "with a gate"
 background as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 1M hold map 2M hold map 3M map 4096 hold

@@ -126,6 +126,15 @@ exact_or_skip() {
 	exit 4
 }
 
+# programs_are_small: what the broker has loaded is far from all that the verifier looks at in a program, a
+# million instructions: the next compiler or kernel may need more. It also takes the start its time.
+programs_are_small() {
+	local most
+
+	most=$(awk '/^verified_insns/ {if ($2 > most) most = $2} END {print most + 0}' "/proc/$daemon/fdinfo/"*)
+	((most > 0 && most <= 250000)) || fail "the verifier has looked at $most instructions of a program"
+}
+
 # Stops the broker and checks that it went well.
 broker_stop() {
 	local status=0
