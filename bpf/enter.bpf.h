@@ -23,6 +23,7 @@ struct enter {
 	__u32 objects;
 	__s32 ret;
 	__u32 seen; /* OP_UNREAD, or nothing yet */
+	__u32 kept; /* its processor, for too long */
 	__u64 until_ns; /* 0: it has not waited yet */
 	struct keep keep;
 };
@@ -134,30 +135,22 @@ static __always_inline bool is_dying(void)
 	return BPF_CORE_READ(task, pending.signal.sig[0]) & 1ULL << (SIGKILL - 1);
 }
 
-enum enter_last {
-	ENTER_LAST = 1,
-	ENTER_KEPT, /* and it has kept its processor for too long */
-};
-
-/* A function of its own: whatever it says is one state for the verifier. */
-__noinline int last_of(__u64 now_ns, __u64 until_ns, __u64 keep_ns, __u32 i)
-{
-	if (!keep_ns)
-		return ENTER_KEPT;
-	return now_ns > until_ns || i == ENTER_TRIES - 1 || is_dying() ? ENTER_LAST : 0;
-}
-
-/* Return: enum enter_last; 0: it is not the last try. */
-static __always_inline int enter_is_last(struct enter *enter, __u32 i, bool sleeps)
+static __always_inline bool enter_is_last(struct enter *enter, __u32 i, bool sleeps)
 {
 	__u64 now_ns;
 
 	if (!enter->until_ns)
-		return 0;
+		return false;
 	now_ns = bpf_ktime_get_ns();
-	if (!sleeps)
-		enter->keep.until_ns = keep_on(enter->keep.until_ns, enter->keep.switches, now_ns);
-	return last_of(now_ns, enter->until_ns, enter->keep.until_ns, i);
+	if (!sleeps && keep_is_over(&enter->keep, now_ns))
+		enter->kept = 1;
+	return enter->kept || now_ns > enter->until_ns || i == ENTER_TRIES - 1 || is_dying();
+}
+
+/* Who has kept its processor for too long is told to come back, and ends no reading. */
+static __always_inline bool enter_gives_up(const struct enter *enter)
+{
+	return enter->kept && (enter->used || enter->objects);
 }
 
 static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
@@ -165,7 +158,7 @@ static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
 	struct gate_session *s = session_at(enter->slot);
 	struct gate_body *body = body_at(enter->slot);
 	struct gate_op *op;
-	int last;
+	bool last;
 
 	if (!s || !body)
 		return 1;
@@ -178,14 +171,13 @@ static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
 		op_inside(enter->slot, 0); /* ends whose end was not seen: there is room */
 		enter_waits(enter);
 		wait_a_moment(sleeps);
-		return last != 0;
+		return last;
 	}
 	op = op_at(body, enter->number);
 	if (READ(s->frozen)) {
-		/* Who has kept its processor for too long is told to come back, and ends none. */
-		if (!last || (last == ENTER_KEPT && (enter->used || enter->objects))) {
+		if (!last || enter_gives_up(enter)) {
 			op_abandon(s, op, enter->number);
-			return last != 0;
+			return last;
 		}
 		/*
 		 * A large session is read for long, and nobody shall be refused for that: this one
@@ -210,7 +202,7 @@ static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
 	enter->ret = enter_reserve(s, op, enter, sleeps);
 	if (enter->ret)
 		op_abandon(s, op, enter->number);
-	return last != 0 || enter->ret != -EAGAIN;
+	return last || enter->ret != -EAGAIN;
 }
 
 static long enter_try_giving_way(__u32 i, void *arg)
