@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -48,22 +49,21 @@ struct stuck {
 	size_t n_calls;
 	void *pages; /* of all of them */
 	int uffd;
+	bool patient; /* the others try again when they are told to */
 	const void *part; /* memory of the others, and how much */
 	uint64_t part_len;
 };
 
-/*
- * Where the kernel wants it, without @iova. Who keeps its processor may be told to come back by a
- * reading of very many mappings.
- */
-static int patient_map(const struct gate *gate, const void *memory, uint64_t len, uint64_t iova)
+/* Where the kernel wants it, without @iova. */
+static int stuck_map_at(const struct stuck *stuck, const void *memory, uint64_t len, uint64_t iova)
 {
+	const struct gate *gate = stuck->gate;
 	int err;
 
 	do
 		err = iova ? call_map_at(gate->iommufd, gate->ioas[0], memory, len, iova)
 			   : call_map(gate->iommufd, gate->ioas[0], memory, len, NULL);
-	while (err == -EAGAIN);
+	while (err == -EAGAIN && stuck->patient);
 	return err;
 }
 
@@ -71,7 +71,7 @@ static void *stuck_map(void *arg)
 {
 	struct stuck_call *c = arg;
 
-	c->err = patient_map(c->stuck->gate, c->pages, STUCK_PAGES * GATE_PAGE, 0);
+	c->err = stuck_map_at(c->stuck, c->pages, STUCK_PAGES * GATE_PAGE, 0);
 	return NULL;
 }
 
@@ -164,14 +164,13 @@ static uint64_t part_iova(const struct stuck *stuck, uint64_t i)
 	return GATE_IOVA + i * stuck->part_len;
 }
 
-/* @n parts, each in its place: to find one takes the longer the more there are. Return: 0; -errno.
- */
+/* @n parts, each in its place: to find one takes long among many. Return: 0; -errno. */
 static int parts_map(struct stuck *stuck, uint64_t n)
 {
 	int err = 0;
 
 	for (uint64_t i = 0; !err && i < n; i++)
-		err = patient_map(stuck->gate, stuck->part, stuck->part_len, part_iova(stuck, i));
+		err = stuck_map_at(stuck, stuck->part, stuck->part_len, part_iova(stuck, i));
 	return err;
 }
 
@@ -221,6 +220,19 @@ int stuck_halfway(struct gate *gate)
 	return stuck_end(&stuck);
 }
 
+/* A MAP is halfway there, and the others ask for one part of two that they give back. */
+static int again_beside_map(struct stuck *stuck)
+{
+	int err = stuck_begin(stuck, stuck_map);
+
+	if (!err)
+		err = parts_give_back(stuck);
+	if (err)
+		return err;
+	part_map(stuck, "again", "again_ms", 1);
+	return stuck_end(stuck);
+}
+
 /* The part that is not given back once more, somewhere else. */
 static int parts_copy(const struct stuck *stuck)
 {
@@ -253,31 +265,22 @@ int stuck_shared(struct gate *gate)
 	if (err)
 		return err;
 	part_map(&stuck, "before", "before_ms", TOO_MUCH);
-	err = stuck_begin(&stuck, stuck_map);
-	if (!err)
-		err = parts_give_back(&stuck);
-	if (err)
-		return err;
-	part_map(&stuck, "again", "again_ms", 1);
-	return stuck_end(&stuck);
+	return again_beside_map(&stuck);
 }
 
-/* And where there are very many mappings, --slots. Facts: again, again_ms, late. */
+/*
+ * And where there are very many mappings, --slots: by a reading of those who keeps its processor
+ * may be told to come back. Facts: again, again_ms, late.
+ */
 int stuck_many(struct gate *gate)
 {
 	struct stuck stuck;
 	int err = stuck_init(&stuck, gate, GATE_PAGE);
 
+	stuck.patient = true;
 	if (!err)
 		err = parts_map(&stuck, gate->options.slots - 1);
-	if (!err)
-		err = stuck_begin(&stuck, stuck_map);
-	if (!err)
-		err = parts_give_back(&stuck);
-	if (err)
-		return err;
-	part_map(&stuck, "again", "again_ms", 1);
-	return stuck_end(&stuck);
+	return err ? err : again_beside_map(&stuck);
 }
 
 /* As many are inside as may be. Facts: more (what a MAP comes to), more_ms, late, after (again). */

@@ -53,8 +53,8 @@ fi
 
 uid=1004
 attack taken --limit 12M
-# Who has only just come is taken for somebody who has waited for the processor.
-if [[ $level == exact ]]; then
+# Where it preempts, who has only just come is taken for somebody who has waited for the processor.
+if [[ ! $skips ]]; then
 	waits more
 else
 	is "more" "$(fact more)" EAGAIN

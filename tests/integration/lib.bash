@@ -126,8 +126,8 @@ exact_or_skip() {
 	exit 4
 }
 
-# programs_are_small: what the broker has loaded is far from all that the verifier looks at in a program, a
-# million instructions: the next compiler or kernel may need more. It also takes the start its time.
+# programs_are_small: what the broker has loaded is far from all that the verifier looks at in a
+# program, a million instructions: the next compiler or kernel may need more. Each takes its time.
 programs_are_small() {
 	local most
 
