@@ -23,7 +23,6 @@ struct enter {
 	__u32 objects;
 	__s32 ret;
 	__u32 seen; /* OP_UNREAD, or nothing yet */
-	__u32 kept; /* its processor, for too long */
 	__u64 until_ns; /* 0: it has not waited yet */
 	struct keep keep;
 };
@@ -135,22 +134,29 @@ static __always_inline bool is_dying(void)
 	return BPF_CORE_READ(task, pending.signal.sig[0]) & 1ULL << (SIGKILL - 1);
 }
 
-static __always_inline bool enter_is_last(struct enter *enter, __u32 i, bool sleeps)
+enum enter_last {
+	ENTER_LAST = 1,
+	ENTER_KEPT, /* and it has kept its processor for too long */
+};
+
+static __always_inline int last_of(const struct enter *enter, __u64 now_ns, __u32 i)
 {
+	return now_ns > enter->until_ns || i == ENTER_TRIES - 1 || is_dying() ? ENTER_LAST : 0;
+}
+
+/* Return: enum enter_last; 0: it is not the last try. */
+static __always_inline int enter_is_last(struct enter *enter, __u32 i, bool sleeps)
+{
+	struct keep *keep = &enter->keep;
 	__u64 now_ns;
 
 	if (!enter->until_ns)
-		return false;
+		return 0;
 	now_ns = bpf_ktime_get_ns();
-	if (!sleeps && keep_is_over(&enter->keep, now_ns))
-		enter->kept = 1;
-	return enter->kept || now_ns > enter->until_ns || i == ENTER_TRIES - 1 || is_dying();
-}
-
-/* Who has kept its processor for too long is told to come back, and ends no reading. */
-static __always_inline bool enter_gives_up(const struct enter *enter)
-{
-	return enter->kept && (enter->used || enter->objects);
+	if (sleeps)
+		return last_of(enter, now_ns, i);
+	keep->until_ns = keep_on(keep->until_ns, keep->switches, now_ns);
+	return keep->until_ns ? last_of(enter, now_ns, i) : ENTER_KEPT;
 }
 
 static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
@@ -158,7 +164,7 @@ static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
 	struct gate_session *s = session_at(enter->slot);
 	struct gate_body *body = body_at(enter->slot);
 	struct gate_op *op;
-	bool last;
+	int last;
 
 	if (!s || !body)
 		return 1;
@@ -171,13 +177,14 @@ static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
 		op_inside(enter->slot, 0); /* ends whose end was not seen: there is room */
 		enter_waits(enter);
 		wait_a_moment(sleeps);
-		return last;
+		return last != 0;
 	}
 	op = op_at(body, enter->number);
 	if (READ(s->frozen)) {
-		if (!last || enter_gives_up(enter)) {
+		/* Who has kept its processor for too long is told to come back, and ends none. */
+		if (!last || (last == ENTER_KEPT && (enter->used || enter->objects))) {
 			op_abandon(s, op, enter->number);
-			return last;
+			return last != 0;
 		}
 		/*
 		 * A large session is read for long, and nobody shall be refused for that: this one
@@ -202,7 +209,7 @@ static __always_inline long enter_try(__u32 i, struct enter *enter, bool sleeps)
 	enter->ret = enter_reserve(s, op, enter, sleeps);
 	if (enter->ret)
 		op_abandon(s, op, enter->number);
-	return last || enter->ret != -EAGAIN;
+	return last != 0 || enter->ret != -EAGAIN;
 }
 
 static long enter_try_giving_way(__u32 i, void *arg)

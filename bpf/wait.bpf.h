@@ -13,6 +13,8 @@
 #define QUIET_WAIT_NS (500 * NSEC_PER_MSEC)
 #define WAIT_ON_NS (10 * NSEC_PER_MSEC) /* of who cannot sleep, in place of either */
 #define KEEP_NS (100 * NSEC_PER_MSEC) /* so long it keeps its processor from others */
+#define KEEP_ANYWAY_NS (10000 * NSEC_PER_MSEC) /* longer than anybody waits */
+#define PREEMPT_NS (40 * NSEC_PER_MSEC) /* by then a kernel that preempts has, by its tick */
 #define QUIET_READ_NS (20 * NSEC_PER_MSEC)
 
 /*
@@ -57,27 +59,36 @@ static __always_inline bool cpu_is_wanted(void)
 	return n > 1;
 }
 
-/* Of a program that cannot sleep. A kernel that preempts takes the processor away by itself. */
+/*
+ * Of a program that cannot sleep. A kernel that preempts takes the processor away by itself. No
+ * field is ever a constant: each one would be another state for the verifier, in each try.
+ */
 struct keep {
-	__u64 until_ns;
+	__u64 until_ns; /* and KEEP_WANTED */
 	__u64 switches; /* of its thread */
 };
 
+#define KEEP_WANTED 1UL /* by somebody, for whom the kernel has until then */
+
 static __always_inline void keep_begin(struct keep *keep, __u64 now_ns)
 {
-	keep->until_ns = now_ns + KEEP_NS;
+	keep->until_ns = (now_ns + KEEP_NS) & ~KEEP_WANTED;
 	keep->switches = task_switches(bpf_get_current_task_btf());
 }
 
-/* Whether it has kept its processor for too long from others. */
-static __always_inline bool keep_is_over(struct keep *keep, __u64 now_ns)
+/*
+ * The next struct keep::until_ns; 0: it has kept its processor for too long from others, but for
+ * who has only just come.
+ */
+__noinline __u64 keep_on(__u64 until_ns, __u64 switches, __u64 now_ns)
 {
-	if (now_ns <= keep->until_ns)
-		return false;
-	if (task_switches(bpf_get_current_task_btf()) == keep->switches && cpu_is_wanted())
-		return true;
-	keep_begin(keep, now_ns);
-	return false;
+	if (now_ns <= until_ns)
+		return until_ns;
+	if (task_switches(bpf_get_current_task_btf()) != switches)
+		return now_ns + KEEP_ANYWAY_NS; /* others get it by themselves */
+	if (!cpu_is_wanted())
+		return (now_ns + KEEP_NS) & ~KEEP_WANTED;
+	return until_ns & KEEP_WANTED ? 0 : (now_ns + PREEMPT_NS) | KEEP_WANTED;
 }
 
 struct spin {

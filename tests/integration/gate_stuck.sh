@@ -53,12 +53,7 @@ fi
 
 uid=1004
 attack taken --limit 12M
-# Where it preempts, who has only just come is taken for somebody who has waited for the processor.
-if [[ ! $skips ]]; then
-	waits more
-else
-	is "more" "$(fact more)" EAGAIN
-fi
+waits more
 is "when they are out again" "$(fact late) $(fact after)" "ok ok"
 echo "taken: $(fact more) after $(fact more_ms) ms"
 

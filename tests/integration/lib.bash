@@ -132,7 +132,7 @@ programs_are_small() {
 	local most
 
 	most=$(awk '/^verified_insns/ {if ($2 > most) most = $2} END {print most + 0}' "/proc/$daemon/fdinfo/"*)
-	((most > 0 && most <= 500000)) || fail "the verifier has looked at $most instructions of a program"
+	((most > 0 && most <= 250000)) || fail "the verifier has looked at $most instructions of a program"
 }
 
 # Stops the broker and checks that it went well.
