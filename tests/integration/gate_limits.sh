@@ -6,7 +6,7 @@
 # shellcheck source=tests/integration/gate.bash
 . tests/integration/gate.bash
 gate_start
-tries=20000 rows=2000
+tries=8000 rows=2000
 if [[ ${SOAK:-} ]]; then
 	tries=10000000 rows=20000
 	[[ $level == exact ]] || tries=1000000 # some may be through
