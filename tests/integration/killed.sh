@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # The daemon is killed between every two steps of what it is asked for, and started again, while
 # the client lives on: then all of it was done, or nothing, limits and sums included. Something
 # that hands out descriptors may only have been done if the client got them, or may have: the
