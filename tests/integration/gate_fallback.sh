@@ -15,7 +15,7 @@ is "the level" "$("$pinbroker" status --json | jq -r .gate)" best-effort
 like "why" "$("$pinbroker" status)" 'boot with lsm=[a-z,]*,bpf'
 
 background as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 8M map 16M map 48M map 1M hold map 1M \
-	map 1M hold
+	map 1M hold unmap hold
 child_wait ^ready
 like "what fits is mapped, and what does not is not" "$(cat "$tmp/child")" \
 	$'map 8M: ok[^\n]*\nmap 16M: ok[^\n]*\nmap 48M: ENOMEM[^\n]*\nmap 1M: ok'
@@ -31,6 +31,16 @@ broker_start
 is "the session, after a restart" "$(list_exact | jq -c '.[0] | [.mapped_bytes, .mappings, .denied]')" \
 	"[$((26 << 20)),4,2]"
 is "generations that are left" "$(find "$pins" -mindepth 1 -maxdepth 1 -type d | wc -l)" 1
+
+# An ioctl that no program has seen is in the figures as soon as somebody asks.
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null || true
+rm $pins/[0-9]*/gate_fallback_ioctl
+kill "$child"
+child_wait '^unmap: ok'
+broker_start
+is "after an UNMAP that nobody saw" "$("$pinbroker" list --json | jq -c '.[0] | [.mapped_bytes, .mappings]')" \
+	"[$((25 << 20)),3]"
 kill "$child"
 child_end
 sessions_end
