@@ -108,6 +108,15 @@ static __always_inline int enter_read(struct gate_session *s, struct gate_op *op
 	return ret;
 }
 
+/*
+ * Whether a reading could find something gone. That dirty says nothing is no proof: the kernel may
+ * have skipped who sees that an ioctl is over, and its thread may not have come back since.
+ */
+static __always_inline bool enter_may_gain(const struct gate_session *s, const struct enter *enter)
+{
+	return READ(s->dirty) || op_giving(enter->slot, enter->number) || READ(s->dirty);
+}
+
 /* With room for it, or after a reading that made room; frozen is not held. */
 static __always_inline int enter_reserve(struct gate_session *s, struct gate_op *op,
 					 struct enter *enter, bool sleeps)
@@ -116,8 +125,8 @@ static __always_inline int enter_reserve(struct gate_session *s, struct gate_op 
 
 	if (!READ(s->suspect)) {
 		ret = enter_take(s, op, enter);
-		if (ret == 0 || ret == -EAGAIN || !READ(s->dirty))
-			return ret; /* refused: nothing is there that a reading could find gone */
+		if (ret == 0 || ret == -EAGAIN || !enter_may_gain(s, enter))
+			return ret;
 	}
 	if (atomic_cas(&s->frozen, 0, 1))
 		return -EAGAIN; /* another reads */

@@ -199,8 +199,21 @@ static __always_inline bool task_runs(const struct task_struct *task)
 	return BPF_CORE_READ(task, on_cpu);
 }
 
-/* Ends what is over. @run: only those count whose threads run */
-static __always_inline int ops_count(__u32 slot, __u64 besides, bool run)
+enum ops {
+	OPS_CHANGE, /* areas */
+	OPS_RUN, /* likewise, and their threads run */
+	OPS_GIVE, /* take areas away, and may have done so */
+};
+
+static __always_inline bool op_counts(const struct gate_op *op, enum ops which)
+{
+	if (which == OPS_GIVE)
+		return op->cmd == CMD_IOAS_UNMAP || op->cmd == CMD_DESTROY;
+	return cmd_changes_areas(op->cmd) && (which == OPS_CHANGE || task_runs((void *)op->task));
+}
+
+/* Ends what is over. */
+static __always_inline int ops_count(__u32 slot, __u64 besides, enum ops which)
 {
 	struct gate_session *s = session_at(slot);
 	struct gate_body *body = body_at(slot);
@@ -214,13 +227,13 @@ static __always_inline int ops_count(__u32 slot, __u64 besides, bool run)
 
 		if (number == OP_FREE || number == besides)
 			continue;
-		if (number == OP_BUSY) {
-			n++; /* about to look at frozen, or about to be free */
+		if (number == OP_BUSY) { /* about to look at frozen, or about to be free */
+			n += which != OPS_GIVE || op_counts(op, which);
 			continue;
 		}
 		if (op_is_over(op))
 			op_end(slot, s, op, number);
-		else if (cmd_changes_areas(op->cmd) && (!run || task_runs((void *)op->task)))
+		else if (op_counts(op, which))
 			n++;
 	}
 	return n;
@@ -229,13 +242,19 @@ static __always_inline int ops_count(__u32 slot, __u64 besides, bool run)
 /* How many operations are inside that change areas, besides the one with this number. */
 __noinline int op_inside(__u32 slot, __u64 besides)
 {
-	return ops_count(slot, besides, false);
+	return ops_count(slot, besides, OPS_CHANGE);
 }
 
 /* How many of them run, or are about to look at frozen. */
 __noinline int op_running(__u32 slot, __u64 besides)
 {
-	return ops_count(slot, besides, true);
+	return ops_count(slot, besides, OPS_RUN);
+}
+
+/* How many may be gone whose end nobody has seen, or have taken away what they are there for. */
+__noinline int op_giving(__u32 slot, __u64 besides)
+{
+	return ops_count(slot, besides, OPS_GIVE);
 }
 
 /* Objects that whoever is inside may be creating, unseen by a reading. */

@@ -46,9 +46,31 @@ static uint64_t slots_map(const struct gate *gate, const void *memory, uint64_t 
 	return n;
 }
 
+static void *slot_thread(void *arg)
+{
+	const struct gate *gate = arg;
+	int err = call_unmap(gate->iommufd, gate->ioas[0], slot_iova(gate, 0), gate->options.size,
+			     NULL);
+
+	return (void *)(intptr_t)err;
+}
+
+/* The first one, by a thread that then ends without another system call of the gate's. */
+static int slot_unmap_elsewhere(struct gate *gate)
+{
+	pthread_t thread;
+	void *ret = NULL;
+	int err = -pthread_create(&thread, NULL, slot_thread, gate);
+
+	if (!err)
+		err = -pthread_join(thread, &ret);
+	return err ? err : (int)(intptr_t)ret;
+}
+
 /*
- * One more than --slots mappings of --size bytes, one unmapped, one more. Facts: mapped, error,
- * after_unmap, after_that (each of the latter a MAP's result).
+ * One more than --slots mappings of --size bytes, one unmapped, one more; then again, and another
+ * thread unmaps. Facts: mapped, error, after_unmap, after_that, after_other (each of the last three
+ * a MAP's result).
  */
 int limit_slots(struct gate *gate)
 {
@@ -69,6 +91,10 @@ int limit_slots(struct gate *gate)
 		return err;
 	fact_error("after_unmap", slot_map(gate, memory, 0));
 	fact_error("after_that", slot_map(gate, memory, mapped));
+	err = slot_unmap_elsewhere(gate);
+	if (err)
+		return err;
+	fact_error("after_other", slot_map(gate, memory, 0));
 	return 0;
 }
 

@@ -72,6 +72,20 @@ kill "$child"
 child_end
 sessions_end
 
+# Nobody sees that an ioctl is over: what another thread has unmapped is found all the same.
+# shellcheck disable=SC2016 # for the other shell
+background as 1000 "$pinbroker" run -- sh -c 'read -r _; exec "$0" slots --slots 3 --size 4K' "$here/tests/gate"
+until [[ $("$pinbroker" list --json | jq length) == 1 ]]; do :; done
+killed
+rm "$pins"/[0-9]*/gate_{over,unmap}
+echo >&8
+child_wait '^ready'
+is "at the limit" "$(sed -n 's/^error //p' "$tmp/child")" ENOSPC
+is "one for one that another thread has unmapped" "$(sed -n 's/^after_other //p' "$tmp/child")" ok
+broker_start
+child_end
+sessions_end
+
 # No pins, but somebody has the links.
 mkdir /sys/fs/bpf/away
 n=0
