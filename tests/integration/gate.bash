@@ -199,11 +199,6 @@ misses() {
 		"\(.name) \(.recursion_misses // 0)"] | join(", ")'
 }
 
-# fact NAME: what the attack said.
-fact() {
-	sed -n "s/^$1 //p" "$tmp/child"
-}
-
 # said NAME VALUE: 1 if the attack said that, else 0.
 said() {
 	if [[ $(fact "$1") == "$2" ]]; then echo 1; else echo 0; fi

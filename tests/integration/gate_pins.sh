@@ -80,8 +80,8 @@ killed
 rm "$pins"/[0-9]*/gate_{over,unmap}
 echo >&8
 child_wait '^ready'
-is "at the limit" "$(sed -n 's/^error //p' "$tmp/child")" ENOSPC
-is "one for one that another thread has unmapped" "$(sed -n 's/^after_other //p' "$tmp/child")" ok
+is "at the limit" "$(fact error)" ENOSPC
+is "one for one that another thread has unmapped" "$(fact after_other)" ok
 broker_start
 child_end
 sessions_end

@@ -217,6 +217,11 @@ child_wait() {
 	file_wait "$tmp/child" "$1" 1 "${2:-60}" || fail "the child never said '$1': $(cat "$tmp/child")"
 }
 
+# fact NAME: what the child said of it.
+fact() {
+	sed -n "s/^$1 //p" "$tmp/child"
+}
+
 child_end() {
 	exec 8>&-
 	wait "$child" || true
