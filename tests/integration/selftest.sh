@@ -32,11 +32,6 @@ gate_runs() {
 	bpftool -j prog list | jq '[.[] | select(.name == "gate_ioctl") | .run_cnt] | add // 0'
 }
 
-# fact NAME: what the session's program said.
-fact() {
-	sed -n "s/^$1 //p" "$tmp/child"
-}
-
 selftest_run without
 like "what passes without" "$(tail -n 1 "$tmp/without")" '^Totals: pass:[1-9][0-9][0-9] '
 is "a gate so far" "$(bpftool -j prog list | jq '[.[] | select(.name // "" | startswith("gate_"))] | length')" 0
