@@ -125,11 +125,10 @@ noise_end() {
 	done
 }
 
-# Takes off what the kernel may skip: nobody but the pins holds it. ftrace says when it is gone.
+# Takes off what the kernel may skip: nobody but the pins holds it.
 gate_strip() {
 	rm -f /sys/fs/bpf/pinbroker/[0-9]*/gate_{map,map_file,unmap,over}
-	while grep -E '^(iopt_map_user_pages|iopt_map_file_pages|iopt_unmap_iova|iommufd_fops_ioctl) ' \
-		/sys/kernel/tracing/enabled_functions >/dev/null; do :; done
+	unhooked iopt_map_user_pages iopt_map_file_pages iopt_unmap_iova iommufd_fops_ioctl
 }
 
 # What tests before have left of the gate, which may be some of its programs.

@@ -78,6 +78,7 @@ background as 1000 "$pinbroker" run -- sh -c 'read -r _; exec "$0" slots --slots
 until [[ $("$pinbroker" list --json | jq length) == 1 ]]; do :; done
 killed
 rm "$pins"/[0-9]*/gate_{over,unmap}
+unhooked iommufd_fops_ioctl iopt_unmap_iova
 echo >&8
 child_wait '^ready'
 is "at the limit" "$(fact error)" ENOSPC

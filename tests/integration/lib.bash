@@ -126,6 +126,15 @@ exact_or_skip() {
 	exit 4
 }
 
+# unhooked FUNCTION...: until no program hangs on any of them: the kernel takes one off some time after
+# its pin is gone.
+unhooked() {
+	local functions
+
+	functions=$(IFS='|' && echo "$*")
+	while grep -qE "^($functions) " /sys/kernel/tracing/enabled_functions; do :; done
+}
+
 # programs_are_small: what the broker has loaded is far from all that the verifier looks at in a
 # program, a million instructions: the next compiler or kernel may need more. Each takes its time.
 programs_are_small() {
