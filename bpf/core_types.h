@@ -107,6 +107,10 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 } CORE;
 
+struct sched_entity {
+	__u64 sum_exec_runtime;
+} CORE;
+
 struct task_struct {
 	unsigned int flags;
 	int pid, tgid;
@@ -120,6 +124,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	unsigned char on_cpu; /* or the first byte of an int; none: there is but one processor */
 	unsigned long nvcsw, nivcsw;
+	struct sched_entity se;
 	char comm[16];
 } CORE;
 

@@ -77,13 +77,10 @@ static __always_inline int enter_take_asleep(struct gate_session *s, struct gate
 /* From the first wait on; who need not wait, which is nearly everybody, looks at no clock. */
 static __always_inline void enter_waits(struct enter *enter)
 {
-	__u64 now_ns;
-
 	if (enter->until_ns)
 		return;
-	now_ns = bpf_ktime_get_ns();
-	enter->until_ns = now_ns + ENTER_NS;
-	keep_begin(&enter->keep, now_ns);
+	enter->until_ns = bpf_ktime_get_ns() + ENTER_NS;
+	keep_begin(&enter->keep);
 }
 
 /* A reading makes room, or what is known while others sleep; frozen is held. */
@@ -164,7 +161,7 @@ static __always_inline int enter_is_last(struct enter *enter, __u32 i, bool slee
 	now_ns = bpf_ktime_get_ns();
 	if (sleeps)
 		return last_of(enter, now_ns, i);
-	keep->until_ns = keep_on(keep->until_ns, keep->switches, now_ns);
+	keep->until_ns = keep_on(keep->until_ns, keep->switches);
 	return keep->until_ns ? last_of(enter, now_ns, i) : ENTER_KEPT;
 }
 

@@ -60,35 +60,50 @@ static __always_inline bool cpu_is_wanted(void)
 }
 
 /*
+ * The scheduler's own account of how long a thread has run. What it adds to it comes with the tick
+ * that lets others run: a processor that stood still, or whose tick is late, as under a hypervisor
+ * with too much to do, says nothing of whether the kernel preempts.
+ */
+static __always_inline __u64 task_ran_ns(const struct task_struct *task)
+{
+	return BPF_CORE_READ(task, se.sum_exec_runtime);
+}
+
+/*
  * Of a program that cannot sleep. A kernel that preempts takes the processor away by itself. No
  * field is ever a constant: each one would be another state for the verifier, in each try.
  */
 struct keep {
-	__u64 until_ns; /* and KEEP_WANTED */
+	__u64 until_ns; /* by task_ran_ns(), and KEEP_WANTED */
 	__u64 switches; /* of its thread */
 };
 
 #define KEEP_WANTED 1UL /* by somebody, for whom the kernel has until then */
 
-static __always_inline void keep_begin(struct keep *keep, __u64 now_ns)
+static __always_inline void keep_begin(struct keep *keep)
 {
-	keep->until_ns = (now_ns + KEEP_NS) & ~KEEP_WANTED;
-	keep->switches = task_switches(bpf_get_current_task_btf());
+	const struct task_struct *task = bpf_get_current_task_btf();
+
+	keep->until_ns = (task_ran_ns(task) + KEEP_NS) & ~KEEP_WANTED;
+	keep->switches = task_switches(task);
 }
 
 /*
  * The next struct keep::until_ns; 0: it has kept its processor for too long from others, but for
  * who has only just come.
  */
-__noinline __u64 keep_on(__u64 until_ns, __u64 switches, __u64 now_ns)
+__noinline __u64 keep_on(__u64 until_ns, __u64 switches)
 {
-	if (now_ns <= until_ns)
+	const struct task_struct *task = bpf_get_current_task_btf();
+	__u64 ran_ns = task_ran_ns(task);
+
+	if (ran_ns <= until_ns)
 		return until_ns;
-	if (task_switches(bpf_get_current_task_btf()) != switches)
-		return now_ns + KEEP_ANYWAY_NS; /* others get it by themselves */
+	if (task_switches(task) != switches)
+		return ran_ns + KEEP_ANYWAY_NS; /* others get it by themselves */
 	if (!cpu_is_wanted())
-		return (now_ns + KEEP_NS) & ~KEEP_WANTED;
-	return until_ns & KEEP_WANTED ? 0 : (now_ns + PREEMPT_NS) | KEEP_WANTED;
+		return (ran_ns + KEEP_NS) & ~KEEP_WANTED;
+	return until_ns & KEEP_WANTED ? 0 : (ran_ns + PREEMPT_NS) | KEEP_WANTED;
 }
 
 struct spin {
