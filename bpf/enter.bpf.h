@@ -24,6 +24,7 @@ struct enter {
 	__s32 ret;
 	__u32 seen; /* OP_UNREAD, or nothing yet */
 	__u64 until_ns; /* 0: it has not waited yet */
+	__u64 recounts; /* of the session, before the first try */
 	struct keep keep;
 };
 
@@ -107,10 +108,14 @@ static __always_inline int enter_read(struct gate_session *s, struct gate_op *op
 
 /*
  * Whether a reading could find something gone. That dirty says nothing is no proof: the kernel may
- * have skipped who sees that an ioctl is over, and its thread may not have come back since.
+ * have skipped who sees that an ioctl is over, and its thread may not have come back since. Where
+ * it may skip who sees one begin, too, nothing at all is known of that one: then there is no room
+ * if a reading says so that has begun since this ioctl did, as the second that ends has.
  */
 static __always_inline bool enter_may_gain(const struct gate_session *s, const struct enter *enter)
 {
+	if (gate_skippable && READ(s->recounts) - enter->recounts < 2)
+		return true;
 	return READ(s->dirty) || op_giving(enter->slot, enter->number) || READ(s->dirty);
 }
 
@@ -266,6 +271,7 @@ static __always_inline long enter_with(__u32 slot, __u32 cmd, __u64 used, __u32 
 
 	if (!s || !body)
 		return -EPERM;
+	enter.recounts = READ(s->recounts);
 	bpf_loop(ENTER_TRIES, sleeps ? enter_try_giving_way : enter_try_on, &enter, 0);
 	timer_start(s, body, TIMER_NS);
 	atomic_add(&s->changes, 1);

@@ -36,11 +36,31 @@ is "generations that are left" "$(find "$pins" -mindepth 1 -maxdepth 1 -type d |
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null || true
 rm $pins/[0-9]*/gate_fallback_ioctl
+unhooked security_file_ioctl
 kill "$child"
 child_wait '^unmap: ok'
 broker_start
 is "after an UNMAP that nobody saw" "$("$pinbroker" list --json | jq -c '.[0] | [.mapped_bytes, .mappings]')" \
 	"[$((25 << 20)),3]"
+kill "$child"
+child_end
+sessions_end
+
+# Nor is anybody refused for what such an ioctl has taken away.
+background as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 1M map 1M map 1M map 1M map 1M \
+	hold unmap hold map 1M map 1M hold
+child_wait '^ready'
+is "full" "$(grep -c '^map 1M: ENOSPC' "$tmp/child")" 1
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null || true
+rm $pins/[0-9]*/gate_fallback_ioctl
+unhooked security_file_ioctl
+kill "$child"
+child_wait '^unmap: ok'
+broker_start
+kill "$child"
+file_wait "$tmp/child" '^ready' 3
+like "after an UNMAP that nobody saw" "$(cat "$tmp/child")" 'unmap: ok.*map 1M: ok.*map 1M: ENOSPC'
 kill "$child"
 child_end
 sessions_end
