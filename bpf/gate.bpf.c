@@ -348,6 +348,21 @@ static __always_inline int map_before(__u64 ctx)
 	return 0;
 }
 
+/*
+ * A MAP is larger than what its thread has reserved. Of the fallback the kernel may have skipped
+ * who sees it begin, and who saw the one before it end: what was reserved is that one's then, so
+ * that less is known than is there, and nobody is a racer who has not got above the limits by it.
+ */
+static __always_inline void map_larger(__u32 slot, struct gate_session *s, const struct gate_op *op)
+{
+	if (op->seen == OP_UNREAD)
+		session_excess(slot, s, READ(s->used), true);
+	else if (!gate_skippable || !is_within(s, READ(s->used)))
+		session_poison(slot, s, true);
+	else
+		atomic_add(&s->suspect, 1);
+}
+
 /* One firing that knows all of a MAP: its true length, and whether it is there. */
 static __always_inline int map_done(void *ctx, __u64 address, __u64 length, int ret,
 				    enum gate_program program)
@@ -369,10 +384,7 @@ static __always_inline int map_done(void *ctx, __u64 address, __u64 length, int 
 	if (pages > reserved || odd) {
 		if (!ret && pages > reserved)
 			atomic_add(&s->used, GATE_USED(pages - reserved, 0));
-		if (op->seen == OP_UNREAD)
-			session_excess(slot, s, READ(s->used), true);
-		else
-			session_poison(slot, s, true);
+		map_larger(slot, s, op);
 		if (ret)
 			atomic_add(&s->used, -op->used);
 	} else if (ret) {

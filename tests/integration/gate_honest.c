@@ -3,8 +3,9 @@
  * Honest load: --threads threads of one process map and unmap 4 to 64 KiB in random order, --count
  * operations together. Each has its share of --level percent of --slots and --limit and stays
  * within it at every moment, so all of it fits and nothing may be refused. --count 0: until the end
- * of standard input; mode calm: the same, and mostly idle. Facts: seed, maps, unmaps, refused,
- * again (of those: EAGAIN), error (of the last), live_slots, live_pages.
+ * of standard input; mode calm: the same, and mostly idle; mode lost: before each MAP another one
+ * of a page, to where nothing is. Facts: seed, maps, unmaps, refused, again (of those: EAGAIN),
+ * error (of the last), live_slots, live_pages.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,6 +21,7 @@
 #define THREADS_MAX 64
 #define PAGES_MAX 16 /* of a mapping */
 #define CALM_MS 20 /* between two operations */
+#define LOST_US 500 /* after one that fails: others get the processor, or it gets another one */
 
 struct mapping {
 	uint64_t iova;
@@ -32,6 +34,7 @@ struct load {
 	uint64_t random;
 	uint64_t ops; /* 0: until the end of standard input */
 	int pause_ms;
+	bool loses;
 	uint64_t slots_max, pages_max; /* the share */
 	struct mapping *mappings; /* owned, slots_max */
 	uint64_t slots, pages; /* live */
@@ -43,9 +46,14 @@ static int load_map(struct load *load, uint64_t n_pages)
 {
 	struct mapping *mapping = &load->mappings[load->slots];
 	const struct gate *gate = load->gate;
-	int err = call_map(gate->iommufd, gate->ioas[0], load->memory, n_pages * GATE_PAGE,
-			   &mapping->iova);
+	int err;
 
+	if (load->loses) {
+		(void)call_map(gate->iommufd, UINT32_MAX, load->memory, GATE_PAGE, NULL);
+		(void)usleep(LOST_US);
+	}
+	err = call_map(gate->iommufd, gate->ioas[0], load->memory, n_pages * GATE_PAGE,
+		       &mapping->iova);
 	if (err)
 		return err;
 	mapping->n_pages = n_pages;
@@ -107,6 +115,7 @@ static int load_init(struct load *load, const struct gate *gate, const void *mem
 		.memory = memory,
 		.ops = calm ? 0 : options->count / options->threads,
 		.pause_ms = calm ? CALM_MS : 0,
+		.loses = strcmp(options->mode, "lost") == 0,
 		.slots_max = options->slots * options->level / 100 / options->threads,
 		.pages_max = options->limit / GATE_PAGE * options->level / 100 / options->threads,
 	};
