@@ -8,7 +8,7 @@
 #define IOMMUFD_TYPE(cmd) ((cmd) >> 8 & 0xff)
 
 enum gate_class {
-	CLASS_PASS, /* changes nothing that counts, or the kernel guards it */
+	CLASS_PASS, /* changes nothing that counts */
 	CLASS_UNKNOWN,
 	CLASS_MAP,
 	CLASS_COPY,
@@ -59,9 +59,15 @@ static __always_inline enum gate_class class_of(__u32 cmd, __u32 cdev)
 {
 	if (!cdev)
 		return class_of_iommufd(cmd);
-	if (cmd == CMD_DEVICE_BIND)
+	switch (cmd) {
+	case CMD_DEVICE_BIND:
 		return CLASS_BIND;
-	return cmd == CMD_DEVICE_ATTACH ? CLASS_CREATE : CLASS_PASS;
+	case CMD_DEVICE_ATTACH:
+		return CLASS_CREATE;
+	case CMD_DEVICE_DETACH: /* with the last device the kernel unpins, and drops its own hwpt */
+		return CLASS_SHRINK;
+	}
+	return CLASS_PASS;
 }
 
 /* The fields that count of a command's argument: read once, and judged by what the kernel sees. */

@@ -142,6 +142,7 @@ static __always_inline void file_forget(__u64 file, const struct gate_file *know
 		return; /* another did, at this moment */
 	if (cdev) {
 		cdev_forget(body, file);
+		atomic_add(&s->dirty, 1); /* what the kernel had made for the device is gone */
 		expected_release(slot, s, expected);
 	} else {
 		context_forget(s);

@@ -604,6 +604,7 @@ int gate_read(struct gate_call *call)
 	struct spin spin = {.slot = call->slot, .inside = 1};
 	struct gate_session *s = session_at(call->slot);
 	struct gate_body *body = body_at(call->slot);
+	int counted;
 
 	call->err = -EINVAL;
 	if (!s || !body)
@@ -616,9 +617,10 @@ int gate_read(struct gate_call *call)
 	call->err = 0;
 	if (call->wait)
 		wait_quiet(call->slot, 0, QUIET_READ_NS, true);
-	call->exact = recount(call->slot, 0, call->wait);
-	if (!call->exact && !(READ(s->bits) & GATE_CLOSED))
+	counted = recount(call->slot, 0, call->wait);
+	if (counted == RECOUNT_VOID && !(READ(s->bits) & GATE_CLOSED))
 		walk_session(call->slot);
+	call->exact = counted == RECOUNT_DONE;
 	call->used = GATE_USED(body->walk.pages, body->walk.mappings);
 	call->pinned = body->walk.pinned;
 	call->objects = body->walk.objects;

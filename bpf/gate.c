@@ -303,13 +303,14 @@ int gate_read(struct gate *gate, uint32_t slot, bool wait, struct gate_figures *
 {
 	struct gate_call call = {.slot = slot, .wait = wait};
 	struct gate_near *near = &gate->near[slot];
+	uint64_t id = gate->sessions[slot].id;
 	int err;
 
-	near->id = gate->sessions[slot].id;
 	err = gate_call(gate->skel->progs.gate_read, &call);
 	gate_look(gate, slot, ret_figures);
 	if (err)
 		return err;
+	near->id = id;
 	near->figures = (struct gate_figures){
 		.mapped = GATE_USED_PAGES(call.used),
 		.mappings = GATE_USED_MAPPINGS(call.used),

@@ -39,6 +39,7 @@
 #define CMD_TEST IOMMUFD_CMD(0xa0)
 #define CMD_DEVICE_BIND IOMMUFD_CMD(118)
 #define CMD_DEVICE_ATTACH IOMMUFD_CMD(119)
+#define CMD_DEVICE_DETACH IOMMUFD_CMD(120)
 
 static __always_inline bool cmd_maps(__u32 cmd)
 {
@@ -202,13 +203,14 @@ static __always_inline bool task_runs(const struct task_struct *task)
 enum ops {
 	OPS_CHANGE, /* areas */
 	OPS_RUN, /* likewise, and their threads run */
-	OPS_GIVE, /* take areas away, and may have done so */
+	OPS_GIVE, /* take areas or objects away, and may have done so */
 };
 
 static __always_inline bool op_counts(const struct gate_op *op, enum ops which)
 {
 	if (which == OPS_GIVE)
-		return op->cmd == CMD_IOAS_UNMAP || op->cmd == CMD_DESTROY;
+		return op->cmd == CMD_IOAS_UNMAP || op->cmd == CMD_DESTROY ||
+		       op->cmd == CMD_DEVICE_DETACH;
 	return cmd_changes_areas(op->cmd) && (which == OPS_CHANGE || task_runs((void *)op->task));
 }
 
@@ -251,7 +253,7 @@ __noinline int op_running(__u32 slot, __u64 besides)
 	return ops_count(slot, besides, OPS_RUN);
 }
 
-/* How many may be gone whose end nobody has seen, or have taken away what they are there for. */
+/* How many are inside that may have taken away by now what they are there for. */
 __noinline int op_giving(__u32 slot, __u64 besides)
 {
 	return ops_count(slot, besides, OPS_GIVE);

@@ -162,10 +162,16 @@ static __always_inline bool reading_accuses(const struct gate_walk *w, __u64 use
 	return w->pages > GATE_USED_PAGES(used) || w->mappings > GATE_USED_MAPPINGS(used);
 }
 
+enum recounted {
+	RECOUNT_VOID, /* somebody was inside: nothing changed */
+	RECOUNT_DONE,
+	RECOUNT_GROWING, /* likewise; but somebody creates something, which may pin */
+};
+
 static __always_inline int reading_void(struct gate_session *s)
 {
 	atomic_add(&s->busy, 1);
-	return 0;
+	return RECOUNT_VOID;
 }
 
 static __always_inline int recount_now(__u32 slot, __u64 besides)
@@ -178,13 +184,11 @@ static __always_inline int recount_now(__u32 slot, __u64 besides)
 	bool may_accuse;
 
 	if (!s || !body)
-		return 0;
+		return RECOUNT_VOID;
 	breaks = READ(s->breaks);
 	changes = READ(s->changes); /* who is inside, and not counted in it yet, is found next */
-	if (op_inside(slot, besides)) {
-		atomic_add(&s->busy, 1);
-		return 0;
-	}
+	if (op_inside(slot, besides))
+		return reading_void(s);
 	suspect = READ(s->suspect);
 	dirty = READ(s->dirty);
 	used = READ(s->used);
@@ -221,7 +225,8 @@ static __always_inline int recount_now(__u32 slot, __u64 besides)
 	atomic_set(&s->shared, w->shared);
 	atomic_add(&s->recounts, 1);
 	may_accuse = reading_may_accuse(slot, s);
-	reading_store(s, w, truth, changes);
+	/* While somebody creates something there will be more to say. */
+	reading_store(s, w, truth, creating ? changes - 1 : changes);
 	session_note_less(s, truth);
 	if (READ(s->bits) & GATE_BROUGHT && is_within(s, truth))
 		atomic_and(&s->bits, ~GATE_BROUGHT);
@@ -229,7 +234,7 @@ static __always_inline int recount_now(__u32 slot, __u64 besides)
 		session_excess(slot, s, truth, false);
 	if (!cdevs_are_ours(s, body))
 		session_poison(slot, s, false);
-	return 1;
+	return creating ? RECOUNT_GROWING : RECOUNT_DONE;
 }
 
 /*
@@ -237,7 +242,7 @@ static __always_inline int recount_now(__u32 slot, __u64 besides)
  * @besides: the caller's own operation, which has reserved nothing yet
  * @asked: by a thread that waits for it, after wait_quiet(); else it is the timer's
  *
- * Return: 1; 0: somebody was inside, nothing changed.
+ * Return: enum recounted
  */
 __noinline int recount(__u32 slot, __u64 besides, __u32 asked)
 {

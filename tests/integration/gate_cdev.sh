@@ -1,10 +1,29 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A cdev that was never bound outlives its session in a process that kept it. It must not serve to
-# take the device from whoever gets it next.
+# What the kernel drops with a device is in the figures at once. A cdev that was never bound outlives
+# its session in a process that kept it. It must not serve to take the device from whoever gets it next.
 # shellcheck source=tests/integration/gate.bash
 . tests/integration/gate.bash
 gate_start
+
+# By an ioctl of the device, and by the end of its file, nothing is unmapped: it is not pinned any more.
+shown() { "$pinbroker" show "$id" --json | jq -c '[.mapped_bytes, .pinned_bytes]'; }
+for way in detach close-device; do
+	[[ $level != none ]] || break
+	background as 1003 "$pinbroker" run --device "$device" -- "$vmm" "{iommufd}" "{device:0}" \
+		bind 0 attach 0 map 8M hold "$way" 0 hold
+	child_wait ^ready
+	like "attached" "$(cat "$tmp/child")" $'\nattach 0: ok[^\n]*\nmap 8M: ok'
+	id=$("$pinbroker" list --json | jq -r '.[] | select(.uid == 1003).id')
+	list_exact >/dev/null
+	is "pinned" "$(shown)" "[$((8 * mib)),$((8 * mib))]"
+	kill "$child"
+	file_wait "$tmp/child" ^ready 2
+	like "$way" "$(cat "$tmp/child")" "$way 0: ok"
+	is "$way: figures" "$(shown)" "[$((8 * mib)),0]"
+	child_end
+	sessions_end
+done
 
 # One session ends, its cdev is kept: the device is another user's then, or is still busy.
 run_options=(--device "$device")
