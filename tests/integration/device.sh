@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # pinbroker device and migration, on the kernel's sample device mtty, whose driver implements it.
 # vm: TMO=600
 # shellcheck source=tests/integration/lib.bash

@@ -7,12 +7,12 @@
 # shellcheck source=tests/integration/gate.bash
 . tests/integration/gate.bash
 gate_start
-ops=${OPERATIONS:-8000}
+ops=${OPERATIONS:-4000}
 waits=0 # so many of a thousand may be told EAGAIN
 # A thread that is inside may lose its processor to another machine's for longer than others wait.
 [[ ! $keeps ]] || waits=1
-[[ $gate_as != bare ]] || waits=5 ops=2000 # readings one after the other: that may take a second
-[[ ! ${SOAK:-} ]] || ops=$((ops * 10)) # 20,000 of each thread
+[[ $gate_as != bare ]] || waits=5 ops=1000 # readings one after the other: that may take a second
+[[ ! ${SOAK:-} ]] || ops=$((ops * 20)) # 20,000 of each thread
 
 # honest WHAT OPTION...
 honest() {

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # The daemon's own life: one per socket, systemd's socket and notices, sessions that outlive it,
 # clients that vanish, and limits that go back.
 # shellcheck source=tests/integration/lib.bash

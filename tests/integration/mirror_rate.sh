@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: TMO=1200
 # Ten thousand changes in a second are no more than ten writes; a thousand cgroups take little, and
 # with nothing to do the broker sleeps.

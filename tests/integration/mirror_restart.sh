@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# vm: KERNEL=any
 # vm: TMO=900
 # Brokers that are killed at any moment: limits stay, the next one goes on, and what was there before
 # comes back, by it or by --purge.
