@@ -156,8 +156,9 @@ __noinline int credit_asleep(__u32 slot, __u64 besides)
 }
 
 /*
- * Whether there is no room for @used even if nothing comes of those who map, by the walk just
- * taken. What is about to be unmapped is there until that ioctl returns: it is its caller's yet.
+ * Whether there is no room for @used even if no page comes of those who map, by the walk just
+ * taken; areas that are halfway there count as such. What is about to be unmapped is there until
+ * that ioctl returns: it is its caller's yet.
  */
 static __always_inline bool asleep_full(__u32 slot, const struct gate_session *s, __u64 used)
 {

@@ -11,11 +11,11 @@
 #define MOMENT_NS (10 * NSEC_PER_MSEC)
 /* Of a thread whose ioctl needs it, and of the daemon, for which everybody waits. */
 #define QUIET_WAIT_NS (500 * NSEC_PER_MSEC)
+#define QUIET_READ_NS (20 * NSEC_PER_MSEC)
 #define WAIT_ON_NS (10 * NSEC_PER_MSEC) /* of who cannot sleep, in place of either */
 #define KEEP_NS (100 * NSEC_PER_MSEC) /* so long it keeps its processor from others */
 #define KEEP_ANYWAY_NS (10000 * NSEC_PER_MSEC) /* longer than anybody waits */
 #define PREEMPT_NS (40 * NSEC_PER_MSEC) /* by then a kernel that preempts has, by its tick */
-#define QUIET_READ_NS (20 * NSEC_PER_MSEC)
 
 /*
  * Others get the processor. A kernel that preempts does that by itself; where it does not, whoever
