@@ -13,6 +13,7 @@
  */
 #define ENTER_TRIES 4096
 #define ENTER_NS (3000 * NSEC_PER_MSEC)
+#define ENTER_FULL_NS (100 * NSEC_PER_MSEC) /* so long the fallback takes a session for full */
 
 /* One try to let an ioctl in; the words are those of recount.bpf.h. */
 struct enter {
@@ -24,7 +25,6 @@ struct enter {
 	__s32 ret;
 	__u32 seen; /* OP_UNREAD, or nothing yet */
 	__u64 until_ns; /* 0: it has not waited yet */
-	__u64 recounts; /* of the session, before the first try */
 	struct keep keep;
 };
 
@@ -95,8 +95,12 @@ static __always_inline int enter_read(struct gate_session *s, struct gate_op *op
 		wait_quiet_giving_way(enter->slot, enter->number, QUIET_WAIT_NS);
 	else
 		wait_running_on(enter->slot, enter->number);
-	if (recount(enter->slot, enter->number, 1))
-		return READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
+	if (recount(enter->slot, enter->number, 1)) {
+		ret = READ(s->bits) & GATE_POISONED ? -EPERM : enter_take(s, op, enter);
+		if (gate_skippable && (ret == -ENOMEM || ret == -ENOSPC))
+			s->full_ns = bpf_ktime_get_ns();
+		return ret;
+	}
 	if (sleeps)
 		return -EAGAIN;
 	if (credit_asleep(enter->slot, enter->number))
@@ -109,12 +113,13 @@ static __always_inline int enter_read(struct gate_session *s, struct gate_op *op
 /*
  * Whether a reading could find something gone. That dirty says nothing is no proof: the kernel may
  * have skipped who sees that an ioctl is over, and its thread may not have come back since. Where
- * it may skip who sees one begin, too, nothing at all is known of that one: then there is no room
- * if a reading says so that has begun since this ioctl did, as the second that ends has.
+ * it may skip who sees one begin, too, nothing at all is known of that one, and only a reading says
+ * that there is no room. Not each time: who asks on and on would be inside for most of the time,
+ * and whoever is there is why others are skipped.
  */
 static __always_inline bool enter_may_gain(const struct gate_session *s, const struct enter *enter)
 {
-	if (gate_skippable && READ(s->recounts) - enter->recounts < 2)
+	if (gate_skippable && bpf_ktime_get_ns() - READ(s->full_ns) > ENTER_FULL_NS)
 		return true;
 	return READ(s->dirty) || op_giving(enter->slot, enter->number) || READ(s->dirty);
 }
@@ -271,7 +276,6 @@ static __always_inline long enter_with(__u32 slot, __u32 cmd, __u64 used, __u32 
 
 	if (!s || !body)
 		return -EPERM;
-	enter.recounts = READ(s->recounts);
 	bpf_loop(ENTER_TRIES, sleeps ? enter_try_giving_way : enter_try_on, &enter, 0);
 	timer_start(s, body, TIMER_NS);
 	atomic_add(&s->changes, 1);

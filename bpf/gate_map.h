@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define GATE_ABI 6 /* a daemon takes over no other */
+#define GATE_ABI 7 /* a daemon takes over no other */
 #define GATE_SELF_TEST 0 /* the slot of the self-test's context */
 #define GATE_FILES_PER_SESSION 4 /* on average: capacity is reserved at each grant */
 #define GATE_POOL_SLOT 1 /* the first of those for contexts that nobody here handed out */
@@ -104,7 +104,8 @@ struct gate_session {
 	__u64 n_enrolled; /* daemon: files, also those that are released */
 	__u64 eighty_ns; /* programs: when that was told last */
 	__u64 large_ns; /* likewise, GATE_EVENT_LARGE */
-	__u64 crowd_ns; /* likewise, GATE_EVENT_CALLER without room for one more */
+	__u64 full_ns; /* programs, of the fallback: a reading said then that there is no room */
+	__u64 crowd_ns; /* as eighty_ns, GATE_EVENT_CALLER without room for one more */
 	__u64 plug_ns; /* daemon: nobody asks before that; CLOCK_MONOTONIC */
 	__u32 plug; /* GATE_PLUG_NONE ... */
 	__u32 plug_pid; /* whose question it is */
