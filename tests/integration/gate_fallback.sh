@@ -23,8 +23,7 @@ is "figures" "$(list_exact | jq -c '.[0] | [.mapped_bytes, .mappings, .denied, .
 	"[$((25 << 20)),3,1,true]"
 
 # Killed: what is in the kernel goes on.
-kill -9 "$daemon"
-wait "$daemon" 2>/dev/null || true
+broker_kill
 kill "$child"
 child_wait 'map 1M: ENOSPC'
 broker_start
@@ -32,14 +31,18 @@ is "the session, after a restart" "$(list_exact | jq -c '.[0] | [.mapped_bytes, 
 	"[$((26 << 20)),4,2]"
 is "generations that are left" "$(find "$pins" -mindepth 1 -maxdepth 1 -type d | wc -l)" 1
 
+# unmap_unseen: the child unmaps while no program sees an ioctl begin; then there is a broker again.
+unmap_unseen() {
+	broker_kill
+	rm $pins/[0-9]*/gate_fallback_ioctl
+	unhooked security_file_ioctl
+	kill "$child"
+	child_wait '^unmap: ok'
+	broker_start
+}
+
 # An ioctl that no program has seen is in the figures as soon as somebody asks.
-kill -9 "$daemon"
-wait "$daemon" 2>/dev/null || true
-rm $pins/[0-9]*/gate_fallback_ioctl
-unhooked security_file_ioctl
-kill "$child"
-child_wait '^unmap: ok'
-broker_start
+unmap_unseen
 is "after an UNMAP that nobody saw" "$("$pinbroker" list --json | jq -c '.[0] | [.mapped_bytes, .mappings]')" \
 	"[$((25 << 20)),3]"
 kill "$child"
@@ -51,13 +54,7 @@ background as 1000 "$pinbroker" run -- "$vmm" "{iommufd}" alloc-ioas map 1M map 
 	hold unmap hold map 1M map 1M hold
 child_wait '^ready'
 is "full" "$(grep -c '^map 1M: ENOSPC' "$tmp/child")" 1
-kill -9 "$daemon"
-wait "$daemon" 2>/dev/null || true
-rm $pins/[0-9]*/gate_fallback_ioctl
-unhooked security_file_ioctl
-kill "$child"
-child_wait '^unmap: ok'
-broker_start
+unmap_unseen
 kill "$child"
 file_wait "$tmp/child" '^ready' 3
 like "after an UNMAP that nobody saw" "$(cat "$tmp/child")" 'unmap: ok.*map 1M: ok.*map 1M: ENOSPC'

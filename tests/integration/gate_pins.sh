@@ -12,10 +12,6 @@ C
 generation() { basename $pins/[0-9]*; }
 pinned() { (cd $pins && find . -mindepth 1 -printf '%f\n' | sed 's/^[0-9].*/N/' | sort); }
 level() { "$pinbroker" status --json | jq -r .gate; }
-killed() {
-	kill -9 "$daemon"
-	wait "$daemon" 2>/dev/null || true
-}
 # stranger STATUS: whether a context that nobody here handed out may map.
 stranger() {
 	local status=0
@@ -40,7 +36,7 @@ child_wait ^ready
 for program in "$pins"/[0-9]*/*; do
 	program=${program##*/}
 	before=$(generation)
-	killed
+	broker_kill
 	rm "$pins/$before/$program"
 	broker_start
 	is "without $program: what is pinned" "$(pinned)" "$were"
@@ -52,7 +48,7 @@ child_wait '^map 2M: ok'
 is "the session" "$(list_exact | jq -c '.[0] | [.mapped_bytes, .mappings]')" "[$((3 << 20)),2]"
 
 # A map: what the programs that act have in it is not known, and they go on.
-killed
+broker_kill
 bpftool map pin pinned $pins/gate_bodies /sys/fs/bpf/away
 rm $pins/gate_bodies
 broker_start
@@ -76,7 +72,7 @@ sessions_end
 # shellcheck disable=SC2016 # for the other shell
 background as 1000 "$pinbroker" run -- sh -c 'read -r _; exec "$0" slots --slots 3 --size 4K' "$here/tests/gate"
 until [[ $("$pinbroker" list --json | jq length) == 1 ]]; do :; done
-killed
+broker_kill
 rm "$pins"/[0-9]*/gate_{over,unmap}
 unhooked iommufd_fops_ioctl iopt_unmap_iova
 echo >&8

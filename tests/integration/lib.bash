@@ -144,6 +144,13 @@ programs_are_small() {
 	((most > 0 && most <= 250000)) || fail "the verifier has looked at $most instructions of a program"
 }
 
+# Kills the broker: it can tell nobody, and leaves what it leaves.
+broker_kill() {
+	kill -9 "$daemon"
+	wait "$daemon" 2>/dev/null || true
+	daemon=
+}
+
 # Stops the broker and checks that it went well.
 broker_stop() {
 	local status=0

@@ -46,11 +46,6 @@ seen() {
 	local pid
 	for pid in "${owners[@]}"; do memlock "$pid"; done
 }
-killed() {
-	kill -9 "$daemon"
-	wait "$daemon" 2>/dev/null || true
-	daemon=
-}
 # starts_not WHAT PATTERN: the daemon ends at once and says why in one line.
 starts_not() {
 	exits "$1" 70 timeout 20 "$pinbrokerd"
@@ -72,7 +67,7 @@ is "limits" "$(memlock "${owners[0]}"), $(memlock "${owners[1]}"), $(memlock "${
 before=$(seen)
 
 # Stopped, and killed: everything is as it was.
-for end in broker_stop killed killed broker_stop; do
+for end in broker_stop broker_kill broker_kill broker_stop; do
 	$end
 	is "limits without a daemon ($end)" "$(memlock "${owners[0]}")" "20971520 20971520"
 	broker_start
@@ -95,19 +90,19 @@ log_wait 'ended: '
 
 # Of another boot, of another version, and no record at all: cleared, and said.
 for place in 8 0; do
-	killed
+	broker_kill
 	printf X | dd of="$record" bs=1 seek="$place" conv=notrunc status=none
 	broker_start
 	like "a record with another byte at $place" "$(cat "$log")" \
 		"the record $record was of another boot or version: no session of before is known"
 	is "what is known" "$("$pinbroker" list --json)" "[]"
 done
-killed
+broker_kill
 echo "no record" >"$record"
 chmod 600 "$record"
 broker_start
 like "something else" "$(cat "$log")" 'of another boot or version'
-killed
+broker_kill
 rm "$record"
 broker_start
 [[ $(cat "$log") != *"another boot"* ]] || fail "nothing was there, and it was cleared"
@@ -173,7 +168,7 @@ before=$("$pinbroker" list --json)
 is "who is there" "$(jq length <<<"$before")" 1023
 
 # Nothing of it is lost, also not over a restart, which does not take long.
-for end in killed broker_stop; do
+for end in broker_kill broker_stop; do
 	$end
 	began=${EPOCHREALTIME/./}
 	broker_start 8>&-
